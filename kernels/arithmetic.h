@@ -1,0 +1,45 @@
+// The arithmetic that update rules are written in: each function is one torch call as a fixed sequence of IEEE
+// operations, the same on every processor. Compiled by g++ (-ffp-contract=off), nvcc and NVRTC (-fmad=false);
+// the Java twin is io.panoptim.engine.reference.Arithmetic.
+#pragma once
+
+#if defined(__CUDACC__)
+#define PANOPTIM_INLINE __host__ __device__ __forceinline__
+#else
+#define PANOPTIM_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace panoptim {
+
+PANOPTIM_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+PANOPTIM_INLINE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+PANOPTIM_INLINE float sqrt(float a) { return __builtin_sqrtf(a); }
+PANOPTIM_INLINE double sqrt(double a) { return __builtin_sqrt(a); }
+
+// a.lerp(b, w): torch tests the weight already rounded to the tensor's type.
+template <class T>
+PANOPTIM_INLINE T lerp(T a, T b, T w) {
+    int low = (w < 0 ? -w : w) < T(0.5);
+    return fma(low ? w : w - T(1), b - a, low ? a : b);
+}
+
+// torch.maximum: the larger one, NaN if either is.
+template <class T>
+PANOPTIM_INLINE T maximum(T a, T b) {
+    T larger = a > b ? a : b;
+    return a == a ? larger : a;
+}
+
+// a.addcdiv(b, c, value=s): the quotient is rounded before the sum.
+template <class T>
+PANOPTIM_INLINE T addcdiv(T a, T b, T c, T s) {
+    return a + (s * b) / c;
+}
+
+// a.mul(decay).addcmul(b, c, value=s): the decayed average of a product.
+template <class T>
+PANOPTIM_INLINE T average(T a, T decay, T b, T c, T s) {
+    return fma(s * b, c, a * decay);
+}
+
+}  // namespace panoptim

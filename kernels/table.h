@@ -1,0 +1,131 @@
+/*
+ * The tables that every engine reads: plain C structures of fixed-width fields, so that Java writes them once
+ * (io.panoptim.engine.Table), the CPU engine reads them in place and the CUDA engine reads a copy in device memory.
+ * They have room for all that a step can carry; an engine refuses by name what it does not do yet.
+ */
+#ifndef PANOPTIM_TABLE_H
+#define PANOPTIM_TABLE_H
+
+#ifdef __CUDACC_RTC__ /* NVRTC has no standard headers */
+typedef unsigned char uint8_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef unsigned long long uint64_t;
+#else
+#include <stdint.h>
+#endif
+
+/* Leaves are the fixed blocks, counted from a tensor's global element 0, by which reductions and chunks are cut. */
+#define PANOPTIM_LEAF 1024
+#define PANOPTIM_SCALARS 16
+#define PANOPTIM_STATES 6
+
+/* Element types, in the order of io.panoptim.tensor.DType. */
+#define PANOPTIM_FLOAT32 0
+#define PANOPTIM_FLOAT64 1
+#define PANOPTIM_BFLOAT16 2
+#define PANOPTIM_FLOAT16 3
+#define PANOPTIM_UINT8 4 /* codes of block-quantised states */
+
+/* Columns of a record. */
+#define PANOPTIM_VALUE 0
+#define PANOPTIM_GRADIENT 1
+#define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots */
+#define PANOPTIM_SCALE 8         /* the scales of each quantised slot */
+#define PANOPTIM_MASTER 14       /* float32 master of a half-precision value, or its low 16 bits */
+#define PANOPTIM_COMPENSATION 15 /* Kahan's */
+#define PANOPTIM_AVERAGE 16      /* exponential moving average of the value */
+#define PANOPTIM_COPY 17         /* low-precision copy of the value */
+#define PANOPTIM_COLUMNS 18
+
+/* One tensor. */
+typedef struct panoptim_record {
+    uint64_t address[PANOPTIM_COLUMNS]; /* of element 0; 0 where the column is unused */
+    uint8_t dtype[PANOPTIM_COLUMNS];
+    uint8_t slots;        /* state slots in use */
+    uint8_t compute;      /* PANOPTIM_FLOAT32 or PANOPTIM_FLOAT64 */
+    int32_t scalar_class; /* its row; -1 when it has no gradient in this step */
+    uint64_t elements;
+    uint64_t origin;        /* global index of element 0: survives slicing and sharding */
+    uint64_t rows, columns; /* for row reductions and factored states; 1 x elements otherwise */
+    uint64_t begin, end;    /* the part to step */
+    uint64_t id;            /* stable: statistics, random numbers, reordering */
+    uint64_t reduced;       /* index of its first per-tensor scalar */
+    uint64_t partials;      /* index of its first leaf partial */
+    uint64_t reserved[2];
+} panoptim_record;
+
+/* A piece of one tensor, the unit of work: [start, start + elements), cut on leaf boundaries. */
+typedef struct panoptim_chunk {
+    uint32_t tensor;
+    uint32_t elements;
+    uint64_t start;
+} panoptim_chunk;
+
+/* The scalars of one class: a parameter group together with a history (step count, ...), before rounding. */
+typedef struct panoptim_row {
+    double scalar[PANOPTIM_SCALARS];
+    uint32_t flags;
+    uint32_t reserved;
+} panoptim_row;
+
+/* Everything about one topology: built once, changed only through addresses and classes. */
+typedef struct panoptim_table {
+    uint32_t size; /* of this structure, as the caller knows it */
+    int32_t rule;
+    uint32_t record_size;
+    uint32_t chunk_size;
+    panoptim_record *records;
+    panoptim_chunk *chunks;
+    uint64_t record_count;
+    uint64_t chunk_count;
+    uint64_t elements; /* over all chunks */
+    uint64_t epoch;
+} panoptim_table;
+
+/* What optimizers that share a loss scale share on a device. */
+typedef struct panoptim_control {
+    uint32_t size;
+    float found_inf; /* non-zero: skip the step */
+    float scale;
+    float inverse_scale;
+    float clip;   /* coefficient */
+    int32_t growth_tracker;
+    double norm;
+    uint64_t seed;
+    uint64_t applied; /* steps */
+    uint64_t skipped;
+    double statistics[8];
+} panoptim_control;
+
+/* What rides along in the same pass. */
+#define PANOPTIM_UNSCALE 1u
+#define PANOPTIM_CLIP 2u
+#define PANOPTIM_WRITE_GRADIENT 4u
+#define PANOPTIM_ZERO_GRADIENT 8u
+#define PANOPTIM_UPDATE_AVERAGE 16u
+#define PANOPTIM_WRITE_COPY 32u
+#define PANOPTIM_FLUSH_SUBNORMAL 64u
+#define PANOPTIM_STATISTICS 128u
+#define PANOPTIM_CAUTIOUS 256u
+#define PANOPTIM_INDEPENDENT_DECAY 512u
+
+typedef struct panoptim_extras {
+    uint32_t flags;
+    int32_t copy_rounding; /* 0: to nearest even; 1: stochastic */
+    double average_decay;
+    double independent_decay;
+} panoptim_extras;
+
+/* One step over one table. */
+typedef struct panoptim_step {
+    uint32_t size;
+    uint32_t classes;         /* rows per step */
+    const panoptim_row *rows; /* ring x classes */
+    uint32_t row_size;
+    uint32_t ring;             /* rows are given for this many steps ahead */
+    panoptim_control *control; /* or null */
+    panoptim_extras extras;
+} panoptim_step;
+
+#endif

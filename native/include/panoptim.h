@@ -1,0 +1,74 @@
+/*
+ * The CPU engine: the only door between Java and C++. One shared object per instruction-set tier exports the two
+ * functions at the end of this page and nothing else; everything goes through the structure of function pointers.
+ *
+ * Functions return 0, or a negative code whose text last_error() gives on the same thread. What they refuse, they
+ * refuse before anything is written. A structure that the caller fills begins with its own size.
+ */
+#ifndef PANOPTIM_H
+#define PANOPTIM_H
+
+#include "table.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PANOPTIM_ABI 1u
+
+#define PANOPTIM_OK 0
+#define PANOPTIM_INVALID (-1)     /* an argument is wrong */
+#define PANOPTIM_UNSUPPORTED (-2) /* this engine does not do that */
+#define PANOPTIM_EXHAUSTED (-3)   /* no memory, no thread */
+
+typedef struct panoptim_pool panoptim_pool;
+
+/* Where the library has a structure's field: Java compares this with its own layouts. */
+typedef struct panoptim_field {
+    const char *structure;
+    const char *field;
+    uint64_t offset; /* the structure's size for the field "sizeof" */
+} panoptim_field;
+
+typedef struct panoptim_api {
+    uint32_t size;
+    uint32_t abi;
+    const char *isa;        /* the tier: "x86-64-v3", "x86-64-v4", "aarch64" */
+    const char *compiler;
+    const char *rules_hash; /* SHA-256 of kernels/rules.txt */
+    const panoptim_field *fields;
+    uint64_t field_count;
+
+    /* Copies this thread's last error, with its terminating zero, and returns its length. */
+    int32_t (*last_error)(char *text, int32_t capacity);
+
+    /* A pool of threads - 1 workers; the calling thread is the last one. */
+    int32_t (*pool_create)(int32_t threads, panoptim_pool **pool);
+    /* Waits for its workers to end. */
+    int32_t (*pool_destroy)(panoptim_pool *pool);
+
+    /*
+     * One fused pass over the table. The guards are not read: a segment given there, one for each arena in which the
+     * table's addresses lie, stays open for the duration of the call.
+     */
+    int32_t (*step)(panoptim_pool *pool, const panoptim_table *table, const panoptim_step *step, const void *guard0,
+                    const void *guard1, const void *guard2, const void *guard3, const void *guard4,
+                    const void *guard5, const void *guard6, const void *guard7);
+} panoptim_api;
+
+/* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the
+ * operating system has not enabled it. Safe to call on any processor of the architecture; ask before anything else. */
+__attribute__((visibility("default"))) int32_t panoptim_supported(void);
+
+/* Null unless the library has exactly this ABI. */
+__attribute__((visibility("default"))) const panoptim_api *panoptim_get_api(uint32_t abi);
+
+/* The types of these two, by which a caller that looks them up itself calls them. */
+typedef int32_t (*panoptim_supported_function)(void);
+typedef const panoptim_api *(*panoptim_get_api_function)(uint32_t abi);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

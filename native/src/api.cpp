@@ -1,0 +1,120 @@
+// The door: what the shared object exports besides panoptim_supported().
+#include <stddef.h>
+
+#include "error.h"
+#include "panoptim.h"
+#include "panoptim_rules.h"
+#include "pool.h"
+#include "step.h"
+
+#define FIELD(structure, name) {#structure, #name, offsetof(structure, name)}
+#define SIZE(structure) {#structure, "sizeof", sizeof(structure)}
+
+static const panoptim_field FIELDS[] = {
+    FIELD(panoptim_record, address),
+    FIELD(panoptim_record, dtype),
+    FIELD(panoptim_record, slots),
+    FIELD(panoptim_record, compute),
+    FIELD(panoptim_record, scalar_class),
+    FIELD(panoptim_record, elements),
+    FIELD(panoptim_record, origin),
+    FIELD(panoptim_record, rows),
+    FIELD(panoptim_record, columns),
+    FIELD(panoptim_record, begin),
+    FIELD(panoptim_record, end),
+    FIELD(panoptim_record, id),
+    FIELD(panoptim_record, reduced),
+    FIELD(panoptim_record, partials),
+    FIELD(panoptim_record, reserved),
+    SIZE(panoptim_record),
+
+    FIELD(panoptim_chunk, tensor),
+    FIELD(panoptim_chunk, elements),
+    FIELD(panoptim_chunk, start),
+    SIZE(panoptim_chunk),
+
+    FIELD(panoptim_row, scalar),
+    FIELD(panoptim_row, flags),
+    FIELD(panoptim_row, reserved),
+    SIZE(panoptim_row),
+
+    FIELD(panoptim_table, size),
+    FIELD(panoptim_table, rule),
+    FIELD(panoptim_table, record_size),
+    FIELD(panoptim_table, chunk_size),
+    FIELD(panoptim_table, records),
+    FIELD(panoptim_table, chunks),
+    FIELD(panoptim_table, record_count),
+    FIELD(panoptim_table, chunk_count),
+    FIELD(panoptim_table, elements),
+    FIELD(panoptim_table, epoch),
+    SIZE(panoptim_table),
+
+    FIELD(panoptim_control, size),
+    FIELD(panoptim_control, found_inf),
+    FIELD(panoptim_control, scale),
+    FIELD(panoptim_control, inverse_scale),
+    FIELD(panoptim_control, clip),
+    FIELD(panoptim_control, growth_tracker),
+    FIELD(panoptim_control, norm),
+    FIELD(panoptim_control, seed),
+    FIELD(panoptim_control, applied),
+    FIELD(panoptim_control, skipped),
+    FIELD(panoptim_control, statistics),
+    SIZE(panoptim_control),
+
+    FIELD(panoptim_extras, flags),
+    FIELD(panoptim_extras, copy_rounding),
+    FIELD(panoptim_extras, average_decay),
+    FIELD(panoptim_extras, independent_decay),
+    SIZE(panoptim_extras),
+
+    FIELD(panoptim_step, size),
+    FIELD(panoptim_step, classes),
+    FIELD(panoptim_step, rows),
+    FIELD(panoptim_step, row_size),
+    FIELD(panoptim_step, ring),
+    FIELD(panoptim_step, control),
+    FIELD(panoptim_step, extras),
+    SIZE(panoptim_step),
+
+    FIELD(panoptim_api, size),
+    FIELD(panoptim_api, abi),
+    FIELD(panoptim_api, isa),
+    FIELD(panoptim_api, compiler),
+    FIELD(panoptim_api, rules_hash),
+    FIELD(panoptim_api, fields),
+    FIELD(panoptim_api, field_count),
+    FIELD(panoptim_api, last_error),
+    FIELD(panoptim_api, pool_create),
+    FIELD(panoptim_api, pool_destroy),
+    FIELD(panoptim_api, step),
+    SIZE(panoptim_api),
+};
+
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+static int32_t guarded_step(panoptim_pool* pool, const panoptim_table* table, const panoptim_step* step, const void*,
+                            const void*, const void*, const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::step(pool, table, step);
+}
+
+static const panoptim_api API = {
+    sizeof(panoptim_api),
+    PANOPTIM_ABI,
+    PANOPTIM_ISA,
+    COMPILER,
+    PANOPTIM_RULES_HASH,
+    FIELDS,
+    sizeof FIELDS / sizeof *FIELDS,
+    panoptim::last_error,
+    panoptim::pool_create,
+    panoptim::pool_destroy,
+    guarded_step,
+};
+
+const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

@@ -1,0 +1,13 @@
+// What a step refuses.
+#pragma once
+#include "panoptim.h"
+
+namespace panoptim {
+
+// Refuses what cannot be done, before anything is written; counts the elements that the step updates.
+//
+// Everything is checked at every step and nothing is remembered: addresses and classes may change between two steps.
+// It costs 30 to 50 ns a tensor, 3 % of a step over tensors of 1,024 elements, and the step then finds them in the cache.
+int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* elements);
+
+}  // namespace panoptim

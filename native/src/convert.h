@@ -1,0 +1,101 @@
+// Conversions between element types and compute types: widening is exact, each store rounds once, to nearest even.
+#pragma once
+#include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#else
+#include <arm_neon.h>
+#endif
+
+#include "table.h"
+
+namespace panoptim {
+
+// Elements converted at a time, through buffers on the stack.
+constexpr uint64_t BLOCK = 512;
+
+inline uint64_t bytes_of(uint8_t dtype) {
+    constexpr uint8_t bytes[] = {4, 8, 2, 2, 1};
+    return bytes[dtype];
+}
+
+inline float widen_bfloat16(uint16_t bits) { return __builtin_bit_cast(float, uint32_t(bits) << 16); }
+
+inline uint16_t round_to_bfloat16(float value) {
+    uint32_t bits = __builtin_bit_cast(uint32_t, value);
+    uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+    uint32_t quiet = bits | 0x400000;  // rounding could carry a NaN's payload into infinity
+    return uint16_t((value == value ? rounded : quiet) >> 16);
+}
+
+#if defined(__x86_64__)
+constexpr uint64_t FLOAT16_LANES = 8;
+inline void widen_float16(const uint16_t* in, float* out) {
+    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in))));
+}
+inline void round_to_float16(const float* in, uint16_t* out) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_cvtps_ph(_mm256_loadu_ps(in), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+constexpr uint64_t FLOAT16_LANES = 4;
+inline void widen_float16(const uint16_t* in, float* out) {
+    vst1q_f32(out, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(in))));
+}
+inline void round_to_float16(const float* in, uint16_t* out) {
+    vst1_u16(out, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(in))));
+}
+#endif
+
+// The columns given here have another type than the compute type; elements <= BLOCK, and the buffers have BLOCK.
+
+inline void load(uint8_t dtype, const void* column, uint64_t elements, float* __restrict buffer) {
+    const uint16_t* __restrict in = static_cast<const uint16_t*>(column);
+    if (dtype == PANOPTIM_BFLOAT16) {
+#pragma omp simd
+        for (uint64_t i = 0; i < elements; ++i) buffer[i] = widen_bfloat16(in[i]);
+        return;
+    }
+    uint64_t whole = elements - elements % FLOAT16_LANES;
+    for (uint64_t i = 0; i < whole; i += FLOAT16_LANES) widen_float16(in + i, buffer + i);
+    if (whole < elements) {
+        uint16_t last[FLOAT16_LANES] = {};
+        for (uint64_t i = whole; i < elements; ++i) last[i - whole] = in[i];
+        widen_float16(last, buffer + whole);
+    }
+}
+
+inline void store(uint8_t dtype, const float* __restrict buffer, uint64_t elements, void* column) {
+    uint16_t* __restrict out = static_cast<uint16_t*>(column);
+    if (dtype == PANOPTIM_BFLOAT16) {
+#pragma omp simd
+        for (uint64_t i = 0; i < elements; ++i) out[i] = round_to_bfloat16(buffer[i]);
+        return;
+    }
+    uint64_t whole = elements - elements % FLOAT16_LANES;
+    for (uint64_t i = 0; i < whole; i += FLOAT16_LANES) round_to_float16(buffer + i, out + i);
+    if (whole < elements) {
+        uint16_t last[FLOAT16_LANES];
+        round_to_float16(buffer + whole, last);
+        for (uint64_t i = whole; i < elements; ++i) out[i] = last[i - whole];
+    }
+}
+
+inline void load(uint8_t dtype, const void* column, uint64_t elements, double* __restrict buffer) {
+    alignas(64) float halves[BLOCK];
+    const float* in = static_cast<const float*>(column);
+    if (dtype != PANOPTIM_FLOAT32) {
+        load(dtype, column, elements, halves);
+        in = halves;
+    }
+#pragma omp simd
+    for (uint64_t i = 0; i < elements; ++i) buffer[i] = in[i];
+}
+
+// To float32 only: by way of float32 to a half type would round twice.
+inline void store(uint8_t, const double* __restrict buffer, uint64_t elements, void* column) {
+    float* __restrict out = static_cast<float*>(column);
+#pragma omp simd
+    for (uint64_t i = 0; i < elements; ++i) out[i] = float(buffer[i]);
+}
+
+}  // namespace panoptim

@@ -1,0 +1,122 @@
+#include "step.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "check.h"
+#include "convert.h"
+#include "error.h"
+#include "floating_point.h"
+#include "pool.h"
+#include "sweep.h"
+
+namespace panoptim {
+
+// Less than this is done before a worker is awake.
+static constexpr uint64_t SMALL = 32768;
+// What a thread takes at a time, at least.
+static constexpr uint64_t BATCH = 16384;
+
+struct Pass {
+    const panoptim_table& table;
+    const panoptim_step& step;
+    const RuleSweeps& rule;
+};
+
+template <class T>
+static Row<T> round(const panoptim_row& given) {
+    Row<T> row;
+    for (int i = 0; i < PANOPTIM_SCALARS; ++i) row.scalar[i] = T(given.scalar[i]);
+    row.flags = given.flags;
+    return row;
+}
+
+static char* element(const panoptim_record& record, int column, uint64_t index) {
+    return reinterpret_cast<char*>(record.address[column]) + index * bytes_of(record.dtype[column]);
+}
+
+// Columns of the compute type are updated in place, the others through a buffer.
+template <class T>
+static void update(const panoptim_record& record, const panoptim_chunk& chunk, const Row<T>& row, Sweep<T> sweep) {
+    const int columns = PANOPTIM_STATE + record.slots;
+    const auto in_place = [&](int column) { return record.dtype[column] == record.compute; };
+    bool all_in_place = true;
+    for (int column = 0; column < columns; ++column) all_in_place &= in_place(column);
+
+    const uint64_t block = all_in_place ? chunk.elements : BLOCK;
+    alignas(64) T buffer[PANOPTIM_STATE + PANOPTIM_STATES][BLOCK];
+    for (uint64_t done = 0; done < chunk.elements; done += block) {
+        const uint64_t start = chunk.start + done;
+        const uint64_t elements = std::min(block, chunk.elements - done);
+        T* data[PANOPTIM_STATE + PANOPTIM_STATES];
+        for (int column = 0; column < columns; ++column) {
+            char* memory = element(record, column, start);
+            if (in_place(column)) {
+                data[column] = reinterpret_cast<T*>(memory);
+            } else {
+                data[column] = buffer[column];
+                load(record.dtype[column], memory, elements, buffer[column]);
+            }
+        }
+        sweep(row, elements, data);
+        for (int column = 0; column < columns; ++column) {
+            if (column != PANOPTIM_GRADIENT && !in_place(column)) {
+                store(record.dtype[column], buffer[column], elements, element(record, column, start));
+            }
+        }
+    }
+}
+
+static void step_chunks(const void* context, uint64_t begin, uint64_t end) {
+    const Pass& pass = *static_cast<const Pass*>(context);
+    const bool zero_gradient = (pass.step.extras.flags & PANOPTIM_ZERO_GRADIENT) != 0;
+    for (uint64_t i = begin; i < end; ++i) {
+        const panoptim_chunk& chunk = pass.table.chunks[i];
+        const panoptim_record& record = pass.table.records[chunk.tensor];
+        if (record.scalar_class < 0) continue;
+        const panoptim_row& row = pass.step.rows[record.scalar_class];
+        if (record.compute == PANOPTIM_FLOAT32) {
+            update(record, chunk, round<float>(row), pass.rule.float32[record.slots]);
+        } else {
+            update(record, chunk, round<double>(row), pass.rule.float64[record.slots]);
+        }
+        if (zero_gradient) {
+            memset(element(record, PANOPTIM_GRADIENT, chunk.start), 0,
+                   chunk.elements * bytes_of(record.dtype[PANOPTIM_GRADIENT]));
+        }
+    }
+}
+
+// Cuts the chunks into contiguous parts of about the same number of elements.
+static void partition(const panoptim_table& table, Member* members, uint32_t parts) {
+    uint64_t chunk = 0;
+    uint64_t elements = 0;
+    for (uint32_t part = 0; part < parts; ++part) {
+        members[part].next.store(chunk, std::memory_order_relaxed);
+        const uint64_t goal = table.elements / parts * (part + 1);
+        while (chunk < table.chunk_count && (elements < goal || part + 1 == parts)) elements += table.chunks[chunk++].elements;
+        members[part].end = chunk;
+    }
+}
+
+int32_t step(panoptim_pool* pool, const panoptim_table* table, const panoptim_step* step) {
+    if (pool == nullptr) return fail(PANOPTIM_INVALID, "step: the pool is null");
+    uint64_t elements = 0;
+    if (int32_t code = check(table, step, &elements)) return code;
+
+    const Pass pass{*table, *step, rule_sweeps[size_t(table->rule)]};
+    FloatingPoint environment;
+    if (elements < SMALL || pool->threads == 1 || !acquire(*pool)) {
+        step_chunks(&pass, 0, table->chunk_count);
+        return PANOPTIM_OK;
+    }
+    const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool->threads), elements / BATCH));
+    partition(*table, pool->members, parts);
+    const uint64_t batch = std::max<uint64_t>(1, BATCH * table->chunk_count / table->elements);
+    run(*pool, {step_chunks, &pass, batch, parts});
+    release(*pool);
+    return PANOPTIM_OK;
+}
+
+}  // namespace panoptim
