@@ -1,0 +1,26 @@
+#!/bin/sh
+# Regenerates the Java bindings with the jextract found in $JEXTRACT or on PATH:
+#   native/bindings.sh [OUTPUT]      OUTPUT: a source root, by default src/main/java
+# Run it after a change to native/include/panoptim.h or kernels/table.h, and commit what it writes.
+set -eu
+cd "$(dirname "$0")/.."
+output=${1:-src/main/java}
+jextract=${JEXTRACT:-jextract}
+command -v "$jextract" >/dev/null || {
+    echo "bindings.sh: no jextract on PATH; set JEXTRACT to its path (https://jdk.java.net/jextract)" >&2
+    exit 1
+}
+
+# libclang finds limits.h and stddef.h in the compiler's own include folder.
+compiler_include=$("${CC:-cc}" -print-file-name=include)
+arguments=$(grep -v '^#' native/bindings.includes)
+
+rm -rf "$output/io/panoptim/ffi"
+# shellcheck disable=SC2086
+"$jextract" -I "$compiler_include" -I kernels --output "$output" -t io.panoptim.ffi $arguments native/include/panoptim.h
+"$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name libm \
+    --include-function pow --include-function cos --include-function exp '<math.h>'
+
+if [ "$output" = src/main/java ]; then
+    sha256sum native/include/panoptim.h kernels/table.h native/bindings.includes > native/bindings.sha256
+fi
