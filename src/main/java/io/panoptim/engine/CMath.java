@@ -1,0 +1,16 @@
+package io.panoptim.engine;
+
+import io.panoptim.ffi.libm;
+
+/**
+ * The C library's functions for scalars that are computed on the host. Python calls the same ones; Java's own differ
+ * from them in the last bit.
+ */
+public final class CMath {
+    private CMath() {}
+
+    /** Python's {@code x ** y}. */
+    public static double pow(double x, double y) {
+        return libm.pow(x, y);
+    }
+}

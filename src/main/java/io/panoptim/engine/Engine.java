@@ -1,0 +1,82 @@
+package io.panoptim.engine;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Tensor;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What carries out updates on one device. Every verb is ordered on a stream (on the CPU it is done when it returns),
+ * refuses what it cannot do before anything is written, and may be used from any one thread at a time. The verbs with
+ * a body here are those that not every engine has: they refuse by name.
+ */
+public interface Engine {
+    /** {@code reference}, {@code cpu} or {@code cuda}. */
+    String name();
+
+    /** The device whose memory this engine works on. */
+    Device device();
+
+    /** One line for people: instruction set, threads, GPU. */
+    String description();
+
+    /** A new owner of memory on this engine's device. */
+    Memory memory();
+
+    /** Copies one tensor's elements into another of the same type and layout, either of them on this engine's device. */
+    void copy(Tensor from, Tensor to, Stream stream);
+
+    /** Sets every element of a tensor to zero. */
+    void zero(Tensor tensor, Stream stream);
+
+    /** Validates a topology, once, and builds its table. */
+    Table table(Rule rule, List<TensorEntry> entries);
+
+    /**
+     * One fused pass: every tensor of the table that has a class is updated with that class's row.
+     *
+     * @param control the loss-scaling domain, or null
+     */
+    void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream);
+
+    /** An operation on each element of a column, for the tensors that have one. */
+    default void map(Table table, MapOperation operation, Stream stream) {
+        throw unsupported("map");
+    }
+
+    /** Norm and finiteness of the gradients of one or several tables, into a control block. */
+    default void measure(List<Table> tables, Control control, Stream stream) {
+        throw unsupported("measure");
+    }
+
+    /** A reduction over a table. */
+    default Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
+        throw unsupported("reduce");
+    }
+
+    /** Steps only the given rows of one tensor, with their gradients: sparse updates. */
+    default void stepRows(Table table, int tensor, Tensor indices, Tensor gradients, Rows rows, Stream stream) {
+        throw unsupported("stepRows");
+    }
+
+    /** Prepares matrix products of one shape. */
+    default MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        throw unsupported("matrixProduct");
+    }
+
+    /** A new loss-scaling domain. */
+    default Control control() {
+        throw unsupported("control");
+    }
+
+    /** Records what is done to a stream instead of doing it. */
+    default Graph capture(Stream stream, Runnable work) {
+        throw unsupported("capture");
+    }
+
+    private PanoptimException unsupported(String verb) {
+        return PanoptimException.unsupported("Engine." + verb, "the " + name() + " engine does not have this verb yet");
+    }
+}

@@ -1,0 +1,68 @@
+package io.panoptim.engine;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Tensor;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/** What the engines that work on the CPU's memory have in common. */
+public abstract class HostEngine implements Engine {
+    @Override
+    public final Device device() {
+        return Device.cpu();
+    }
+
+    @Override
+    public final Memory memory() {
+        return new HostMemory();
+    }
+
+    @Override
+    public final void copy(Tensor from, Tensor to, Stream stream) {
+        checkStream("Engine.copy", stream);
+        if (from.dtype() != to.dtype() || !from.sameLayout(to)) {
+            throw PanoptimException.invalid("Engine.copy", "cannot copy " + from + " to " + to
+                    + ": type, shape and layout must be equal");
+        }
+        to.segment().copyFrom(from.segment());
+    }
+
+    @Override
+    public final void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
+        checkStream("Engine.step", stream);
+        if (control != null) {
+            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have loss scaling yet");
+        }
+        if ((extras.flags() & ~Extras.Part.ZERO_GRADIENT.flag()) != 0) {
+            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have "
+                    + Arrays.stream(Extras.Part.values()).filter(extras::has).toList() + " in the same pass yet");
+        }
+        if (rows.count() < table.classCount()) {
+            throw PanoptimException.invalid("Engine.step", rows.count() + " rows for " + table.classCount() + " classes");
+        }
+        table.enter("Engine.step");
+        try {
+            update(table, rows, extras);
+        } finally {
+            table.exit();
+        }
+    }
+
+    /** Carries out a step whose arguments are valid and whose table no other thread uses. */
+    protected abstract void update(Table table, Rows rows, Extras extras);
+
+    @Override
+    public final void zero(Tensor tensor, Stream stream) {
+        checkStream("Engine.zero", stream);
+        tensor.segment().fill((byte) 0);
+    }
+
+    /** The CPU's engines do everything at once: they have no streams. */
+    private static void checkStream(String call, Stream stream) {
+        if (!stream.equals(Stream.DEFAULT)) {
+            throw PanoptimException.invalid(call, "the CPU has no streams: pass Stream.DEFAULT");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+package io.panoptim.engine;
+
+import io.panoptim.ffi.panoptim_h;
+import io.panoptim.ffi.panoptim_row;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * The scalars of every class, as doubles before rounding: what options and schedulers change and kernels read. Scalars
+ * and flags are named by the generated classes {@code SgdRow}, {@code AdamRow}, ….
+ */
+public final class Rows {
+    /** The most scalars in a row. */
+    public static final int SCALARS = panoptim_h.PANOPTIM_SCALARS();
+
+    private static final long SIZE = panoptim_row.sizeof();
+    private static final long SCALAR = panoptim_row.scalar$offset();
+    private static final long FLAGS = panoptim_row.flags$offset();
+
+    private final MemorySegment segment;
+    private final int count;
+
+    /** Zeroed rows in an arena. */
+    public Rows(Arena arena, int count) {
+        this.segment = panoptim_row.allocateArray(count, arena);
+        this.count = count;
+    }
+
+    /** The number of rows. */
+    public int count() {
+        return count;
+    }
+
+    /** Sets one scalar of a row. */
+    public Rows set(int row, int scalar, double value) {
+        segment.set(ValueLayout.JAVA_DOUBLE, row * SIZE + SCALAR + scalar * 8L, value);
+        return this;
+    }
+
+    public double get(int row, int scalar) {
+        return segment.get(ValueLayout.JAVA_DOUBLE, row * SIZE + SCALAR + scalar * 8L);
+    }
+
+    /** Sets all flags of a row. */
+    public Rows flags(int row, int flags) {
+        segment.set(ValueLayout.JAVA_INT, row * SIZE + FLAGS, flags);
+        return this;
+    }
+
+    public int flags(int row) {
+        return segment.get(ValueLayout.JAVA_INT, row * SIZE + FLAGS);
+    }
+
+    /** {@code flag} if the condition holds, else no flag. */
+    public static int flag(int flag, boolean condition) {
+        return condition ? flag : 0;
+    }
+
+    /** The rows as native memory, {@code panoptim_row[count]}. */
+    public MemorySegment segment() {
+        return segment;
+    }
+}

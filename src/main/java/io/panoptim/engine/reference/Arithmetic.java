@@ -1,0 +1,87 @@
+package io.panoptim.engine.reference;
+
+import io.panoptim.tensor.DType;
+
+/**
+ * The arithmetic of one compute type: the Java twin of {@code kernels/arithmetic.h}. A sum, product, quotient or square
+ * root of float32 values computed in double and then rounded is the correctly rounded float32 result; only fma differs.
+ */
+abstract sealed class Arithmetic {
+    static final Arithmetic FLOAT32 = new Float32();
+    static final Arithmetic FLOAT64 = new Float64();
+
+    static Arithmetic of(DType compute) {
+        return compute == DType.FLOAT64 ? FLOAT64 : FLOAT32;
+    }
+
+    /** Rounds once to the compute type. */
+    abstract double round(double a);
+
+    /** {@code a * b + c}, rounded once. */
+    abstract double fma(double a, double b, double c);
+
+    final double add(double a, double b) {
+        return round(a + b);
+    }
+
+    final double subtract(double a, double b) {
+        return round(a - b);
+    }
+
+    final double multiply(double a, double b) {
+        return round(a * b);
+    }
+
+    final double divide(double a, double b) {
+        return round(a / b);
+    }
+
+    final double sqrt(double a) {
+        return round(Math.sqrt(a));
+    }
+
+    /** {@code a.lerp(b, w)}: torch tests the weight already rounded to the tensor's type. */
+    final double lerp(double a, double b, double w) {
+        double difference = subtract(b, a);
+        return Math.abs(w) < 0.5 ? fma(w, difference, a) : fma(subtract(w, 1), difference, b);
+    }
+
+    /** {@code torch.maximum}: the larger one, NaN if either is. */
+    static double maximum(double a, double b) {
+        return Double.isNaN(a) || a > b ? a : b;
+    }
+
+    /** {@code a.addcdiv(b, c, value=s)}: the quotient is rounded before the sum. */
+    final double addcdiv(double a, double b, double c, double s) {
+        return add(a, divide(multiply(s, b), c));
+    }
+
+    /** {@code a.mul(decay).addcmul(b, c, value=s)}: the decayed average of a product. */
+    final double average(double a, double decay, double b, double c, double s) {
+        return fma(multiply(s, b), c, multiply(a, decay));
+    }
+
+    private static final class Float32 extends Arithmetic {
+        @Override
+        double round(double a) {
+            return (float) a;
+        }
+
+        @Override
+        double fma(double a, double b, double c) {
+            return Math.fma((float) a, (float) b, (float) c);
+        }
+    }
+
+    private static final class Float64 extends Arithmetic {
+        @Override
+        double round(double a) {
+            return a;
+        }
+
+        @Override
+        double fma(double a, double b, double c) {
+            return Math.fma(a, b, c);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+package io.panoptim.engine.reference;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostEngine;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
+import java.util.List;
+
+/** Every rule in plain Java, one element at a time, on native and heap memory: slow, and what the others must equal. */
+public final class ReferenceEngine extends HostEngine {
+    static final String NAME = "reference";
+
+    @Override
+    public String name() {
+        return NAME;
+    }
+
+    @Override
+    public String description() {
+        return "plain Java, one thread";
+    }
+
+    @Override
+    public Table table(Rule rule, List<TensorEntry> entries) {
+        return new ReferenceTable(this, rule, entries);
+    }
+
+    @Override
+    protected void update(Table table, Rows rows, Extras extras) {
+        if (!(table instanceof ReferenceTable reference)) {
+            throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
+        }
+        reference.checkAccessible();
+        UpdateLoop loop = UpdateLoop.of(table.rule());
+        for (int i = 0; i < table.size(); i++) {
+            if (table.classOf(i) != Table.ABSENT) {
+                Arithmetic arithmetic = Arithmetic.of(table.entry(i).value().dtype().computeType());
+                Elements elements = new Elements(table, i);
+                loop.run(arithmetic, new Scalars(rows, table.classOf(i), arithmetic), elements);
+                if (extras.has(Extras.Part.ZERO_GRADIENT)) {
+                    elements.zeroGradient();
+                }
+            }
+        }
+    }
+}

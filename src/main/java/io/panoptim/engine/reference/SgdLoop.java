@@ -1,0 +1,24 @@
+package io.panoptim.engine.reference;
+
+import static io.panoptim.engine.SgdRow.*;
+
+/** The oracle of {@code kernels/rule/sgd.h}. */
+final class SgdLoop implements UpdateLoop {
+    @Override
+    public void run(Arithmetic a, Scalars h, Elements e) {
+        for (long i = e.begin(); i < e.end(); i++) {
+            double p = e.value(i);
+            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+            if (h.has(L2)) {
+                g = a.fma(h.get(WEIGHT_DECAY), p, g);
+            }
+            if (e.hasState(0)) {
+                double buffer = h.has(FIRST) ? g
+                        : a.fma(h.get(UNDAMPENED), g, a.multiply(e.state(0, i), h.get(MOMENTUM)));
+                e.state(0, i, buffer);
+                g = h.has(NESTEROV) ? a.fma(h.get(MOMENTUM), buffer, g) : buffer;
+            }
+            e.value(i, a.fma(h.get(STEP_SIZE), g, p));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package io.panoptim.optim;
+
+import io.panoptim.engine.AdamRow;
+import io.panoptim.engine.CMath;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import java.util.Map;
+
+/** What Adam and AdamW share: all but the way the weights decay. */
+abstract class AdamFamily extends ElementwiseOptimizer {
+    /** History: the number of steps taken, which torch counts in float32. */
+    private static final int STEP = 0;
+
+    private final int lr;
+    private final int betas;
+    private final int eps;
+    private final int weightDecay;
+    private final int amsgrad;
+    private final int maximize;
+
+    AdamFamily(Engine engine, OptionSchema<?> schema) {
+        super(engine, schema, Rule.ADAM, 1);
+        lr = schema.index("lr");
+        betas = schema.index("betas");
+        eps = schema.index("eps");
+        weightDecay = schema.index("weight_decay");
+        amsgrad = schema.index("amsgrad");
+        maximize = schema.index("maximize");
+    }
+
+    /** Whether a group's decay shrinks the parameter rather than adding to the gradient. */
+    abstract boolean decoupled(ParamGroup group);
+
+    @Override
+    final int slots(ParamGroup group) {
+        return group.value(amsgrad) != 0 ? 3 : 2;
+    }
+
+    @Override
+    final void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        double step = (float) (history[STEP] + 1);
+        next[STEP] = step;
+        double rate = group.value(lr);
+        double beta1 = group.value(betas);
+        double beta2 = group.value(betas + 1);
+        double decay = group.value(weightDecay);
+        boolean decoupled = decoupled(group);
+        double correction1 = 1 - CMath.pow(beta1, step);
+        double correction2 = 1 - CMath.pow(beta2, step);
+        rows.set(row, AdamRow.DECAY, decoupled ? 1 - rate * decay : 1)
+                .set(row, AdamRow.WEIGHT_DECAY, decay)
+                .set(row, AdamRow.EXP_AVG_WEIGHT, 1 - beta1)
+                .set(row, AdamRow.EXP_AVG_SQ_DECAY, beta2)
+                .set(row, AdamRow.EXP_AVG_SQ_WEIGHT, 1 - beta2)
+                .set(row, AdamRow.ROOT_CORRECTION, CMath.pow(correction2, 0.5))
+                .set(row, AdamRow.EPS, group.value(eps))
+                .set(row, AdamRow.STEP_SIZE, -(rate / correction1))
+                .flags(row, Rows.flag(AdamRow.MAXIMIZE, group.value(maximize) != 0)
+                        | Rows.flag(AdamRow.L2, !decoupled && decay != 0));
+    }
+
+    @Override
+    final Map<String, Double> numbers(double[] history) {
+        return Map.of("step", history[STEP]);
+    }
+}

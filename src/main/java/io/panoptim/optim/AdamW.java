@@ -1,0 +1,92 @@
+package io.panoptim.optim;
+
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Engines;
+import io.panoptim.tensor.Parameter;
+import java.util.List;
+
+/**
+ * Adam with decoupled weight decay, as {@code torch.optim.AdamW}: the parameter shrinks by {@code lr * weightDecay}
+ * before the update.
+ *
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} and, with AMSGrad, {@code max_exp_avg_sq}, the maximum of the
+ * uncorrected second moment.
+ *
+ * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html">torch.optim.AdamW</a>
+ * @see <a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter, Decoupled Weight Decay Regularization</a>
+ */
+public final class AdamW extends AdamFamily {
+    /**
+     * The options, with torch's names and defaults.
+     *
+     * @param lr learning rate, at least 0
+     * @param betas decay rates of the two moments, each in [0, 1)
+     * @param eps added to the denominator, at least 0
+     * @param weightDecay relative shrinking per step, times the learning rate, at least 0
+     * @param amsgrad divide by the maximum of the second moment so far
+     * @param maximize ascend instead
+     */
+    public record Options(double lr, Betas betas, double eps, double weightDecay, boolean amsgrad,
+                          boolean maximize) {
+        /** Refuses what is out of range, in torch's words. */
+        public Options {
+            Check.lr("AdamW", lr);
+            Check.eps("AdamW", eps);
+            Check.betas("AdamW", betas);
+            Check.weightDecay("AdamW", weightDecay);
+        }
+
+        /** torch's defaults. */
+        public static Options defaults() {
+            return new Options(1e-3, new Betas(0.9, 0.999), 1e-8, 1e-2, false, false);
+        }
+
+        public Options withLr(double newLr) {
+            return new Options(newLr, betas, eps, weightDecay, amsgrad, maximize);
+        }
+
+        public Options withBetas(double first, double second) {
+            return new Options(lr, new Betas(first, second), eps, weightDecay, amsgrad, maximize);
+        }
+
+        public Options withEps(double newEps) {
+            return new Options(lr, betas, newEps, weightDecay, amsgrad, maximize);
+        }
+
+        public Options withWeightDecay(double newWeightDecay) {
+            return new Options(lr, betas, eps, newWeightDecay, amsgrad, maximize);
+        }
+
+        public Options withAmsgrad(boolean newAmsgrad) {
+            return new Options(lr, betas, eps, weightDecay, newAmsgrad, maximize);
+        }
+
+        public Options withMaximize(boolean newMaximize) {
+            return new Options(lr, betas, eps, weightDecay, amsgrad, newMaximize);
+        }
+    }
+
+    /** The options by torch's names. */
+    public static final OptionSchema<Options> SCHEMA = OptionSchema.of("AdamW", Options.defaults());
+
+    /** An optimizer of one group on the best engine for its device. */
+    public AdamW(List<Parameter> parameters, Options options) {
+        this(Engines.forDevice(deviceOf("AdamW", parameters)), parameters, options);
+    }
+
+    /** An optimizer of one group on a given engine. */
+    public AdamW(Engine engine, List<Parameter> parameters, Options options) {
+        super(engine, SCHEMA);
+        addParamGroup(parameters, options);
+    }
+
+    /** Adds a group with options of its own. */
+    public void addParamGroup(List<Parameter> parameters, Options options) {
+        add(parameters, options);
+    }
+
+    @Override
+    boolean decoupled(ParamGroup group) {
+        return true;
+    }
+}

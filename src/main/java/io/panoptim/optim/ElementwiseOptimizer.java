@@ -1,0 +1,271 @@
+package io.panoptim.optim;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.engine.Column;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.Stream;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Optimizers whose step is one rule over one table. A subclass says which rule, how many state slots, and the formulas of
+ * a row's scalars.
+ *
+ * <p>State is allocated when a parameter first has a gradient. Parameters of one group with the same history (step count
+ * and the like) form a class and share a row; those that miss a step get a class of their own.
+ */
+abstract class ElementwiseOptimizer extends Optimizer {
+    /** Parameters that share a group and a history, and so a row. */
+    private static final class ScalarClass {
+        final ParamGroup group;
+        double[] history;
+        double[] next;
+
+        ScalarClass(ParamGroup group, double[] history) {
+            this.group = group;
+            this.history = history.clone();
+            this.next = history.clone();
+        }
+    }
+
+    /** One place in memory that is optimized. */
+    private static final class Entry {
+        final String name;
+        final ParamGroup group;
+        final List<Parameter> tied = new ArrayList<>();
+        List<Tensor> states = List.of();
+        @Nullable Tensor gradient;
+        @Nullable ScalarClass scalarClass;
+        int index = Table.ABSENT;
+
+        Entry(String name, ParamGroup group) {
+            this.name = name;
+            this.group = group;
+        }
+
+        Tensor value() {
+            return tied.getFirst().value();
+        }
+    }
+
+    private record ClassKey(ParamGroup group, boolean present, List<Double> history) {}
+
+    private final Rule rule;
+    private final int historyLength;
+    private final List<Entry> entries = new ArrayList<>();
+    private final Map<Place, Entry> places = new HashMap<>();
+    private final List<Memory> memories = new ArrayList<>();
+    private @Nullable Table table;
+    private ScalarClass[] classes = {};
+    private Rows rows = new Rows(Arena.ofAuto(), 1);
+
+    /** {@code historyLength} numbers, at first zero, are what a row is computed from besides the options. */
+    ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule, int historyLength) {
+        super(engine, schema);
+        this.rule = rule;
+        this.historyLength = historyLength;
+    }
+
+    /** How many of the rule's state slots a group's options need. */
+    abstract int slots(ParamGroup group);
+
+    /** Computes one row, and from a class's history the history after this step. */
+    abstract void row(ParamGroup group, double[] history, double[] next, Rows rows, int row);
+
+    /** The entries of the state that are numbers, such as {@code step}. */
+    abstract Map<String, Double> numbers(double[] history);
+
+    @Override
+    final void added(ParamGroup group) {
+        int groupIndex = paramGroups().indexOf(group);
+        for (int i = 0; i < group.params().size(); i++) {
+            Parameter parameter = group.params().get(i);
+            String name = parameter.name() != null ? parameter.name() : "parameter " + i + " of group " + groupIndex;
+            Entry entry = parameter.value().elements() == 0 ? newEntry(name, group)
+                    : places.computeIfAbsent(Place.of(parameter.value()), place -> newEntry(name, group));
+            if (!entry.tied.contains(parameter)) {
+                entry.tied.add(parameter);
+            }
+        }
+    }
+
+    private Entry newEntry(String name, ParamGroup group) {
+        Entry entry = new Entry(name, group);
+        entries.add(entry);
+        return entry;
+    }
+
+    @Override
+    public final long stateBytes() {
+        return entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()).sum();
+    }
+
+    @Override
+    final void update() {
+        synchronize();
+        if (table == null || classes.length == 0) {
+            return;
+        }
+        for (int i = 0; i < classes.length; i++) {
+            row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+        }
+        engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+        for (ScalarClass stepped : classes) {
+            double[] before = stepped.history;
+            stepped.history = stepped.next;
+            stepped.next = before;
+        }
+    }
+
+    @Override
+    final Map<String, Tensor> stateOf(Parameter parameter) {
+        Entry entry = entries.stream().filter(e -> e.tied.contains(parameter)).findFirst().orElseThrow(() ->
+                PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's"));
+        Map<String, Tensor> state = new LinkedHashMap<>();
+        if (entry.scalarClass != null) {
+            numbers(entry.scalarClass.history).forEach((key, number) -> {
+                Tensor scalar = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32);
+                scalar.set(0, number);
+                state.put(key, scalar);
+            });
+            for (int slot = 0; slot < entry.states.size(); slot++) {
+                state.put(rule.states().get(slot), entry.states.get(slot));
+            }
+        }
+        return state;
+    }
+
+    @Override
+    final void free() {
+        if (table != null) {
+            table.close();
+        }
+        memories.forEach(Memory::close);
+    }
+
+    /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
+    private void synchronize() {
+        boolean rebuild = false;
+        boolean regroup = false;
+        Map<Integer, @Nullable Tensor> moved = Map.of();
+        for (int i = 0; i < entries.size(); i++) {
+            Entry entry = entries.get(i);
+            Tensor gradient = gradient(entry);
+            rebuild |= gradient != null && (entry.index == Table.ABSENT || slots(entry.group) != slotsInTable(entry));
+            if (gradient != entry.gradient && entry.index != Table.ABSENT) {
+                moved = moved.isEmpty() ? new HashMap<>() : moved;
+                moved.put(entry.index, gradient);
+                regroup |= gradient == null || entry.gradient == null;
+            }
+        }
+        if (rebuild) {
+            rebuild();
+        } else if (!moved.isEmpty() && table != null) {
+            table.point(Column.GRADIENT, moved);
+            entries.forEach(entry -> entry.gradient = gradient(entry));
+            if (regroup) {
+                regroup(table);
+            }
+        }
+    }
+
+    private int slotsInTable(Entry entry) {
+        return table == null ? Table.ABSENT : table.entry(entry.index).states().size();
+    }
+
+    private @Nullable Tensor gradient(Entry entry) {
+        Tensor gradient = entry.tied.getFirst().gradient();
+        for (int i = 1; i < entry.tied.size(); i++) {
+            Tensor other = entry.tied.get(i).gradient();
+            if (gradient == null) {
+                gradient = other;
+            } else if (other != null && !Place.of(other).equals(Place.of(gradient))) {
+                throw PanoptimException.invalid(name() + ".step", "'" + entry.name + "' is tied to another parameter, but their "
+                        + "gradients lie in different places: accumulate them in one tensor");
+            }
+        }
+        return gradient;
+    }
+
+    /** Builds the table of all parameters that have, or now get, state; nothing changes if one is refused. */
+    private void rebuild() {
+        Memory added = engine().memory();
+        List<Entry> members = new ArrayList<>();
+        List<List<Tensor>> states = new ArrayList<>();
+        List<TensorEntry> topology = new ArrayList<>();
+        Table built;
+        try {
+            for (Entry entry : entries) {
+                Tensor gradient = gradient(entry);
+                if (gradient != null || entry.scalarClass != null) {
+                    List<Tensor> grown = new ArrayList<>(entry.states);
+                    while (grown.size() < slots(entry.group)) {
+                        grown.add(added.zerosLike(entry.value()));
+                    }
+                    members.add(entry);
+                    states.add(grown);
+                    topology.add(new TensorEntry(entry.name, entry.value(), gradient, grown.subList(0, slots(entry.group))));
+                }
+            }
+            built = engine().table(rule, topology);
+        } catch (RuntimeException | Error refused) {
+            added.close();
+            throw refused;
+        }
+        memories.add(added);
+        if (table != null) {
+            table.close();
+        }
+        table = built;
+        for (int i = 0; i < members.size(); i++) {
+            Entry entry = members.get(i);
+            entry.index = i;
+            entry.states = states.get(i);
+            entry.gradient = topology.get(i).gradient();
+            if (entry.scalarClass == null) {
+                entry.scalarClass = new ScalarClass(entry.group, new double[historyLength]);
+            }
+        }
+        regroup(built);
+    }
+
+    /** Gives each present parameter the row of its group and history. */
+    private void regroup(Table current) {
+        Map<ClassKey, ScalarClass> merged = new HashMap<>();
+        Map<ScalarClass, Integer> present = new LinkedHashMap<>();
+        int[] assigned = new int[current.size()];
+        for (Entry entry : entries) {
+            if (entry.scalarClass != null) {
+                double[] history = entry.scalarClass.history;
+                boolean stepping = entry.gradient != null;
+                entry.scalarClass = merged.computeIfAbsent(new ClassKey(entry.group, stepping,
+                        Arrays.stream(history).boxed().toList()), key -> new ScalarClass(entry.group, history));
+                assigned[entry.index] = Table.ABSENT;
+                if (stepping) {
+                    present.putIfAbsent(entry.scalarClass, present.size());
+                    assigned[entry.index] = present.get(entry.scalarClass);
+                }
+            }
+        }
+        current.classes(assigned);
+        classes = present.keySet().toArray(ScalarClass[]::new);
+        if (rows.count() < classes.length) {
+            rows = new Rows(Arena.ofAuto(), classes.length);
+        }
+    }
+}

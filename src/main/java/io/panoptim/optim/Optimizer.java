@@ -1,0 +1,242 @@
+package io.panoptim.optim;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Stream;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.DoubleSupplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What all optimizers have in common: parameter groups and torch's conventions around a step.
+ *
+ * <p>An optimizer owns its state, which {@link #close()} frees, and nothing else: parameters and gradients stay the
+ * caller's and are updated where they lie. It may be used from any one thread at a time; other calls are refused. After a
+ * step that failed half-way every call says so.
+ */
+public abstract class Optimizer implements AutoCloseable {
+    private final Engine engine;
+    private final OptionSchema<?> schema;
+    private final List<ParamGroup> groups = new ArrayList<>();
+    private final AtomicBoolean busy = new AtomicBoolean();
+    private @Nullable Throwable fault;
+    private boolean closed;
+    private long steps;
+
+    Optimizer(Engine engine, OptionSchema<?> schema) {
+        this.engine = engine;
+        this.schema = schema;
+    }
+
+    /** The name under which torch and this library know the optimizer. */
+    public final String name() {
+        return getClass().getSimpleName();
+    }
+
+    public final Engine engine() {
+        return engine;
+    }
+
+    public final List<ParamGroup> paramGroups() {
+        return Collections.unmodifiableList(groups);
+    }
+
+    /** How many steps were taken. */
+    public final long steps() {
+        return steps;
+    }
+
+    /**
+     * Updates every parameter that has a gradient. The others keep their state and their step count.
+     *
+     * @throws PanoptimException when a tensor cannot be used, before anything is written
+     */
+    public final void step() {
+        enter("step");
+        try {
+            update();
+            steps++;
+        } catch (PanoptimException refused) {
+            if (refused.code() == Code.FAULT) {
+                fault = refused;
+            }
+            throw refused;
+        } catch (RuntimeException | Error unforeseen) {
+            fault = unforeseen;
+            throw unforeseen;
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /**
+     * Evaluates the model, then updates.
+     *
+     * @param closure clears and sets the gradients and returns the loss; if it throws, nothing is updated
+     * @return the loss
+     */
+    public double step(DoubleSupplier closure) {
+        double loss = closure.getAsDouble();
+        step();
+        return loss;
+    }
+
+    /** Takes the gradients away: a step skips a parameter until it has one again. */
+    public final void zeroGrad() {
+        zeroGrad(true);
+    }
+
+    /** Takes the gradients away or, with false, fills them with zeros, which a step then uses. */
+    public final void zeroGrad(boolean setToNone) {
+        enter("zeroGrad");
+        try {
+            for (ParamGroup group : groups) {
+                for (Parameter parameter : group.params()) {
+                    Tensor gradient = parameter.gradient();
+                    if (setToNone) {
+                        parameter.gradient(null);
+                    } else if (gradient != null) {
+                        engine.zero(gradient, Stream.DEFAULT);
+                    }
+                }
+            }
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /**
+     * The state of one parameter under torch's keys, {@code step} included: empty before its first step. The tensors are
+     * the optimizer's own, valid until it is closed.
+     */
+    public final Map<String, Tensor> state(Parameter parameter) {
+        enter("state");
+        try {
+            return stateOf(parameter);
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /** How many bytes of state there will be once every parameter has taken a step. */
+    public abstract long stateBytes();
+
+    /** Frees the state; idempotent, and possible after a fault. */
+    @Override
+    public final void close() {
+        if (!busy.compareAndSet(false, true)) {
+            throw concurrent("close");
+        }
+        try {
+            if (!closed) {
+                closed = true;
+                free();
+            }
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /** Like torch's: the groups, with each option. */
+    @Override
+    public final String toString() {
+        StringBuilder text = new StringBuilder(name()).append(" (");
+        for (int i = 0; i < groups.size(); i++) {
+            text.append("\nParameter Group ").append(i).append('\n').append(groups.get(i));
+        }
+        return text.append(')').toString();
+    }
+
+    /** One step, on a valid, open optimizer. */
+    abstract void update();
+
+    abstract Map<String, Tensor> stateOf(Parameter parameter);
+
+    /** Called with each group once it has been accepted. */
+    abstract void added(ParamGroup group);
+
+    abstract void free();
+
+    /** Adds a group after torch's checks, with torch's messages. */
+    final void add(List<Parameter> parameters, Record options) {
+        enter("addParamGroup");
+        try {
+            if (parameters.isEmpty()) {
+                throw PanoptimException.invalid(name(), "optimizer got an empty parameter list");
+            }
+            checkNames(parameters);
+            checkMemory(parameters);
+            ParamGroup group = new ParamGroup(schema, parameters, options);
+            groups.add(group);
+            added(group);
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /** The device of the first parameter: it chooses the engine when none is given. */
+    static Device deviceOf(String optimizer, List<Parameter> parameters) {
+        Check.check(!parameters.isEmpty(), optimizer, "optimizer got an empty parameter list");
+        return parameters.getFirst().value().device();
+    }
+
+    private void enter(String verb) {
+        if (!busy.compareAndSet(false, true)) {
+            throw concurrent(verb);
+        }
+        PanoptimException refusal = closed ? new PanoptimException(Code.CLOSED, call(verb), "the optimizer is closed")
+                : fault != null ? new PanoptimException(Code.FAULT, call(verb), "an earlier step failed half-way: close this "
+                        + "optimizer and go on from a checkpoint", fault) : null;
+        if (refusal != null) {
+            busy.set(false);
+            throw refusal;
+        }
+    }
+
+    private PanoptimException concurrent(String verb) {
+        return new PanoptimException(Code.CONCURRENT, call(verb), "another thread is using this optimizer: use it from one "
+                + "thread at a time");
+    }
+
+    private String call(String verb) {
+        return name() + "." + verb;
+    }
+
+    private void checkNames(List<Parameter> parameters) {
+        long named = parameters.stream().filter(parameter -> parameter.name() != null).count();
+        if (named != 0 && named != parameters.size()) {
+            throw PanoptimException.invalid(name(),
+                    "all optimizer params should be with/without names. Some param names are missing");
+        }
+        if (!groups.isEmpty() && (groups.getFirst().params().getFirst().name() != null) != (named > 0)) {
+            throw PanoptimException.invalid(name(), "all optimizer param groups should be with/without names. cannot add param "
+                    + "group " + (named > 0 ? "with" : "without") + " names to the optimizer");
+        }
+    }
+
+    private void checkMemory(List<Parameter> parameters) {
+        Set<Place> taken = new HashSet<>();
+        groups.forEach(group -> group.params().forEach(parameter -> taken.add(Place.of(parameter.value()))));
+        for (Parameter parameter : parameters) {
+            Device device = parameter.value().device();
+            if (!device.equals(engine.device())) {
+                throw PanoptimException.invalid(name(), parameter + " lies on " + device + ", but the " + engine.name()
+                        + " engine works on " + engine.device());
+            }
+            if (parameter.value().elements() > 0 && taken.contains(Place.of(parameter.value()))) {
+                throw PanoptimException.invalid(name(), "some parameters appear in more than one parameter group (" + parameter
+                        + ")");
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+package io.panoptim.optim;
+
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Engines;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.SgdRow;
+import io.panoptim.tensor.Parameter;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Stochastic gradient descent, optionally with momentum, as {@code torch.optim.SGD}.
+ *
+ * <p>The first step fills the momentum buffer with the gradient itself, without dampening. State: {@code momentum_buffer},
+ * with momentum only.
+ *
+ * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html">torch.optim.SGD</a>
+ */
+public final class SGD extends ElementwiseOptimizer {
+    /**
+     * The options, with torch's names and defaults.
+     *
+     * @param lr learning rate, at least 0
+     * @param momentum at least 0; 0 for none
+     * @param dampening of the gradient that enters the buffer
+     * @param weightDecay L2 penalty, at least 0
+     * @param nesterov needs momentum and no dampening
+     * @param maximize ascend instead
+     */
+    public record Options(double lr, double momentum, double dampening, double weightDecay, boolean nesterov,
+                          boolean maximize) {
+        /** Refuses what is out of range, in torch's words. */
+        public Options {
+            Check.lr("SGD", lr);
+            Check.momentum("SGD", momentum);
+            Check.check(!Double.isNaN(dampening), "SGD", "Invalid dampening value: " + dampening);
+            Check.weightDecay("SGD", weightDecay);
+            Check.check(!nesterov || momentum > 0 && dampening == 0, "SGD",
+                    "Nesterov momentum requires a momentum and zero dampening");
+        }
+
+        /** torch's defaults: a learning rate of 0.001 and nothing else. */
+        public static Options defaults() {
+            return new Options(1e-3, 0, 0, 0, false, false);
+        }
+
+        public Options withLr(double newLr) {
+            return new Options(newLr, momentum, dampening, weightDecay, nesterov, maximize);
+        }
+
+        public Options withMomentum(double newMomentum) {
+            return new Options(lr, newMomentum, dampening, weightDecay, nesterov, maximize);
+        }
+
+        public Options withDampening(double newDampening) {
+            return new Options(lr, momentum, newDampening, weightDecay, nesterov, maximize);
+        }
+
+        public Options withWeightDecay(double newWeightDecay) {
+            return new Options(lr, momentum, dampening, newWeightDecay, nesterov, maximize);
+        }
+
+        public Options withNesterov(boolean newNesterov) {
+            return new Options(lr, momentum, dampening, weightDecay, newNesterov, maximize);
+        }
+
+        public Options withMaximize(boolean newMaximize) {
+            return new Options(lr, momentum, dampening, weightDecay, nesterov, newMaximize);
+        }
+    }
+
+    /** The options by torch's names. */
+    public static final OptionSchema<Options> SCHEMA = OptionSchema.of("SGD", Options.defaults());
+
+    private static final int LR = SCHEMA.index("lr");
+    private static final int MOMENTUM = SCHEMA.index("momentum");
+    private static final int DAMPENING = SCHEMA.index("dampening");
+    private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
+    private static final int NESTEROV = SCHEMA.index("nesterov");
+    private static final int MAXIMIZE = SCHEMA.index("maximize");
+
+    /** History: whether the momentum buffer has been filled. */
+    private static final int FILLED = 0;
+
+    /** An optimizer of one group on the best engine for its device. */
+    public SGD(List<Parameter> parameters, Options options) {
+        this(Engines.forDevice(deviceOf("SGD", parameters)), parameters, options);
+    }
+
+    /** An optimizer of one group on a given engine. */
+    public SGD(Engine engine, List<Parameter> parameters, Options options) {
+        super(engine, SCHEMA, Rule.SGD, 1);
+        addParamGroup(parameters, options);
+    }
+
+    /** Adds a group with options of its own. */
+    public void addParamGroup(List<Parameter> parameters, Options options) {
+        add(parameters, options);
+    }
+
+    @Override
+    int slots(ParamGroup group) {
+        return group.value(MOMENTUM) != 0 ? 1 : 0;
+    }
+
+    @Override
+    void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        double momentum = group.value(MOMENTUM);
+        double weightDecay = group.value(WEIGHT_DECAY);
+        next[FILLED] = momentum != 0 ? 1 : history[FILLED];
+        rows.set(row, SgdRow.WEIGHT_DECAY, weightDecay)
+                .set(row, SgdRow.MOMENTUM, momentum)
+                .set(row, SgdRow.UNDAMPENED, 1 - group.value(DAMPENING))
+                .set(row, SgdRow.STEP_SIZE, -group.value(LR))
+                .flags(row, Rows.flag(SgdRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
+                        | Rows.flag(SgdRow.L2, weightDecay != 0)
+                        | Rows.flag(SgdRow.FIRST, history[FILLED] == 0)
+                        | Rows.flag(SgdRow.NESTEROV, group.value(NESTEROV) != 0));
+    }
+
+    @Override
+    Map<String, Double> numbers(double[] history) {
+        return Map.of();
+    }
+}

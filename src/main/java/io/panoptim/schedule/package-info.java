@@ -1,0 +1,5 @@
+/** Learning-rate schedulers: they only write scalars. */
+@NullMarked
+package io.panoptim.schedule;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,80 @@
+package io.panoptim.tensor;
+
+import io.panoptim.PanoptimException;
+import org.jspecify.annotations.Nullable;
+
+/** A tensor to be optimized and its gradient, which may come, go and move between steps. */
+public final class Parameter {
+    private final @Nullable String name;
+    private final Tensor value;
+    private @Nullable Tensor gradient;
+
+    private Parameter(@Nullable String name, Tensor value) {
+        if (!value.dtype().isFloatingPoint()) {
+            throw PanoptimException.invalid("Parameter", "only floating-point tensors can be optimized, not " + value);
+        }
+        this.name = name;
+        this.value = value;
+    }
+
+    /** A parameter without a name. */
+    public static Parameter of(Tensor value) {
+        return new Parameter(null, value);
+    }
+
+    /** A named parameter: the name appears in messages and state dictionaries. */
+    public static Parameter of(String name, Tensor value) {
+        return new Parameter(name, value);
+    }
+
+    public @Nullable String name() {
+        return name;
+    }
+
+    public Tensor value() {
+        return value;
+    }
+
+    /** The gradient, or null: a step then skips this parameter, its state and its step count. */
+    public @Nullable Tensor gradient() {
+        return gradient;
+    }
+
+    /**
+     * Sets or, with null, removes the gradient.
+     *
+     * @return this
+     * @throws PanoptimException when its shape, layout, type or device is not the value's
+     */
+    public Parameter gradient(@Nullable Tensor newGradient) {
+        if (newGradient != null) {
+            check(newGradient);
+        }
+        gradient = newGradient;
+        return this;
+    }
+
+    private void check(Tensor newGradient) {
+        String call = "Parameter.gradient" + (name == null ? "" : " '" + name + "'");
+        if (!newGradient.device().equals(value.device())) {
+            throw PanoptimException.invalid(call, "the gradient lies on " + newGradient.device() + ", the value on "
+                    + value.device() + ": they must share a device");
+        }
+        if (newGradient.dtype() != value.dtype()) {
+            throw PanoptimException.invalid(call, "the gradient is " + newGradient.dtype() + ", the value "
+                    + value.dtype() + ": they must share a type");
+        }
+        if (!newGradient.sameShape(value)) {
+            throw PanoptimException.invalid(call, "the gradient's shape " + newGradient + " is not the value's " + value);
+        }
+        if (!newGradient.sameLayout(value)) {
+            throw PanoptimException.invalid(call, "the gradient's strides are not the value's: a step walks both in memory "
+                    + "order, so they must share a layout");
+        }
+    }
+
+    @Override
+    public String toString() {
+        return (name == null ? "parameter " : "parameter '" + name + "' ") + value;
+    }
+}

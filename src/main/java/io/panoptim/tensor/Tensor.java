@@ -1,0 +1,210 @@
+package io.panoptim.tensor;
+
+import io.panoptim.PanoptimException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Memory with an element type, a shape and a layout. A tensor never copies or frees the memory it wraps, which stays
+ * its owner's.
+ *
+ * <p>Layouts are dense: the elements fill their range of memory without gaps, in any order of the dimensions.
+ */
+public final class Tensor {
+    private final DType dtype;
+    private final Device device;
+    private final long[] shape;
+    private final long[] strides;
+    private final long elements;
+    private final long address;
+    private final @Nullable MemorySegment segment;
+    private final @Nullable Object owner;
+
+    private Tensor(DType dtype, Device device, long[] shape, long[] strides, long address,
+                   @Nullable MemorySegment segment, @Nullable Object owner) {
+        this.dtype = dtype;
+        this.device = device;
+        this.shape = shape;
+        this.strides = strides;
+        this.elements = elements(shape);
+        this.address = address;
+        this.segment = segment;
+        this.owner = owner;
+    }
+
+    /**
+     * Wraps the beginning of a segment, native or on the heap, in row-major order.
+     *
+     * @param segment at least as long as the elements need, of any alignment
+     * @param shape the size of each dimension; none for a single element
+     * @throws PanoptimException when the segment is too short or a size is negative
+     */
+    public static Tensor of(MemorySegment segment, DType dtype, long... shape) {
+        return of(segment, dtype, shape.clone(), rowMajor(shape));
+    }
+
+    /**
+     * Wraps the beginning of a segment with given strides.
+     *
+     * @param strides for each dimension the distance of neighbours, in elements
+     * @throws PanoptimException when the segment is too short or the layout is not dense
+     */
+    public static Tensor of(MemorySegment segment, DType dtype, long[] shape, long[] strides) {
+        checkLayout(shape, strides);
+        long bytes = Math.multiplyExact(elements(shape), dtype.bytes());
+        if (segment.byteSize() < bytes) {
+            throw PanoptimException.invalid("Tensor.of", "a " + dtype + " tensor of shape " + Arrays.toString(shape)
+                    + " needs " + bytes + " bytes, the segment has " + segment.byteSize());
+        }
+        MemorySegment slice = segment.asSlice(0, bytes);
+        return new Tensor(dtype, Device.cpu(), shape.clone(), strides.clone(), slice.address(), slice, null);
+    }
+
+    /**
+     * Wraps memory of a device other than the CPU, in row-major order.
+     *
+     * @param address of element 0, on that device
+     * @param owner what keeps the memory alive as long as it is reachable
+     */
+    public static Tensor ofAddress(long address, Object owner, Device device, DType dtype, long... shape) {
+        long[] strides = rowMajor(shape);
+        checkLayout(shape, strides);
+        return new Tensor(dtype, device, shape.clone(), strides, address, null, owner);
+    }
+
+    /** A new vector or matrix of float32 values in an arena; row-major, one dimension when no shape is given. */
+    public static Tensor of(Arena arena, float[] values, long... shape) {
+        long[] dimensions = shape.length == 0 ? new long[] {values.length} : shape;
+        if (elements(dimensions) != values.length) {
+            throw PanoptimException.invalid("Tensor.of", values.length + " values do not fill the shape "
+                    + Arrays.toString(shape));
+        }
+        Tensor tensor = zeros(arena, DType.FLOAT32, dimensions);
+        for (int i = 0; i < values.length; i++) {
+            tensor.set(i, values[i]);
+        }
+        return tensor;
+    }
+
+    /** A new row-major tensor of zeros in an arena, aligned to 64 bytes. */
+    public static Tensor zeros(Arena arena, DType dtype, long... shape) {
+        long[] strides = rowMajor(shape);
+        checkLayout(shape, strides);
+        long bytes = Math.multiplyExact(elements(shape), dtype.bytes());
+        return of(arena.allocate(bytes, 64), dtype, shape, strides);
+    }
+
+    public DType dtype() {
+        return dtype;
+    }
+
+    public Device device() {
+        return device;
+    }
+
+    /** The size of each dimension. */
+    public long[] shape() {
+        return shape.clone();
+    }
+
+    /** The distance of neighbours in each dimension, in elements. */
+    public long[] strides() {
+        return strides.clone();
+    }
+
+    /** The number of elements. */
+    public long elements() {
+        return elements;
+    }
+
+    public long bytes() {
+        return elements * dtype.bytes();
+    }
+
+    /** The address of the first element in memory order, on the device; for a heap segment its offset. */
+    public long address() {
+        return address;
+    }
+
+    /** The memory of a tensor on the CPU. */
+    public MemorySegment segment() {
+        if (segment == null) {
+            throw PanoptimException.invalid("Tensor.segment", "the tensor lies on " + device + ", not in the CPU's memory");
+        }
+        return segment;
+    }
+
+    /** What keeps a device's memory alive, or null. */
+    public @Nullable Object owner() {
+        return owner;
+    }
+
+    /** Element {@code index} in memory order, widened exactly; CPU only. */
+    public double get(long index) {
+        return dtype.get(segment(), index);
+    }
+
+    /** Sets element {@code index} in memory order, rounding once; CPU only. */
+    public void set(long index, double value) {
+        dtype.set(segment(), index, value);
+    }
+
+    public boolean sameShape(Tensor other) {
+        return Arrays.equals(shape, other.shape);
+    }
+
+    /** Whether equal positions in memory are equal elements: same shape, and same strides where they matter. */
+    public boolean sameLayout(Tensor other) {
+        return sameShape(other)
+                && IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == other.strides[i]);
+    }
+
+    /** For messages: {@code float32[2, 3]}. */
+    @Override
+    public String toString() {
+        return dtype + Arrays.toString(shape);
+    }
+
+    private static long elements(long[] shape) {
+        long product = 1;
+        for (long size : shape) {
+            product = Math.multiplyExact(product, size);
+        }
+        return product;
+    }
+
+    private static long[] rowMajor(long[] shape) {
+        long[] strides = new long[shape.length];
+        long stride = 1;
+        for (int i = shape.length - 1; i >= 0; i--) {
+            strides[i] = stride;
+            stride = Math.multiplyExact(stride, Math.max(1, shape[i]));
+        }
+        return strides;
+    }
+
+    private static void checkLayout(long[] shape, long[] strides) {
+        if (shape.length != strides.length) {
+            throw PanoptimException.invalid("Tensor.of", shape.length + " dimensions, but " + strides.length + " strides");
+        }
+        for (long size : shape) {
+            if (size < 0) {
+                throw PanoptimException.invalid("Tensor.of", "negative size in shape " + Arrays.toString(shape));
+            }
+        }
+        int[] inner = IntStream.range(0, shape.length).filter(i -> shape[i] > 1).boxed()
+                .sorted(Comparator.comparingLong(i -> strides[i])).mapToInt(i -> i).toArray();
+        long dense = 1;
+        for (int i : inner) {
+            if (strides[i] != dense && elements(shape) > 0) {
+                throw PanoptimException.invalid("Tensor.of", "strides " + Arrays.toString(strides) + " of shape "
+                        + Arrays.toString(shape) + " leave gaps or overlap: only dense layouts can be updated in place");
+            }
+            dense *= shape[i];
+        }
+    }
+}

@@ -1,0 +1,392 @@
+"""Records the golden traces: what torch.optim's for-loop path does, bit for bit, on inputs that Java can rebuild.
+
+    python record.py                                  write sgd.json, adam.json, adamw.json, inputs.json beside this file
+    python record.py --out DIR [--stock]              write them elsewhere
+    python record.py --safetensors DIR [NAME ...]     write DIR/NAME/{CONFIG.json,TRACE.safetensors,EXPECTED.safetensors}
+                                                      for the named cases (default: all) instead; for `panoptim replay`
+
+--stock keeps torch's own square root, which in builds linked with MKL is off in the last bit of some roots; without it the
+root is replaced by a correctly rounded one, and the traces are the same on every AVX2 or AVX-512 processor.
+
+Needs torch (CPU), numpy and, for --safetensors, safetensors. The committed files were made with torch 2.13.0+cpu,
+numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the file layout.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import struct
+import zlib
+
+import numpy as np
+import torch
+
+# ---- The generator and the hash: README.md, GoldenInputs.java and this section say the same thing.
+
+U64 = np.uint64
+GAMMA = 0x9E3779B97F4A7C15
+PARAM, GRAD = 0, 1
+
+
+class Format:
+    """One number format. `wide_top` is the largest biased exponent that kind `wide` draws, `tiny` the number of extra
+    draws that give a subnormal, and `tiny_shift` the largest right shift of a subnormal's mantissa."""
+
+    def __init__(self, width, mantissa, wide_top, tiny, tiny_shift):
+        self.width, self.mantissa, self.wide_top, self.tiny, self.tiny_shift = width, mantissa, wide_top, tiny, tiny_shift
+        self.uint = np.dtype(f"u{width // 8}")
+        self.sign = 1 << (width - 1)
+        self.infinity = (self.sign - 1) >> mantissa << mantissa
+        self.nan = self.infinity | 1 << (mantissa - 1)
+        self.largest = self.infinity - 1
+
+
+FORMATS = {
+    "float32": Format(32, 23, 183, 8, 15),
+    "float64": Format(64, 52, 1488, 64, 31),
+    "bfloat16": Format(16, 7, 183, 8, 3),
+    "float16": Format(16, 10, 22, 2, 7),
+}
+
+
+def word(key, n):
+    """Word n of the splitmix64 sequence seeded with `key`; wraps modulo 2^64; either may be an array."""
+    with np.errstate(over="ignore"):
+        z = np.asarray(key, U64) + (np.asarray(n, U64) + U64(1)) * U64(GAMMA)
+        z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
+        return z ^ (z >> U64(31))
+
+
+def normal_bits(fmt, w0, w1, scale):
+    """A bell-shaped value: a sum of three uniform 21-bit fields, refined by 31 more bits, cut to the format's precision."""
+    field = U64(0x1FFFFF)
+    coarse = ((w0 & field) + (w0 >> U64(21) & field) + (w0 >> U64(42) & field)).view(np.int64) - (3 << 20)
+    cut = 52 - fmt.mantissa
+    fine = ((coarse << 31) + (w1 >> U64(33)).view(np.int64)) >> cut      # fits mantissa + 1 bits: all below is exact
+    value = fine.astype(np.float64) * 2.0 ** (1 - fmt.mantissa + scale)
+    if fmt.width == 64:
+        return value.view(np.uint64)
+    if fmt is FORMATS["float16"]:
+        return value.astype(np.float16).view(np.uint16)
+    bits = value.astype(np.float32).view(np.uint32)
+    return bits if fmt.width == 32 else (bits >> 16).astype(np.uint16)
+
+
+def wide_bits(fmt, w0, w1):
+    """Random sign and mantissa, exponents spread evenly; some subnormals."""
+    draw = (w1 >> U64(48)) * U64(fmt.wide_top + 1 + fmt.tiny) >> U64(16)
+    exponent = np.where(draw > U64(fmt.tiny), draw - U64(fmt.tiny), U64(0))
+    mantissa = w0 & U64((1 << fmt.mantissa) - 1)
+    mantissa = np.where(exponent == 0, mantissa >> (w1 & U64(fmt.tiny_shift)), mantissa)
+    return (w0 >> U64(63) << U64(fmt.width - 1) | exponent << U64(fmt.mantissa) | mantissa).astype(fmt.uint)
+
+
+def generate(dtype, kind, seed, stream, tensor, step, count):
+    """The bits of `count` values, as unsigned integers of the format's width."""
+    fmt = FORMATS[dtype]
+    key = word(word(word(seed, stream), tensor), 0 if kind == "constant" else step)
+    i = np.arange(count, dtype=U64)
+    w0, w1, w2 = (word(key, U64(3) * i + U64(k)) for k in range(3))
+    if kind == "wide":
+        bits = wide_bits(fmt, w0, w1)
+    elif kind == "zero" and stream == GRAD:
+        bits = np.zeros(count, fmt.uint)
+    else:
+        bits = normal_bits(fmt, w0, w1, -1 if stream == PARAM else -3)
+    zero = w2 >> U64(48)
+    bits[zero < 4588] = fmt.sign                # 2 % -0 …
+    bits[zero < 3277] = 0                       # … and 5 % +0
+    if stream == GRAD:
+        if kind == "special" and step % 8 == 3:
+            for low, value in enumerate((fmt.nan, fmt.infinity, fmt.sign | fmt.infinity, fmt.largest, fmt.sign | fmt.largest)):
+                bits[w2 & U64(127) == low] = value
+        bits[i % U64(13) == 5] = 0              # coordinates that never see a gradient
+    return bits
+
+
+def canonical(dtype, bits):
+    fmt = FORMATS[dtype]
+    return np.where(bits & (fmt.sign - 1) > fmt.infinity, fmt.uint.type(fmt.nan), bits)
+
+
+def hash32(dtype, bits):
+    """8 hex digits; any NaN counts as any other."""
+    bits = canonical(dtype, bits)
+    with np.errstate(over="ignore"):
+        total = word(bits, np.arange(bits.size, dtype=U64)).sum(dtype=U64)
+    return f"{int(word(total, bits.size)) >> 32:08x}"
+
+
+# ---- Cases
+
+SIX = {"scalar": [], "one": [1], "three": [3], "seven": [7], "vector": [17], "matrix": [13, 79]}
+SOME = {"scalar": [], "vector": [17], "matrix": [13, 79]}
+OTHERS = {"one": [1], "seven": [7], "flat": [1027]}
+LARGE = {"large": [100003]}
+NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
+
+# Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.
+ABSENT = sorted([[s, "late"] for s in range(5)] + [[s, "early"] for s in range(25, 30)] + [[s, "never"] for s in range(30)]
+                + [[s, "bias"] for s in (7, 12, 13)] + [[12, "late"], [12, "early"]])
+
+STEP_LR = {"name": "StepLR", "step_size": 7, "gamma": 0.7}
+MULTI_STEP_LR = {"name": "MultiStepLR", "milestones": [4, 11, 11, 20], "gamma": 0.3}
+TO_ZERO = {"name": "MultiStepLR", "milestones": [21], "gamma": 0.0}
+
+
+def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=()):
+    """`groups`: a list of (parameter names, overrides); by default one group with everything."""
+    name = f"{optimizer.lower()}-{name}-{dtype}"
+    config = {"optimizer": optimizer, "defaults": defaults,
+              "param_groups": [{"params": list(names)} | over for names, over in groups or [(tensors, {})]]}
+    if scheduler:
+        config["scheduler"] = scheduler
+    return {"name": name, "dtype": dtype, "kind": kind, "seed": zlib.crc32(name.encode()), "steps": steps, "config": config,
+            "tensors": [{"name": n, "shape": s} for n, s in tensors.items()], "absent": [list(a) for a in absent]}
+
+
+def both(optimizer, name, defaults, **kwargs):
+    return [case(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
+
+
+def sgd_cases():
+    def sgd(name, defaults, **kwargs):
+        return both("SGD", name, defaults, **kwargs)
+
+    heavy = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+    groups = [(["vector", "three"], {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.05}),
+              (["matrix"], {"maximize": True, "dampening": 0.25}),
+              (["scalar", "seven"], {"momentum": 0, "lr": 0.003}),
+              (["one"], {"lr": 0.0, "nesterov": True})]
+    return [
+        *sgd("plain", {"lr": 0.1}),
+        *sgd("defaults", {}, tensors=OTHERS),
+        *sgd("momentum", {"lr": 0.1, "momentum": 0.9}),
+        *sgd("momentum-decay-maximize", {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
+        *sgd("dampening", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, kind="wide"),
+        *sgd("dampening-decay-maximize", {"lr": 0.1, "momentum": 0.5, "dampening": 0.7, "weight_decay": 0.1, "maximize": True}),
+        *sgd("nesterov", {"lr": 0.05, "momentum": 0.9, "nesterov": True}, kind="wide"),
+        *sgd("nesterov-maximize", {"lr": 0.05, "momentum": 0.99, "nesterov": True, "maximize": True}, tensors=OTHERS),
+        *sgd("nesterov-decay", heavy, kind="constant", steps=50),
+        *sgd("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
+        *sgd("dampening-only", {"lr": 0.01, "dampening": 0.5, "weight_decay": 0.2}, tensors=OTHERS),
+        *sgd("maximize", {"lr": 0.001, "maximize": True}, kind="constant"),
+        *sgd("groups", {"lr": 0.05, "momentum": 0.9}, tensors=SIX, groups=groups, scheduler=STEP_LR, steps=50),
+        *sgd("multistep", heavy, scheduler=MULTI_STEP_LR),
+        *sgd("lr-to-zero", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, kind="wide", scheduler=TO_ZERO),
+        *sgd("absent", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, tensors=NAMED, absent=ABSENT),
+        *sgd("special", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, kind="special"),
+        case("SGD", "zero", "float32", {"lr": 0.1, "momentum": 0.9, "maximize": True}, kind="zero"),
+        case("SGD", "large", "float32", heavy, tensors=LARGE),
+    ]
+
+
+def adam_cases(optimizer):
+    """Adam and AdamW share their flags; Adam also has `decoupled_weight_decay`, and AdamW decays by default."""
+    adamw = optimizer == "AdamW"
+
+    def adam(name, defaults, **kwargs):
+        return both(optimizer, name, defaults, **kwargs)
+
+    lerp, middle = [0.5, 0.9], [0.95, 0.98]     # 1 - 0.5 takes the second branch of lerp
+    decay = {"weight_decay": 0.1} if adamw else {"weight_decay": 0.1, "decoupled_weight_decay": True}
+    groups = [(["vector", "three"], {"lr": 0.01, "betas": middle, "amsgrad": True}),
+              (["matrix"], {"weight_decay": 0.2, "maximize": True, "eps": 1e-4}),
+              (["scalar", "seven"], {"weight_decay": 0.0, "betas": lerp}),
+              (["one"], {"lr": 0.0})]
+    cases = [
+        *adam("defaults", {}),
+        *adam("amsgrad-lerp-decay", {"lr": 0.01, "betas": lerp, "amsgrad": True, "weight_decay": 0.1, "eps": 1e-3}, kind="wide"),
+        *adam("amsgrad-maximize-eps", {"lr": 0.002, "amsgrad": True, "maximize": True, "weight_decay": 0.0, "eps": 1e-3}),
+        *adam("middle-decay-maximize", {"lr": 0.01, "betas": middle, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
+        # without eps, 0 / 0 is NaN where no gradient has come yet, in torch too
+        *adam("lerp-maximize", {"lr": 0.01, "betas": lerp, "maximize": True, "eps": 0.0, "weight_decay": 0.0}, tensors=OTHERS),
+        *adam("middle-amsgrad", {"lr": 0.1, "betas": middle, "amsgrad": True, "weight_decay": 0.0}, kind="wide"),
+        *adam("middle-eps", {"lr": 0.1, "betas": middle, "eps": 1e-3, "weight_decay": 0.0}, kind="constant", tensors=OTHERS, steps=50),
+        *adam("groups", {"lr": 0.002} | decay, tensors=SIX, groups=groups, scheduler=STEP_LR),
+        *adam("lr-to-zero", {"lr": 0.01} | decay, kind="wide", scheduler=TO_ZERO),
+        *adam("absent", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.01}, tensors=NAMED, absent=ABSENT),
+        *adam("special", {"lr": 0.01, "weight_decay": 0.01}, kind="special"),
+        case(optimizer, "zero", "float32", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.0}, kind="zero"),
+    ]
+    if adamw:
+        return cases + [case(optimizer, "large", "float64", {"lr": 0.01, "weight_decay": 0.05}, tensors=LARGE)]
+    return cases + [
+        *adam("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
+        *adam("multistep", {"lr": 0.01, "weight_decay": 0.1}, scheduler=MULTI_STEP_LR),
+        *adam("decoupled", {"lr": 0.01, "betas": middle} | decay, tensors=OTHERS),
+        *adam("decoupled-lerp-maximize", {"lr": 0.01, "betas": lerp, "maximize": True, "eps": 1e-3} | decay, kind="wide"),
+        *adam("decoupled-amsgrad", {"lr": 0.01, "amsgrad": True} | decay),
+        case(optimizer, "large", "float32", {"lr": 0.01, "weight_decay": 0.05}, tensors=LARGE),
+    ]
+
+
+CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW")}
+
+
+# ---- Running torch
+
+def exact_sqrt(tensor):
+    with np.errstate(invalid="ignore"):
+        return torch.from_numpy(np.asarray(np.sqrt(tensor.detach().numpy())))      # asarray: a 0-dim root is a numpy scalar
+
+
+def exact_sqrt_(tensor):
+    with torch.no_grad():
+        return tensor.copy_(exact_sqrt(tensor))
+
+
+def bits_of(tensor):
+    array = tensor.detach().contiguous().numpy().ravel()
+    return array.view(f"u{array.itemsize}")
+
+
+def tensor_of(spec, position, case, stream, step):
+    shape = spec["shape"]
+    bits = generate(case["dtype"], case["kind"], case["seed"], stream, position, step, int(np.prod(shape)))
+    return torch.from_numpy(bits.view(case["dtype"]).reshape(shape))
+
+
+def run(case):
+    """Yields, after each step, the step, its gradients, each group's lr, the parameters and the optimizer."""
+    config, specs = case["config"], case["tensors"]
+    params = {s["name"]: torch.nn.Parameter(tensor_of(s, i, case, PARAM, 0)) for i, s in enumerate(specs)}
+    groups = [g | {"params": [params[n] for n in g["params"]]} for g in config["param_groups"]]
+    assert sorted(n for g in config["param_groups"] for n in g["params"]) == sorted(params), case["name"]
+    optimizer = getattr(torch.optim, config["optimizer"])(groups, **config["defaults"], foreach=False, fused=False)
+    scheduler = dict(config.get("scheduler", {}))
+    if scheduler:
+        scheduler = getattr(torch.optim.lr_scheduler, scheduler.pop("name"))(optimizer, **scheduler)
+    absent = {tuple(a) for a in case["absent"]}
+    for step in range(case["steps"]):
+        for i, s in enumerate(specs):
+            params[s["name"]].grad = None if (step, s["name"]) in absent else tensor_of(s, i, case, GRAD, step)
+        grads = {n: p.grad.clone() for n, p in params.items() if p.grad is not None}
+        lrs = [float(g["lr"]) for g in optimizer.param_groups]
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        yield step, grads, lrs, params, optimizer
+
+
+def states(params, optimizer):
+    """The tensors after a step, by the names that replay gives them."""
+    result = {}
+    for name, p in params.items():
+        result[f"param/{name}"] = p
+        for key, value in sorted(optimizer.state.get(p, {}).items()):
+            result[f"state/{name}/{key}"] = value
+    return result
+
+
+# ---- Writing
+
+def digest(column, tensor, dtype):
+    if column.endswith("/step"):                # the count itself says more than its hash
+        assert tensor.dtype == torch.float32 and tensor.shape == ()
+        return str(int(tensor))
+    return hash32(dtype, bits_of(tensor))
+
+
+def record(case):
+    dtype, rows, lr, previous = case["dtype"], [], {}, None
+    for step, _, lrs, params, optimizer in run(case):
+        if lrs != previous:
+            lr[step] = " ".join(struct.pack(">d", x).hex() for x in lrs)
+            previous = lrs
+        now = states(params, optimizer)
+        rows.append({c: digest(c, t, dtype) for c, t in now.items()})
+    seen = {c for row in rows for c in row}     # state may appear after the first step
+    columns = []
+    for name in (s["name"] for s in case["tensors"]):
+        columns += [f"param/{name}"] + sorted(c for c in seen if c.startswith(f"state/{name}/"))
+    digits = FORMATS[dtype].width // 4
+    final = {c: " ".join(f"{int(b):0{digits}x}" for b in canonical(dtype, bits_of(t)))
+             for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
+    return lr, columns, [" ".join(row.get(c, "-") for c in columns) for row in rows], final
+
+
+def versions(stock):
+    return {"torch": torch.__version__, "numpy": np.__version__, "libc": "-".join(platform.libc_ver()),
+            "sqrt": "torch's own" if stock else "correctly rounded"}
+
+
+def write_json(path, head, key, entries):
+    """One line per entry's line, so that a difference shows where it is."""
+    heads = "".join(f" {json.dumps(k)}: {json.dumps(v)},\n" for k, v in head.items())
+    path.write_text("{\n" + heads + f' "{key}": [\n' + ",\n".join(entries) + "\n ]\n}\n")
+
+
+def case_lines(case):
+    lr, columns, rows, final = record(case)
+    short = {k: case[k] for k in ("name", "dtype", "kind", "seed", "steps")}
+    lines = [json.dumps(short)[1:-1]] + [f"{json.dumps(k)}: {json.dumps(case[k])}" for k in ("config", "tensors", "absent")]
+    lines.append('"lr": ' + json.dumps(lr))
+    lines.append('"columns": ' + json.dumps(" ".join(columns)))
+    lines.append('"rows": [\n' + ",\n".join(f"{json.dumps(r)}" for r in rows) + "]")
+    lines.append('"final": {\n' + ",\n".join(f"{json.dumps(c)}: {json.dumps(v)}" for c, v in final.items()) + "}")
+    return "  {" + ",\n   ".join(lines) + "}"
+
+
+def input_lines():
+    """What GoldenInputsTest checks: first values and hashes of generated inputs."""
+    lines = []
+    for dtype, fmt in FORMATS.items():
+        for kind in ("normal", "wide", "constant", "special", "zero"):
+            for seed, stream, tensor, step, count in ((7, PARAM, 0, 0, 17), (2**63 + 11, GRAD, 2, 27, 1027)):
+                bits = generate(dtype, kind, seed, stream, tensor, step, count)
+                first = " ".join(f"{int(b):0{fmt.width // 4}x}" for b in bits[:6])
+                lines.append("  " + json.dumps({"dtype": dtype, "kind": kind, "seed": f"{seed:016x}", "stream": stream, "tensor": tensor,
+                                                "step": step, "count": count, "first": first, "hash": hash32(dtype, bits)}))
+    return lines
+
+
+def write_safetensors(folder, case, stock):
+    from safetensors.numpy import save_file
+    trace = {f"param/{s['name']}": tensor_of(s, i, case, PARAM, 0).numpy() for i, s in enumerate(case["tensors"])}
+    lr = []
+    for step, grads, lrs, params, optimizer in run(case):
+        lr.append(lrs)
+        trace |= {f"grad/{step}/{n}": g.numpy() for n, g in grads.items()}
+    expected = {c: t.detach().numpy() for c, t in states(params, optimizer).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "CONFIG.json").write_text(json.dumps(case["config"], indent=1) + "\n")
+    save_file(trace, folder / "TRACE.safetensors")
+    save_file(expected, folder / "EXPECTED.safetensors", metadata={"lr": json.dumps(lr)})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--safetensors", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--stock", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    args = parser.parse_args()
+    if args.stock and not (args.out or args.safetensors):
+        parser.error("--stock needs --out or --safetensors: the files beside this script hold correctly rounded roots")
+    if args.names and not args.safetensors:
+        parser.error("case names go with --safetensors")
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        parser.error("torch runs without fma here; its bits are then others")
+    torch.set_num_threads(1)
+    if not args.stock:
+        torch.Tensor.sqrt, torch.Tensor.sqrt_ = exact_sqrt, exact_sqrt_
+
+    if args.safetensors:
+        known = {c["name"]: c for cases in CASES.values() for c in cases}
+        for name in args.names or known:
+            if name not in known:
+                parser.error(f"no case {name}; there are: {' '.join(known)}")
+            write_safetensors(args.safetensors / name, known[name], args.stock)
+        return
+    out = args.out or pathlib.Path(__file__).resolve().parent
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "inputs.json", {}, "inputs", input_lines())
+    for file, cases in CASES.items():
+        write_json(out / f"{file}.json", versions(args.stock), "cases", [case_lines(c) for c in cases])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+package io.panoptim;
+
+import static org.junit.jupiter.api.Assumptions.abort;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Engines;
+import io.panoptim.engine.cpu.CpuEngine;
+import io.panoptim.engine.cpu.CpuOptions;
+import io.panoptim.engine.cpu.Isa;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The engines that tests compare. */
+public final class TestEngines {
+    private TestEngines() {}
+
+    public static Engine reference() {
+        return Engines.named("reference");
+    }
+
+    /** The CPU engine with its defaults; without one the test is skipped, with the reason. */
+    public static Engine cpu() {
+        try {
+            return Engines.named("cpu");
+        } catch (PanoptimException reason) {
+            return abort(reason.getMessage());
+        }
+    }
+
+    /** The tiers that this processor has and this build contains; at least one, or the test is skipped with the reasons. */
+    public static List<Isa> tiers() {
+        List<Isa> tiers = new ArrayList<>();
+        StringBuilder reasons = new StringBuilder();
+        for (Isa isa : Isa.ofArchitecture()) {
+            try (CpuEngine engine = open(isa, 1, 1)) {
+                tiers.add(engine.isa());
+            } catch (PanoptimException reason) {
+                reasons.append(reason.getMessage()).append('\n');
+            }
+        }
+        assumeTrue(!tiers.isEmpty(), reasons::toString);
+        return tiers;
+    }
+
+    /** A CPU engine of one tier; chunks are given in leaves. */
+    public static CpuEngine open(Isa isa, int threads, int chunkLeaves) {
+        return CpuEngine.open(CpuOptions.defaults().withIsa(isa).withThreads(threads).withChunkElements(chunkLeaves * 1024));
+    }
+
+    /** Every tier, with one, two and more threads than this machine has, in small and large chunks. */
+    public static List<CpuEngine> variants() {
+        List<CpuEngine> engines = new ArrayList<>();
+        for (Isa isa : tiers()) {
+            engines.add(open(isa, 1, 64));
+            engines.add(open(isa, 2, 1));
+            engines.add(open(isa, 5, 16));
+        }
+        return engines;
+    }
+}

@@ -1,0 +1,164 @@
+package io.panoptim.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What a table refuses when it is built or pointed elsewhere, and what engines refuse by name. */
+@Tag("native")
+class TableTest {
+    private final Arena arena = Arena.ofShared();
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    static java.util.stream.Stream<Engine> engines() {
+        return java.util.stream.Stream.of(TestEngines.reference(), TestEngines.cpu());
+    }
+
+    private Tensor vector(long elements) {
+        return Tensor.zeros(arena, DType.FLOAT32, elements);
+    }
+
+    private TensorEntry entry(String name, Tensor... states) {
+        return new TensorEntry(name, vector(4), vector(4), List.of(states));
+    }
+
+    private static void refused(Code code, String words, Executable call) {
+        PanoptimException refusal = assertThrows(PanoptimException.class, call);
+        assertTrue(refusal.getMessage().contains(words), refusal.getMessage());
+        assertEquals(code, refusal.code());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void statesMustFitTheRuleAndTheValue(Engine engine) {
+        refused(Code.INVALID, "has 1 states, ADAM takes [exp_avg, exp_avg_sq, max_exp_avg_sq]",
+                () -> engine.table(Rule.ADAM, List.of(entry("w", vector(4)))));
+        refused(Code.INVALID, "has 2 states, SGD takes", () -> engine.table(Rule.SGD, List.of(entry("w", vector(4), vector(4)))));
+        refused(Code.INVALID, "the state 0 of 'w' is float32[5], the value float32[4]",
+                () -> engine.table(Rule.SGD, List.of(entry("w", vector(5)))));
+        refused(Code.INVALID, "cannot be combined with a value of float32",
+                () -> engine.table(Rule.SGD, List.of(entry("w", Tensor.zeros(arena, DType.FLOAT64, 4)))));
+        refused(Code.INVALID, "lies on cuda:1, but the " + engine.name() + " engine works on cpu",
+                () -> engine.table(Rule.SGD, List.of(entry("w", Tensor.ofAddress(64, arena, Device.cuda(1), DType.FLOAT32, 4)))));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aRefusedPointChangesNothing(Engine engine) {
+        TensorEntry a = entry("a");
+        TensorEntry b = entry("b");
+        try (Table table = engine.table(Rule.SGD, List.of(a, b))) {
+            Map<Integer, Tensor> moved = new HashMap<>();
+            moved.put(0, vector(4));
+            moved.put(1, b.value());
+            refused(Code.INVALID, "overlaps the value of 'b'", () -> table.point(Column.GRADIENT, moved));
+            assertSame(a.gradient(), table.tensor(0, Column.GRADIENT));
+            assertSame(b.gradient(), table.tensor(1, Column.GRADIENT));
+            table.point(Column.GRADIENT, Map.of(0, b.gradient(), 1, a.gradient()));
+            assertSame(b.gradient(), table.tensor(0, Column.GRADIENT));
+            refused(Code.INVALID, "needs its value", () -> {
+                Map<Integer, Tensor> none = new HashMap<>();
+                none.put(0, null);
+                table.point(Column.VALUE, none);
+            });
+        }
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void onlyTensorsWithAClassAreStepped(Engine engine) {
+        TensorEntry a = entry("a");
+        TensorEntry b = entry("b");
+        a.gradient().set(3, 1);
+        b.gradient().set(3, 1);
+        try (Table table = engine.table(Rule.SGD, List.of(a, b)); Arena rowArena = Arena.ofConfined()) {
+            Rows rows = new Rows(rowArena, 2).set(1, SgdRow.STEP_SIZE, -1);
+            table.classes(new int[] {Table.ABSENT, 1});
+            engine.step(table, rows, null, Extras.of(Extras.Part.ZERO_GRADIENT), Stream.DEFAULT);
+            assertEquals(0, a.value().get(3));
+            assertEquals(-1, b.value().get(3));
+            assertEquals(1, a.gradient().get(3));
+            assertEquals(0, b.gradient().get(3));
+        }
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aRangeOfATensorIsSteppedAlone(Engine engine) {
+        Tensor gradient = vector(3000);
+        for (int i = 0; i < 3000; i++) {
+            gradient.set(i, 1);
+        }
+        TensorEntry slice = new TensorEntry("slice", vector(3000), gradient, List.of(), Map.of(), 500, 1024, 2048);
+        try (Table table = engine.table(Rule.SGD, List.of(slice)); Arena rowArena = Arena.ofConfined()) {
+            table.classes(new int[] {0});
+            engine.step(table, new Rows(rowArena, 1).set(0, SgdRow.STEP_SIZE, -1), null, Extras.NONE,
+                    Stream.DEFAULT);
+        }
+        for (int i = 0; i < 3000; i++) {
+            assertEquals(i >= 1024 && i < 2048 ? -1 : 0, slice.value().get(i), "element " + i);
+        }
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void whatComesLaterIsRefusedByName(Engine engine) {
+        try (Table table = engine.table(Rule.SGD, List.of(entry("a"))); Arena rowArena = Arena.ofConfined()) {
+            Rows rows = new Rows(rowArena, 1);
+            refused(Code.UNSUPPORTED, "the " + engine.name() + " engine does not have [AVERAGE] in the same pass yet",
+                    () -> engine.step(table, rows, null, Extras.of(Extras.Part.AVERAGE), Stream.DEFAULT));
+            refused(Code.UNSUPPORTED, "Engine.measure: the " + engine.name() + " engine does not have this verb yet",
+                    () -> engine.measure(List.of(table), null, Stream.DEFAULT));
+            refused(Code.UNSUPPORTED, "Engine.control", engine::control);
+            refused(Code.INVALID, "the CPU has no streams",
+                    () -> engine.step(table, rows, null, Extras.NONE, new Stream(1)));
+            table.classes(new int[] {1});
+            refused(Code.INVALID, "1 rows for 2 classes",
+                    () -> engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
+        }
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void columnsForWhatComesLaterAreRefusedByName(Engine engine) {
+        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4);
+        refused(Code.UNSUPPORTED, "the average of 'w'", () -> engine.table(Rule.SGD, List.of(averaged)));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aTableOfAnotherEngineOrAClosedOneIsRefused(Engine engine) {
+        Engine other = engine.name().equals("cpu") ? TestEngines.reference() : TestEngines.cpu();
+        try (Arena rowArena = Arena.ofConfined()) {
+            Rows rows = new Rows(rowArena, 1);
+            Table table = engine.table(Rule.SGD, List.of(entry("a")));
+            refused(Code.INVALID, "built by another engine",
+                    () -> other.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
+            table.close();
+            table.close();
+            refused(Code.CLOSED, "the table is closed",
+                    () -> engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
+        }
+    }
+}

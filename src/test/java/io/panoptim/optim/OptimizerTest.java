@@ -1,0 +1,393 @@
+package io.panoptim.optim;
+
+import static org.junit.jupiter.api.Assertions.assertAll;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** torch's conventions around a step, and what is refused before anything is written. */
+@Tag("native")
+class OptimizerTest {
+    private static final SGD.Options SGD_OPTIONS = SGD.Options.defaults().withLr(0.5);
+
+    private final Arena arena = Arena.ofShared();
+    private final List<Optimizer> opened = new ArrayList<>();
+
+    @AfterEach
+    void close() {
+        opened.forEach(Optimizer::close);
+        if (arena.scope().isAlive()) {
+            arena.close();
+        }
+    }
+
+    static Stream<Engine> engines() {
+        return Stream.of(TestEngines.reference(), TestEngines.cpu());
+    }
+
+    private SGD sgd(Engine engine, SGD.Options options, Parameter... parameters) {
+        SGD sgd = new SGD(engine, List.of(parameters), options);
+        opened.add(sgd);
+        return sgd;
+    }
+
+    private AdamW adamW(Engine engine, Parameter... parameters) {
+        AdamW adamW = new AdamW(engine, List.of(parameters), AdamW.Options.defaults());
+        opened.add(adamW);
+        return adamW;
+    }
+
+    private Tensor vector(double... values) {
+        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, values.length);
+        for (int i = 0; i < values.length; i++) {
+            tensor.set(i, values[i]);
+        }
+        return tensor;
+    }
+
+    private Parameter parameter(String name, double value) {
+        return Parameter.of(name, vector(value)).gradient(vector(1));
+    }
+
+    private static void refused(Code code, String words, Executable call) {
+        PanoptimException refusal = assertThrows(PanoptimException.class, call);
+        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
+        assertEquals(code, refusal.code());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void updatesInPlace(Engine engine) {
+        Parameter p = parameter("p", 2);
+        sgd(engine, SGD_OPTIONS, p).step();
+        assertEquals(1.5, p.value().get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aParameterWithoutGradientKeepsItsValueItsStateAndItsStepCount(Engine engine) {
+        Parameter always = parameter("always", 1);
+        Parameter sometimes = parameter("sometimes", 1);
+        Parameter never = Parameter.of("never", vector(1));
+        AdamW optimizer = adamW(engine, always, sometimes, never);
+        optimizer.step();
+        Tensor gradient = sometimes.gradient();
+        double before = sometimes.value().get(0);
+        sometimes.gradient(null);
+        optimizer.step();
+        assertEquals(before, sometimes.value().get(0));
+        sometimes.gradient(gradient);
+        optimizer.step();
+        assertEquals(3, optimizer.state(always).get("step").get(0));
+        assertEquals(2, optimizer.state(sometimes).get("step").get(0));
+        assertEquals(Map.of(), optimizer.state(never));
+        assertEquals(1, never.value().get(0));
+        always.gradient(null);
+        sometimes.gradient(null);
+        optimizer.step();
+        assertEquals(3, optimizer.state(always).get("step").get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void followsGradientsThatMove(Engine engine) {
+        Parameter a = parameter("a", 0);
+        Parameter b = parameter("b", 0);
+        Tensor ones = a.gradient();
+        Tensor twos = b.gradient();
+        twos.set(0, 2);
+        SGD optimizer = sgd(engine, SGD_OPTIONS.withLr(1), a, b);
+        optimizer.step();
+        a.gradient(twos);
+        b.gradient(ones);
+        optimizer.step();
+        assertEquals(-3, a.value().get(0));
+        assertEquals(-3, b.value().get(0));
+        try (Arena other = Arena.ofShared()) {
+            a.gradient(Tensor.of(other, new float[] {10}));
+            optimizer.step();
+            assertEquals(-13, a.value().get(0));
+            a.gradient(twos);
+            optimizer.step();
+        }
+        optimizer.step();
+        assertEquals(-17, a.value().get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void groupsHaveOptionsOfTheirOwnThatCanChangeBetweenSteps(Engine engine) {
+        Parameter a = parameter("a", 0);
+        Parameter b = parameter("b", 0);
+        SGD optimizer = sgd(engine, SGD_OPTIONS, a);
+        optimizer.step();
+        optimizer.addParamGroup(List.of(b), SGD_OPTIONS.withLr(4));
+        optimizer.step();
+        optimizer.paramGroups().get(1).lr(8);
+        optimizer.paramGroups().get(0).set("maximize", true);
+        optimizer.step();
+        assertEquals(-0.5, a.value().get(0));
+        assertEquals(-12, b.value().get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void momentumCanBeTurnedOnLater(Engine engine) {
+        Parameter p = parameter("p", 0);
+        SGD optimizer = sgd(engine, SGD_OPTIONS.withLr(1), p);
+        optimizer.step();
+        assertEquals(0, optimizer.stateBytes());
+        optimizer.paramGroups().getFirst().set("momentum", 0.5);
+        optimizer.step();
+        optimizer.step();
+        assertEquals(-3.5, p.value().get(0));
+        assertEquals(1.5, optimizer.state(p).get("momentum_buffer").get(0));
+        assertEquals(4, optimizer.stateBytes());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void theSameSegmentGivenTwiceIsOneTiedParameter(Engine engine) {
+        Tensor shared = vector(1);
+        Parameter a = Parameter.of("a", shared).gradient(vector(1));
+        Parameter b = Parameter.of("b", Tensor.of(shared.segment(), DType.FLOAT32, 1));
+        SGD optimizer = sgd(engine, SGD_OPTIONS, a, b);
+        optimizer.step();
+        assertEquals(0.5, shared.get(0));
+        b.gradient(vector(1));
+        refused(Code.INVALID, "accumulate them in one tensor", optimizer::step);
+        assertEquals(0.5, shared.get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void anyDenseLayoutIsWelcomeIfValueAndGradientShareIt(Engine engine) {
+        Tensor transposed = Tensor.of(arena.allocate(24), DType.FLOAT32, new long[] {2, 3}, new long[] {1, 2});
+        Tensor gradient = Tensor.of(arena.allocate(24), DType.FLOAT32, new long[] {2, 3}, new long[] {1, 2});
+        gradient.set(5, 1);
+        sgd(engine, SGD_OPTIONS, Parameter.of(transposed).gradient(gradient)).step();
+        assertEquals(-0.5, transposed.get(5));
+        refused(Code.INVALID, "strides", () -> Parameter.of(transposed).gradient(Tensor.zeros(arena, DType.FLOAT32, 2, 3)));
+        refused(Code.INVALID, "only dense layouts", () ->
+                Tensor.of(arena.allocate(64), DType.FLOAT32, new long[] {2, 3}, new long[] {4, 1}));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void emptyTensorsAnywhereAndNothingElse(Engine engine) {
+        Parameter first = Parameter.of("first", vector()).gradient(vector());
+        Parameter p = parameter("p", 1);
+        Parameter last = Parameter.of("last", vector()).gradient(vector());
+        AdamW optimizer = adamW(engine, first, p, last);
+        optimizer.step();
+        assertTrue(p.value().get(0) < 1);
+        assertEquals(1, optimizer.state(last).get("step").get(0));
+        AdamW nothing = adamW(engine, first, last);
+        nothing.step();
+        assertEquals(1, nothing.state(first).get("step").get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void zeroGradTakesGradientsAwayOrFillsThemWithZeros(Engine engine) {
+        Parameter p = parameter("p", 1);
+        SGD optimizer = sgd(engine, SGD_OPTIONS, p);
+        Tensor gradient = p.gradient();
+        optimizer.zeroGrad(false);
+        assertSame(gradient, p.gradient());
+        assertEquals(0, gradient.get(0));
+        optimizer.zeroGrad();
+        assertSame(null, p.gradient());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aClosureReturnsItsLossAndIfItThrowsNothingIsUpdated(Engine engine) {
+        Parameter p = parameter("p", 1);
+        SGD optimizer = sgd(engine, SGD_OPTIONS, p);
+        assertEquals(42, optimizer.step(() -> 42));
+        assertThrows(ArithmeticException.class, () -> optimizer.step(() -> {
+            throw new ArithmeticException();
+        }));
+        assertEquals(0.5, p.value().get(0));
+        assertEquals(1, optimizer.steps());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void tensorsThatCannotBeUsedAreRefusedBeforeAnythingIsWritten(Engine engine) {
+        Parameter good = parameter("good", 1);
+        Arena gone = Arena.ofShared();
+        Parameter closed = Parameter.of("closed", Tensor.of(gone, new float[] {1})).gradient(vector(1));
+        SGD withClosed = sgd(engine, SGD_OPTIONS, good, closed);
+        withClosed.step();
+        gone.close();
+        refused(Code.CLOSED, "the value of 'closed' lies in an arena that was closed", withClosed::step);
+
+        Parameter readOnly = Parameter.of("readOnly",
+                Tensor.of(vector(1).segment().asReadOnly(), DType.FLOAT32, 1)).gradient(vector(1));
+        SGD withReadOnly = sgd(engine, SGD_OPTIONS, good, readOnly);
+        refused(Code.INVALID, "read-only", withReadOnly::step);
+
+        Parameter odd = Parameter.of("odd", Tensor.of(arena.allocate(8).asSlice(1), DType.FLOAT32, 1)).gradient(vector(1));
+        refused(Code.INVALID, "not a multiple of its element size", sgd(engine, SGD_OPTIONS, good, odd)::step);
+
+        Tensor two = vector(1, 1);
+        Parameter whole = Parameter.of("whole", two).gradient(vector(1, 1));
+        Parameter half = Parameter.of("half", Tensor.of(two.segment().asSlice(4), DType.FLOAT32, 1)).gradient(vector(1));
+        SGD overlapping = sgd(engine, SGD_OPTIONS, good, whole, half);
+        refused(Code.INVALID, "overlaps the value of 'whole'", overlapping::step);
+        Parameter itself = Parameter.of("itself", two).gradient(two);
+        refused(Code.INVALID, "overlaps", sgd(engine, SGD_OPTIONS, good, itself)::step);
+
+        assertEquals(0.5, good.value().get(0));
+        assertEquals(1, two.get(0));
+        assertEquals(1, withClosed.steps());
+    }
+
+    @Test
+    void heapMemoryIsForTheReferenceEngineOnly() {
+        Parameter heap = Parameter.of("heap", Tensor.of(MemorySegment.ofArray(new float[] {1}), DType.FLOAT32, 1))
+                .gradient(Tensor.of(MemorySegment.ofArray(new float[] {1}), DType.FLOAT32, 1));
+        sgd(TestEngines.reference(), SGD_OPTIONS, heap).step();
+        assertEquals(0.5, heap.value().get(0));
+        refused(Code.INVALID, "lies on the Java heap", sgd(TestEngines.cpu(), SGD_OPTIONS, heap)::step);
+        assertEquals(0.5, heap.value().get(0));
+    }
+
+    @Test
+    void gradientsMustMatchTheirValues() {
+        Parameter p = Parameter.of("p", vector(1, 2));
+        refused(Code.INVALID, "shape", () -> p.gradient(vector(1)));
+        refused(Code.INVALID, "type", () -> p.gradient(Tensor.zeros(arena, DType.FLOAT64, 2)));
+        refused(Code.INVALID, "device", () -> p.gradient(Tensor.ofAddress(4096, arena,
+                Device.cuda(0), DType.FLOAT32, 2)));
+        assertSame(null, p.gradient());
+    }
+
+    @Test
+    void groupsAreCheckedInTorchsWords() {
+        Engine engine = TestEngines.reference();
+        refused(Code.INVALID, "optimizer got an empty parameter list", () -> sgd(engine, SGD_OPTIONS));
+        Parameter p = parameter("p", 1);
+        SGD optimizer = sgd(engine, SGD_OPTIONS, p);
+        refused(Code.INVALID, "some parameters appear in more than one parameter group",
+                () -> optimizer.addParamGroup(List.of(p), SGD_OPTIONS));
+        refused(Code.INVALID, "all optimizer param groups should be with/without names. cannot add param group without names",
+                () -> optimizer.addParamGroup(List.of(Parameter.of(vector(1))), SGD_OPTIONS));
+        refused(Code.INVALID, "Some param names are missing",
+                () -> optimizer.addParamGroup(List.of(parameter("q", 1), Parameter.of(vector(1))), SGD_OPTIONS));
+        assertEquals(1, optimizer.paramGroups().size());
+    }
+
+    @Test
+    void hyperparametersOutOfRangeOrNanAreRefusedInTorchsWords() {
+        assertAll(
+                () -> refused(Code.INVALID, "Invalid learning rate: -1.0", () -> SGD_OPTIONS.withLr(-1)),
+                () -> refused(Code.INVALID, "Invalid learning rate: NaN", () -> AdamW.Options.defaults().withLr(Double.NaN)),
+                () -> refused(Code.INVALID, "Invalid momentum value: -0.1", () -> SGD_OPTIONS.withMomentum(-0.1)),
+                () -> refused(Code.INVALID, "Invalid dampening value: NaN", () -> SGD_OPTIONS.withDampening(Double.NaN)),
+                () -> refused(Code.INVALID, "Invalid weight_decay value: -1.0", () -> SGD_OPTIONS.withWeightDecay(-1)),
+                () -> refused(Code.INVALID, "Nesterov momentum requires a momentum and zero dampening",
+                        () -> SGD_OPTIONS.withNesterov(true)),
+                () -> refused(Code.INVALID, "Invalid epsilon value: -1.0E-8", () -> Adam.Options.defaults().withEps(-1e-8)),
+                () -> refused(Code.INVALID, "Invalid beta parameter at index 0: 1.0",
+                        () -> Adam.Options.defaults().withBetas(1, 0.9)),
+                () -> refused(Code.INVALID, "Invalid beta parameter at index 1: NaN",
+                        () -> Adam.Options.defaults().withBetas(0.9, Double.NaN)),
+                () -> refused(Code.INVALID, "Invalid weight_decay value: NaN",
+                        () -> AdamW.Options.defaults().withWeightDecay(Double.NaN)));
+        ParamGroup group = sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).paramGroups().getFirst();
+        refused(Code.INVALID, "unknown option 'lrr'", () -> group.set("lrr", 1));
+        refused(Code.INVALID, "Invalid momentum value", () -> group.set("momentum", -1.0));
+        refused(Code.INVALID, "takes a boolean", () -> group.set("nesterov", 1.0));
+        refused(Code.INVALID, "Invalid learning rate", () -> group.lr(Double.NaN));
+        assertEquals(0.5, group.lr());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void closingFreesTheStateOnceAndLaterCallsSaySo(Engine engine) {
+        AdamW optimizer = adamW(engine, parameter("p", 1));
+        assertEquals(8, optimizer.stateBytes());
+        optimizer.step();
+        Tensor state = optimizer.state(optimizer.paramGroups().getFirst().params().getFirst()).get("exp_avg");
+        optimizer.close();
+        optimizer.close();
+        assertFalse(state.segment().scope().isAlive());
+        refused(Code.CLOSED, "the optimizer is closed", optimizer::step);
+    }
+
+    @Test
+    void afterAnUnforeseenFaultEveryCallSaysSoAndClosingWorks() {
+        Parameter p = parameter("p", 1);
+        SGD optimizer = sgd(TestEngines.reference(), SGD_OPTIONS, p);
+        optimizer.step();
+        ParamGroup group = optimizer.paramGroups().getFirst();
+        IllegalStateException thrown = new IllegalStateException("lost");
+        Engine failing = FailingEngine.after(TestEngines.reference(), thrown);
+        SGD broken = sgd(failing, SGD_OPTIONS, parameter("q", 1));
+        assertSame(thrown, assertThrows(IllegalStateException.class, broken::step));
+        refused(Code.FAULT, "an earlier step failed half-way", broken::step);
+        refused(Code.FAULT, "an earlier step failed half-way", broken::zeroGrad);
+        broken.close();
+        assertEquals(0.5, group.lr());
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void useFromTwoThreadsAtATimeIsRefused(Engine engine) throws InterruptedException {
+        SGD optimizer = sgd(engine, SGD_OPTIONS, parameter("p", 1));
+        AtomicReference<Throwable> refusal = new AtomicReference<>();
+        optimizer.step(() -> 0);
+        FailingEngine blocking = FailingEngine.during(engine, () -> {
+            Thread other = new Thread(() -> refusal.set(assertThrows(PanoptimException.class, () -> opened.getLast().step())));
+            other.start();
+            try {
+                other.join();
+            } catch (InterruptedException interrupted) {
+                throw new AssertionError(interrupted);
+            }
+        });
+        sgd(blocking, SGD_OPTIONS, parameter("q", 1)).step();
+        assertEquals(Code.CONCURRENT, ((PanoptimException) refusal.get()).code());
+    }
+
+    @Test
+    void printsItsGroupsAsTorchDoes() {
+        assertEquals("""
+                SGD (
+                Parameter Group 0
+                    dampening: 0.0
+                    lr: 0.5
+                    maximize: false
+                    momentum: 0.0
+                    nesterov: false
+                    weight_decay: 0.0
+                )""", sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).toString());
+    }
+}
