@@ -1,0 +1,89 @@
+package io.panoptim.schedule;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.TestEngines;
+import io.panoptim.optim.SGD;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+class LRSchedulerTest {
+    private final Arena arena = Arena.ofShared();
+    private final SGD optimizer = new SGD(TestEngines.reference(), List.of(parameter()), SGD.Options.defaults().withLr(0.1));
+
+    @AfterEach
+    void close() {
+        optimizer.close();
+        arena.close();
+    }
+
+    private Parameter parameter() {
+        return Parameter.of(Tensor.zeros(arena, DType.FLOAT32, 1)).gradient(Tensor.zeros(arena, DType.FLOAT32, 1));
+    }
+
+    private double after(LRScheduler scheduler, int epochs) {
+        for (int i = 0; i < epochs; i++) {
+            optimizer.step();
+            scheduler.step();
+        }
+        return optimizer.paramGroups().getFirst().lr();
+    }
+
+    @Test
+    void stepLrMultipliesStepByStepAsTorchDoes() {
+        StepLR scheduler = new StepLR(optimizer, 3, 0.7);
+        assertEquals(0.1, after(scheduler, 2));
+        assertEquals(0.1 * 0.7, after(scheduler, 1));
+        assertEquals(0.1 * 0.7 * 0.7, after(scheduler, 5));
+        assertEquals(8, scheduler.lastEpoch());
+        assertEquals(List.of(0.1 * 0.7 * 0.7), scheduler.lastLr());
+        assertEquals(0.1 * 0.7, scheduler.closedForm(5, 0));
+        assertEquals(0.1, new StepLR(optimizer, 3).closedForm(2, 0));
+    }
+
+    @Test
+    void multiStepLrCountsAMilestoneAsOftenAsItIsGiven() {
+        MultiStepLR scheduler = new MultiStepLR(optimizer, new long[] {4, 2, 4}, 0.5);
+        assertEquals(0.1, after(scheduler, 1));
+        assertEquals(0.05, after(scheduler, 1));
+        assertEquals(0.05, after(scheduler, 1));
+        assertEquals(0.05 * 0.25, after(scheduler, 1));
+        assertEquals(0.1 * 0.125, scheduler.closedForm(9, 0));
+    }
+
+    @Test
+    void lambdaLrTakesAFunctionOrOneForEachGroup() {
+        LambdaLR scheduler = new LambdaLR(optimizer, epoch -> 1.0 / (epoch + 1));
+        assertEquals(0.1, optimizer.paramGroups().getFirst().lr());
+        assertEquals(0.1 / 4, after(scheduler, 3));
+        PanoptimException refusal = assertThrows(PanoptimException.class,
+                () -> new LambdaLR(optimizer, List.of(epoch -> 1, epoch -> 2)));
+        assertTrue(refusal.getMessage().contains("Expected 1 lr_lambdas, but got 2"));
+    }
+
+    @Test
+    void schedulersChainAndStartFromTheSameInitialRate() {
+        StepLR first = new StepLR(optimizer, 1, 0.5);
+        after(first, 1);
+        MultiStepLR second = new MultiStepLR(optimizer, new long[] {1}, 0.1);
+        assertEquals(0.1, second.closedForm(0, 0));
+        assertEquals(0.05 * 0.1, after(second, 1));
+    }
+
+    @Test
+    void groupsAddedLaterAndStepsOfNoLengthAreRefused() {
+        StepLR scheduler = new StepLR(optimizer, 1);
+        optimizer.addParamGroup(List.of(parameter()), SGD.Options.defaults());
+        PanoptimException refusal = assertThrows(PanoptimException.class, scheduler::step);
+        assertTrue(refusal.getMessage().contains("the optimizer has 2 groups, but had 1"), refusal.getMessage());
+        assertThrows(PanoptimException.class, () -> new StepLR(optimizer, 0));
+    }
+}
