@@ -1,0 +1,114 @@
+package io.panoptim.tools.replay;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.panoptim.engine.Engine;
+import io.panoptim.optim.Adam;
+import io.panoptim.optim.AdamW;
+import io.panoptim.optim.Betas;
+import io.panoptim.optim.OptionSchema;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.SGD;
+import io.panoptim.tensor.Parameter;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * An optimizer that can be replayed. A new one is a line in {@link #ALL}.
+ *
+ * @param name the class's name in torch, or here if torch lacks it
+ * @param fixed options that torch's groups hold, but that must have one value
+ */
+record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionSchema<O> schema, Constructor<T, O> constructor,
+                                                             GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
+    private static final List<OptimizerKind<?, ?>> ALL = List.of(
+            of("Adam", Adam.SCHEMA, Adam::new, Adam::addParamGroup),
+            new OptimizerKind<>("AdamW", AdamW.SCHEMA, AdamW::new, AdamW::addParamGroup, Map.of("decoupled_weight_decay", true)),
+            of("SGD", SGD.SCHEMA, SGD::new, SGD::addParamGroup));
+
+    /** How torch carries a step out, which does not change what it computes. */
+    private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");
+
+    interface Constructor<T, O> {
+        T construct(Engine engine, List<Parameter> parameters, O options);
+    }
+
+    interface GroupAdder<T, O> {
+        void add(T optimizer, List<Parameter> parameters, O options);
+    }
+
+    /** An optimizer whose options are known, but not yet its parameters. */
+    interface Recipe {
+        Optimizer make(Engine engine, List<List<Parameter>> groups);
+    }
+
+    private static <T extends Optimizer, O extends Record> OptimizerKind<T, O> of(
+            String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder) {
+        return new OptimizerKind<>(name, schema, constructor, adder, Map.of());
+    }
+
+    /** The kind that {@code keys} name as their {@code optimizer}. */
+    static OptimizerKind<?, ?> in(JsonKeys keys) {
+        String name = keys.text("optimizer");
+        return ALL.stream().filter(kind -> kind.name.equals(name)).findFirst().orElseThrow(() -> keys.refusalOf("optimizer",
+                "no optimizer '" + name + "' in this version: it has " + ALL.stream().map(OptimizerKind::name).toList()));
+    }
+
+    /**
+     * Reads options by torch's names: the keys that were not asked for yet.
+     *
+     * @param defaults what differs from torch's defaults
+     * @param overrides for each group what differs from those
+     */
+    Recipe recipe(JsonKeys defaults, List<JsonKeys> overrides) {
+        O common = options(schema.defaults(), defaults);
+        List<O> options = overrides.stream().map(group -> options(common, group)).toList();
+        return (engine, groups) -> {
+            T optimizer = constructor.construct(engine, groups.getFirst(), options.getFirst());
+            for (int i = 1; i < groups.size(); i++) {
+                adder.add(optimizer, groups.get(i), options.get(i));
+            }
+            return optimizer;
+        };
+    }
+
+    private O options(O base, JsonKeys keys) {
+        Map<String, Object> replacements = new LinkedHashMap<>();
+        for (String key : keys.others()) {
+            JsonNode value = keys.get(key);
+            if (schema.names().contains(key)) {
+                replacements.put(key, option(keys, key, value));
+            } else if (IMPLEMENTATION.contains(key)) {
+                require(value.isBoolean() || value.isNull(), keys, key, "true, false or null", value);
+            } else if (fixed.containsKey(key)) {
+                require(value.isBoolean() && value.booleanValue() == fixed.get(key), keys, key, fixed.get(key) + " for " + name,
+                        value);
+            } else if (key.equals("differentiable")) {
+                require(value.isBoolean() && !value.booleanValue(), keys, key, "false: this library does not differentiate "
+                        + "through a step", value);
+            } else {
+                throw keys.refusalOf(key, "unknown option: " + name + " has " + schema.names());
+            }
+        }
+        return keys.located(() -> schema.with(base, replacements));
+    }
+
+    private static Object option(JsonKeys keys, String key, JsonNode value) {
+        if (value.isNumber()) {
+            return value.doubleValue();
+        }
+        if (value.isBoolean()) {
+            return value.booleanValue();
+        }
+        require(value.isArray() && value.size() == 2 && value.get(0).isNumber() && value.get(1).isNumber(), keys, key,
+                "a number, true, false or two numbers", value);
+        return new Betas(value.get(0).doubleValue(), value.get(1).doubleValue());
+    }
+
+    private static void require(boolean condition, JsonKeys keys, String key, String expected, JsonNode found) {
+        if (!condition) {
+            throw keys.refusalOf(key, "expected " + expected + ", found " + found);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+package io.panoptim.tools.replay;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.checkpoint.SafeTensors;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Stream;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.ParamGroup;
+import io.panoptim.schedule.LRScheduler;
+import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A run done again. Parameters, one gradient for each and the optimizer's state lie in memory; the recorded gradients are
+ * copied from the trace step by step, so that it may be larger.
+ */
+final class Replay implements AutoCloseable {
+    private final Engine engine;
+    private final Trace trace;
+    private final Memory memory;
+    private final Map<String, Parameter> parameters = new LinkedHashMap<>();
+    private final Map<String, Tensor> gradients = new LinkedHashMap<>();
+    private final Optimizer optimizer;
+    private final Optional<LRScheduler> scheduler;
+    private final double[][] lrs;
+
+    /** Prepares everything, so that what is wrong shows before the first step. */
+    Replay(Engine engine, ReplayConfig config, Trace trace) {
+        this.engine = engine;
+        this.trace = trace;
+        List<List<String>> groups = config.grouped(trace.parameters());
+        checkSteps(trace, groups.size());
+        this.lrs = new double[trace.steps()][];
+        this.memory = engine.memory();
+        @Nullable Optimizer made = null;
+        try {
+            trace.parameters().forEach(this::allocate);
+            made = config.optimizer().make(engine, groups.stream().map(group -> group.stream().map(parameters::get).toList())
+                    .toList());
+            optimizer = made;
+            scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys));
+        } catch (RuntimeException | Error refused) {
+            if (made != null) {
+                made.close();
+            }
+            memory.close();
+            throw refused;
+        }
+    }
+
+    /** A few bytes of a gradient can claim any number of steps: those whose learning rates no file can hold are refused. */
+    private static void checkSteps(Trace trace, int groups) {
+        long bytes = trace.steps() * ("[]".length() + groups * (long) "0.1,".length());
+        if (bytes > SafeTensors.LONGEST_HEADER) {
+            throw PanoptimException.invalid("replay", "the trace claims " + trace.steps() + " steps: the learning rates of so "
+                    + "many do not fit in the header of the output");
+        }
+    }
+
+    private void allocate(String name) {
+        Tensor initial = trace.initial(name);
+        Tensor value = memory.zeros(initial.dtype(), initial.shape());
+        engine.copy(initial, value, Stream.DEFAULT);
+        parameters.put(name, Parameter.of(name, value));
+        gradients.put(name, memory.zerosLike(value));
+    }
+
+    /** Takes all steps. */
+    void run() {
+        for (int step = 0; step < lrs.length; step++) {
+            for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
+                Tensor gradient = gradients.get(entry.getKey());
+                Optional<Tensor> recorded = trace.gradient(step, entry.getKey());
+                recorded.ifPresent(tensor -> engine.copy(tensor, gradient, Stream.DEFAULT));
+                entry.getValue().gradient(recorded.isPresent() ? gradient : null);
+            }
+            lrs[step] = optimizer.paramGroups().stream().mapToDouble(ParamGroup::lr).toArray();
+            optimizer.step();
+            scheduler.ifPresent(LRScheduler::step);
+        }
+    }
+
+    /** The parameters and their state as they are now, under the names of the output; valid until {@link #close()}. */
+    Map<String, Tensor> tensors() {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        parameters.forEach((name, parameter) -> {
+            tensors.put("param/" + name, parameter.value());
+            optimizer.state(parameter).forEach((key, state) -> tensors.put("state/" + name + "/" + key, state));
+        });
+        return tensors;
+    }
+
+    /** For each step the learning rate that each group used in it, as a JSON list. */
+    String learningRates() {
+        return Arrays.deepToString(lrs);
+    }
+
+    /** Frees parameters, gradients and state. */
+    @Override
+    public void close() {
+        optimizer.close();
+        memory.close();
+    }
+}

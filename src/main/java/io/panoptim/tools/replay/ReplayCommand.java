@@ -1,0 +1,124 @@
+package io.panoptim.tools.replay;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.checkpoint.SafeTensors;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Engines;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/**
+ * {@code panoptim replay}. Exits with 0 and the output written; with 1 if the result is not as expected; with 2 if
+ * something is wrong, in one line on standard error. With 1 and 2 nothing is written.
+ */
+@Command(name = "replay", sortOptions = false,
+        description = "Repeats a training run recorded in PyTorch, and compares the result bit by bit.")
+public final class ReplayCommand implements Callable<Integer> {
+    private static final int SAME = 0;
+    private static final int DIFFERENT = 1;
+    private static final int REFUSED = 2;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Option(names = "--config", required = true, paramLabel = "CONFIG.json",
+            description = "The optimizer, its options, groups and scheduler, under PyTorch's names.")
+    private Path config;
+
+    @Option(names = "--trace", required = true, paramLabel = "TRACE.safetensors",
+            description = "Initial parameters (param/NAME) and gradients (grad/STEP/NAME).")
+    private Path trace;
+
+    @Option(names = "--out", required = true, paramLabel = "OUT.safetensors",
+            description = "Where to write the last parameters (param/NAME) and the state (state/NAME/KEY).")
+    private Path out;
+
+    @Option(names = "--device", paramLabel = "reference|cpu|cuda", description = "By default the best that can be had here.")
+    private @Nullable String device;
+
+    @Option(names = "--expect", paramLabel = "EXPECTED.safetensors",
+            description = "What the output should be. Prints how each tensor differs, and exits with 1 if any does.")
+    private @Nullable Path expect;
+
+    @Override
+    public Integer call() {
+        try {
+            return expect == null ? replay(null) : compared(expect);
+        } catch (PanoptimException | OutOfMemoryError refused) {
+            return fail(REFUSED, String.valueOf(refused.getMessage()));
+        }
+    }
+
+    private int compared(Path file) {
+        try (SafeTensors expected = SafeTensors.open(file)) {
+            return replay(expected);
+        }
+    }
+
+    private int replay(@Nullable SafeTensors expected) {
+        checkOut();
+        ReplayConfig read = ReplayConfig.read(config);
+        try (Trace recorded = Trace.open(trace);
+             Replay replay = new Replay(engine(), read, recorded)) {
+            replay.run();
+            Map<String, Tensor> tensors = replay.tensors();
+            if (expected != null) {
+                Comparison comparison = Comparison.of(tensors, expected);
+                comparison.lines().forEach(spec.commandLine().getOut()::println);
+                if (!comparison.differing().isEmpty()) {
+                    return fail(DIFFERENT, "replay: " + comparison.differing().size() + " of " + comparison.lines().size()
+                            + " tensors differ from " + expected.file() + ", the first '" + comparison.differing().getFirst()
+                            + "'; " + out + " was not written");
+                }
+            }
+            SafeTensors.write(out, tensors, Map.of("lr", replay.learningRates()));
+            spec.commandLine().getOut().println(out + ": " + tensors.size() + " tensors after " + recorded.steps() + " steps");
+            return SAME;
+        }
+    }
+
+    private Engine engine() {
+        return device == null ? Engines.forDevice(Device.cpu()) : Engines.named(device);
+    }
+
+    /** Refuses before a long run what could not be written after it, or would destroy what is read. */
+    private void checkOut() {
+        Path folder = out.toAbsolutePath().getParent();
+        if (folder == null || !Files.isDirectory(folder)) {
+            throw new PanoptimException(Code.UNAVAILABLE, "replay", out + ": cannot be written: its folder does not exist");
+        }
+        if (Files.exists(out) && !Files.isRegularFile(out)) {
+            throw PanoptimException.invalid("replay", out + ": exists and is not a regular file");
+        }
+        for (Path input : expect == null ? new Path[] {config, trace} : new Path[] {config, trace, expect}) {
+            if (isSame(input)) {
+                throw PanoptimException.invalid("replay", out + ": is read by this replay: --out must be another file");
+            }
+        }
+    }
+
+    private boolean isSame(Path input) {
+        try {
+            return Files.isSameFile(input, out);
+        } catch (IOException missing) {
+            return false; // what is missing is refused when it is opened
+        }
+    }
+
+    private int fail(int status, String message) {
+        spec.commandLine().getErr().println("panoptim: " + message.lines().collect(Collectors.joining("; ")));
+        return status;
+    }
+}

@@ -1,0 +1,154 @@
+package io.panoptim.tools.replay;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.cpu.CpuEngine;
+import io.panoptim.golden.GoldenInputs;
+import io.panoptim.golden.GoldenInputs.Format;
+import io.panoptim.golden.GoldenInputs.Kind;
+import io.panoptim.golden.GoldenInputs.Stream;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.ParamGroup;
+import io.panoptim.schedule.LRScheduler;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Named;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every engine repeats the traces recorded from PyTorch: parameters, states and learning rates, after every step. */
+@Tag("native")
+class GoldenTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final List<CpuEngine> CPU = new ArrayList<>();
+
+    @BeforeAll
+    static void open() {
+        TestEngines.tiers().forEach(isa -> CPU.add(TestEngines.open(isa, 2, 16)));
+    }
+
+    @AfterAll
+    static void close() {
+        CPU.forEach(CpuEngine::close);
+    }
+
+    static List<Named<JsonNode>> cases() throws IOException {
+        List<Named<JsonNode>> cases = new ArrayList<>();
+        for (String file : List.of("sgd", "adam", "adamw")) {
+            for (JsonNode trace : JSON.readTree(Path.of("src/test/golden", file + ".json").toFile()).get("cases")) {
+                cases.add(Named.of(trace.get("name").asText(), trace));
+            }
+        }
+        return cases;
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void everyEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
+        Path config = Files.writeString(folder.resolve("config.json"), golden.get("config").toString());
+        List<Engine> engines = new ArrayList<>(CPU);
+        engines.add(TestEngines.reference());
+        for (Engine engine : engines) {
+            try (Arena arena = Arena.ofShared()) {
+                repeat(golden, ReplayConfig.read(config), engine, arena);
+            }
+        }
+    }
+
+    private static void repeat(JsonNode golden, ReplayConfig config, Engine engine, Arena arena) {
+        DType dtype = DType.valueOf(golden.get("dtype").asText().toUpperCase(Locale.ROOT));
+        Format format = Format.of(dtype.toString());
+        Kind kind = Kind.of(golden.get("kind").asText());
+        long seed = golden.get("seed").asLong();
+        Map<String, Parameter> parameters = new LinkedHashMap<>();
+        Map<String, Tensor> gradients = new LinkedHashMap<>();
+        for (JsonNode tensor : golden.get("tensors")) {
+            long[] shape = elements(tensor.get("shape")).stream().mapToLong(JsonNode::asLong).toArray();
+            Tensor value = Tensor.zeros(arena, dtype, shape);
+            GoldenInputs.fill(value.segment(), format, kind, seed, Stream.PARAM, parameters.size(), 0);
+            String name = tensor.get("name").asText();
+            parameters.put(name, Parameter.of(name, value));
+            gradients.put(name, Tensor.zeros(arena, dtype, shape));
+        }
+        Set<String> absent = elements(golden.get("absent")).stream()
+                .map(pair -> pair.get(0).asInt() + " " + pair.get(1).asText()).collect(Collectors.toSet());
+        List<List<Parameter>> groups = config.grouped(parameters.keySet()).stream()
+                .map(names -> names.stream().map(parameters::get).toList()).toList();
+        try (Optimizer optimizer = config.optimizer().make(engine, groups)) {
+            LRScheduler scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys)).orElse(null);
+            List<String> columns = List.of(golden.get("columns").asText().split(" "));
+            String lrs = "";
+            for (int step = 0; step < golden.get("steps").asInt(); step++) {
+                String when = golden.get("name").asText() + ", step " + step + ", " + engine.description();
+                int index = 0;
+                for (Parameter parameter : parameters.values()) {
+                    Tensor gradient = gradients.get(parameter.name());
+                    GoldenInputs.fill(gradient.segment(), format, kind, seed, Stream.GRAD, index++, step);
+                    parameter.gradient(absent.contains(step + " " + parameter.name()) ? null : gradient);
+                }
+                JsonNode changed = golden.get("lr").get("" + step);
+                lrs = changed == null ? lrs : changed.asText();
+                assertEquals(lrs, optimizer.paramGroups().stream().map(ParamGroup::lr)
+                        .map(lr -> "%016x".formatted(Double.doubleToRawLongBits(lr))).collect(Collectors.joining(" ")), when);
+                optimizer.step();
+                if (scheduler != null) {
+                    scheduler.step();
+                }
+                compare(columns, golden.get("rows").get(step).asText(), tensors(optimizer, parameters), when);
+            }
+            compareFinal(golden.get("final"), tensors(optimizer, parameters), format);
+        }
+    }
+
+    /** Everything there is, under the names of the columns. */
+    private static Map<String, Tensor> tensors(Optimizer optimizer, Map<String, Parameter> parameters) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        parameters.forEach((name, parameter) -> {
+            tensors.put("param/" + name, parameter.value());
+            optimizer.state(parameter).forEach((key, state) -> tensors.put("state/" + name + "/" + key, state));
+        });
+        return tensors;
+    }
+
+    private static void compare(List<String> columns, String row, Map<String, Tensor> tensors, String when) {
+        String[] expected = row.split(" ");
+        for (int i = 0; i < columns.size(); i++) {
+            Tensor tensor = tensors.get(columns.get(i));
+            String found = tensor == null ? "-" : columns.get(i).endsWith("/step") ? "" + (long) tensor.get(0)
+                    : GoldenInputs.hash(tensor.segment(), Format.of(tensor.dtype().toString()));
+            assertEquals(expected[i], found, columns.get(i) + ", " + when);
+        }
+        assertTrue(columns.containsAll(tensors.keySet()), "no more state than torch's, " + when);
+    }
+
+    private static void compareFinal(JsonNode expected, Map<String, Tensor> tensors, Format format) {
+        expected.properties().forEach(entry -> assertEquals(entry.getValue().asText(),
+                GoldenInputs.hex(tensors.get(entry.getKey()).segment(), format), entry.getKey()));
+    }
+
+    private static List<JsonNode> elements(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false).toList();
+    }
+}

@@ -1,0 +1,387 @@
+package io.panoptim.tools.replay;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.panoptim.checkpoint.SafeTensors;
+import io.panoptim.engine.EngineProvider;
+import io.panoptim.engine.Engines;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+class ReplayCommandTest {
+    private static final Path RECORDED = Path.of("src/test/resources/io/panoptim/tools/replay");
+    private static final String SGD = "{\"optimizer\": \"SGD\"}";
+
+    @TempDir
+    private Path folder;
+    private final StringWriter output = new StringWriter();
+    private final StringWriter errors = new StringWriter();
+
+    @ParameterizedTest
+    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups"})
+    void repeatsWhatTorchDid(String run) throws IOException {
+        for (String device : available()) {
+            output.getBuffer().setLength(0);
+            assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), errors::toString);
+            try (SafeTensors expected = SafeTensors.open(file(run, "EXPECTED")); SafeTensors found = SafeTensors.open(out())) {
+                assertEquals(expected.tensors().keySet(), found.tensors().keySet());
+                expected.tensors().keySet().forEach(name -> assertTrue(output.toString().contains(
+                        name + ": 0 of " + found.tensor(name).elements() + " values differ, largest difference 0 ulp"), name));
+                ObjectMapper json = new ObjectMapper();
+                assertArrayEquals(json.readValue(expected.metadata().get("lr"), double[][].class),
+                        json.readValue(found.metadata().get("lr"), double[][].class));
+            }
+        }
+        assertEquals("", errors.toString());
+    }
+
+    private static List<String> available() {
+        return Engines.providers().stream().filter(provider -> provider.unavailable().isEmpty()).map(EngineProvider::name).toList();
+    }
+
+    @Test
+    void theCpuEngineGivesTheBitsOfTheReference() throws IOException {
+        Optional<String> reason = Engines.providers().stream().filter(provider -> provider.name().equals("cpu")).findFirst()
+                .orElseThrow().unavailable();
+        assumeTrue(reason.isEmpty(), () -> reason.orElseThrow());
+        String config = """
+                {"optimizer": "Adam", "defaults": {"amsgrad": true, "weight_decay": 0.1}}""";
+        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16)) {
+            Map<String, Tensor> trace = new LinkedHashMap<>();
+            for (String key : List.of("param/a", "grad/0/a", "grad/1/a", "grad/3/a")) {
+                Tensor tensor = Tensor.zeros(Arena.ofAuto(), dtype, 3, 7);
+                for (int i = 0; i < 21; i++) {
+                    tensor.set(i, Math.sin(i + key.hashCode()));
+                }
+                trace.put(key, tensor);
+            }
+            assertEquals(0, replay(config, trace, "--device", "reference"), errors::toString);
+            Path reference = Files.move(out(), folder.resolve("reference " + dtype));
+            assertEquals(0, replay(config, trace, "--device", "cpu", "--expect", reference.toString()), errors::toString);
+        }
+    }
+
+    @Test
+    void writesShapesAndStepsAsTorch() throws IOException {
+        assertEquals(0, recorded("adam-groups"), errors::toString);
+        assertEquals(out() + ": 13 tensors after 6 steps\n", output.toString());
+        try (SafeTensors found = SafeTensors.open(out())) {
+            assertEquals("F32[]", found.tensors().get("state/matrix/step").toString());
+            assertEquals(5, found.tensor("state/matrix/step").get(0));
+            assertEquals(4, found.tensor("state/three/step").get(0));
+            assertEquals("F32[2, 3]", found.tensors().get("state/matrix/max_exp_avg_sq").toString());
+            assertFalse(found.tensors().containsKey("state/three/max_exp_avg_sq"));
+            assertEquals("F32[]", found.tensors().get("state/scalar/exp_avg").toString());
+        }
+    }
+
+    @Test
+    void aParameterThatNeverHasAGradientHasNoStateAndStaysAsItWas() throws IOException {
+        assertEquals(0, replay("""
+                {"optimizer": "AdamW"}""", Map.of("param/a", floats(1, 2), "grad/2/a", floats(3, 4), "param/b", floats(5),
+                "param/none", floats())), errors::toString);
+        try (SafeTensors found = SafeTensors.open(out())) {
+            assertEquals(5, found.tensor("param/b").get(0));
+            assertEquals(1, found.tensor("state/a/step").get(0));
+            assertTrue(found.tensors().keySet().stream().noneMatch(name -> name.startsWith("state/b")));
+            assertEquals("[[0.001], [0.001], [0.001]]", found.metadata().get("lr"));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        """
+        {"optimizer": "AdamW", "defaults": {"lr": 1, "betas": [0.9, 0.999], "eps": 1e-08, "weight_decay": 0, "amsgrad": false,
+         "foreach": null, "maximize": false, "capturable": false, "differentiable": false, "fused": null,
+         "decoupled_weight_decay": true}, "metrics": [NaN, -Infinity, 0.5]}""",
+        """
+        {"optimizer": "Adam", "defaults": {"decoupled_weight_decay": true, "eps": Infinity}}""",
+        """
+        {"optimizer": "SGD", "param_groups": [{"params": ["b", "a"], "lr": 0.5, "foreach": true}],
+         "scheduler": {"name": "StepLR", "step_size": 1, "last_epoch": -1}}"""})
+    void takesWhatTorchUsersPaste(String config) throws IOException {
+        assertEquals(0, replay(config, trace()), errors::toString);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "[]|$: expected an object, found []",
+        "{'optimizer': 'SGD'|not valid JSON: Unexpected end-of-input: expected close marker for Object (start marker at [line: 1, "
+                + "column: 1]) (line 1, column 20)",
+        "{'optimizer': 'SGD', 'optimizer': 'Adam'}|not valid JSON: Duplicate field 'optimizer' (line 1, column 33)",
+        "{}|$: 'optimizer' is missing",
+        "{'optimizer': 3}|$.optimizer: expected a string, found 3",
+        "{'optimizer': 'LBFGS'}|$.optimizer: no optimizer 'LBFGS' in this version: it has [Adam, AdamW, SGD]",
+        "{'optimizer': 'SGD', 'default': {}}|$.default: unknown key: expected one of [optimizer, defaults, param_groups, scheduler, "
+                + "clip_grad_norm, metrics]",
+        "{'optimizer': 'SGD', 'defaults': []}|$.defaults: expected an object, found []",
+        "{'optimizer': 'SGD', 'defaults': {'betas': [0.9, 0.99]}}|$.defaults.betas: unknown option: SGD has [lr, momentum, dampening, "
+                + "weight_decay, nesterov, maximize]",
+        "{'optimizer': 'SGD', 'defaults': {'lr': '0.1'}}|"
+                + "$.defaults.lr: expected a number, true, false or two numbers, found '0.1'",
+        "{'optimizer': 'SGD', 'defaults': {'lr': true}}|$.defaults: SGD: option 'lr' takes a number, not true",
+        "{'optimizer': 'SGD', 'defaults': {'lr': -1}}|$.defaults: SGD: Invalid learning rate: -1.0",
+        "{'optimizer': 'SGD', 'defaults': {'lr': NaN}}|$.defaults: SGD: Invalid learning rate: NaN",
+        "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 0.99, 0.9]}}|"
+                + "$.defaults.betas: expected a number, true, false or two numbers, found [0.9,0.99,0.9]",
+        "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 1]}}|$.defaults: Adam: Invalid beta parameter at index 1: 1.0",
+        "{'optimizer': 'SGD', 'defaults': {'foreach': 1}}|$.defaults.foreach: expected true, false or null, found 1",
+        "{'optimizer': 'SGD', 'defaults': {'differentiable': true}}|"
+                + "$.defaults.differentiable: expected false: this library does not differentiate through a step, found true",
+        "{'optimizer': 'AdamW', 'defaults': {'decoupled_weight_decay': false}}|"
+                + "$.defaults.decoupled_weight_decay: expected true for AdamW, found false",
+        "{'optimizer': 'SGD', 'param_groups': []}|$.param_groups: expected at least one group, found []",
+        "{'optimizer': 'SGD', 'param_groups': [{'lr': 1}]}|$.param_groups[0]: 'params' is missing",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': 'a'}]}|$.param_groups[0].params: expected a list, found 'a'",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a', 0]}]}|$.param_groups[0].params[1]: expected a string, found 0",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a']}, {'params': []}]}|"
+                + "$.param_groups[1].params: expected at least one name, found []",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a'], 'rho': 1}]}|$.param_groups[0].rho: unknown option: SGD has [lr, "
+                + "momentum, dampening, weight_decay, nesterov, maximize]",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a'], 'nesterov': true}]}|"
+                + "$.param_groups[0]: SGD: Nesterov momentum requires a momentum and zero dampening",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a', 'c']}]}|$.param_groups[0].params: the trace has no 'param/c'",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a']}, {'params': ['b', 'a']}]}|"
+                + "$.param_groups[1].params: 'a' is listed twice: every parameter is in exactly one group",
+        "{'optimizer': 'SGD', 'param_groups': [{'params': ['a']}]}|$.param_groups[0].params: neither this group nor one before lists "
+                + "'b' of the trace: every parameter is in exactly one group",
+        "{'optimizer': 'SGD', 'scheduler': 'StepLR'}|$.scheduler: expected an object, found 'StepLR'",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'OneCycleLR'}}|"
+                + "$.scheduler.name: no scheduler 'OneCycleLR' in this version: it has [MultiStepLR, StepLR]",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR'}}|$.scheduler: 'step_size' is missing",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 0}}|"
+                + "$.scheduler: StepLR: Invalid step_size: 0, at least 1 is needed",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1.5}}|"
+                + "$.scheduler.step_size: expected an integer, found 1.5",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'gama': 1}}|"
+                + "$.scheduler.gama: unknown key: expected one of [name, step_size, gamma, last_epoch]",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'gamma': null}}|"
+                + "$.scheduler.gamma: expected a number, found null",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'last_epoch': 4}}|"
+                + "$.scheduler.last_epoch: expected -1, since a replay begins at the first step",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'MultiStepLR', 'milestones': [1, 2.5]}}|"
+                + "$.scheduler.milestones[1]: expected an integer, found 2.5",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1.0}}|$.clip_grad_norm: this version does not clip gradients",
+        "{'optimizer': 'SGD', 'metrics': [0.5, 'x']}|$.metrics[1]: expected a number, found 'x'",
+    })
+    void refusesAConfiguration(String config, String message) throws IOException {
+        assertEquals(2, replay(config.replace('\'', '"'), trace()));
+        assertRefused("replay: " + folder.resolve("config") + ": " + message);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "grad/0/c|FLOAT32|: 'param/c' is missing",
+        "grad/1/a|FLOAT64|` is F64[2]: expected F32[2], as 'param/a'`",
+        "grad/01/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
+        "grad/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
+        "grads/0/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
+        "hessian/0/a|FLOAT32|: this version replays no Hessian samples",
+        "loss/0/0|FLOAT32|: this version replays no losses, since it has no optimizer that evaluates a closure",
+        "grad/0/1/a|FLOAT32|: this version replays no gradients of single evaluations, since it has no optimizer that evaluates a closure",
+        "grad/0/a.values|FLOAT32|: this version replays no sparse gradients",
+        "param/c|UINT8|` is U8[2]: expected F32, F64, BF16 or F16`",
+    })
+    void refusesATensor(String name, DType dtype, String message) throws IOException {
+        Map<String, Tensor> trace = trace();
+        trace.put(name, Tensor.zeros(Arena.ofAuto(), dtype, 2));
+        assertEquals(2, replay(SGD, trace));
+        assertRefused("replay: " + folder.resolve("trace") + ": '" + name + "'" + message);
+    }
+
+    @Test
+    void aSparseGradientIsRefusedByName() throws IOException {
+        byte[] header = """
+                {"param/a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},\
+                "grad/0/a.indices":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}""".getBytes(StandardCharsets.UTF_8);
+        Files.write(folder.resolve("trace"), ByteBuffer.allocate(16 + header.length)
+                .order(ByteOrder.LITTLE_ENDIAN).putLong(header.length).put(header).array());
+        assertEquals(2, replay(SGD));
+        assertRefused("replay: " + folder.resolve("trace") + ": 'grad/0/a.indices': this version replays no sparse gradients");
+    }
+
+    @Test
+    void refusesAnEmptyTrace() throws IOException {
+        assertEquals(2, replay(SGD, Map.of()));
+        assertRefused("replay: " + folder.resolve("trace") + ": there is no 'param/<name>' to replay");
+        assertEquals(2, replay(SGD, Map.of("param/a", floats(1))));
+        assertRefused("replay: " + folder.resolve("trace") + ": there is no 'grad/<step>/<name>' to replay");
+    }
+
+    @Test
+    void refusesMoreStepsThanAFileCanTellOf() throws IOException {
+        assertEquals(2, replay(SGD, Map.of("param/a", floats(1), "grad/999999998/a", floats(1))));
+        assertRefused("replay: the trace claims 999999999 steps: the learning rates of so many do not fit in the header of the "
+                + "output");
+    }
+
+    @Test
+    void refusesATruncatedTrace() throws IOException {
+        byte[] bytes = Files.readAllBytes(file("sgd", "TRACE"));
+        for (int length : new int[] {0, 7, 100, bytes.length - 1}) {
+            Files.write(folder.resolve("trace"), Arrays.copyOf(bytes, length));
+            assertEquals(2, replay(SGD), "cut to " + length);
+            assertOneLine("panoptim: SafeTensors.open: " + folder.resolve("trace") + ": ");
+        }
+    }
+
+    @Test
+    void refusesFilesThatAreNotThere() throws IOException {
+        assertEquals(2, run("--config", "none", "--trace", "none", "--out", out().toString()));
+        assertRefused("replay: none: cannot be read: no such file");
+        Files.writeString(folder.resolve("config"), SGD);
+        assertEquals(2, replay(SGD));
+        assertRefused("SafeTensors.open: " + folder.resolve("trace") + ": cannot be read: no such file or folder");
+        assertEquals(2, replay(SGD, trace(), "--expect", "none"));
+        assertRefused("SafeTensors.open: none: cannot be read: no such file or folder");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"cuda", "tpu"})
+    void refusesADevice(String device) throws IOException {
+        assumeTrue(Engines.providers().stream().noneMatch(provider -> provider.name().equals(device)), device + " is there");
+        assertEquals(2, replay(SGD, trace(), "--device", device));
+        assertRefused("Engines.named: no engine '" + device + "': there are "
+                + Engines.providers().stream().map(EngineProvider::name).toList());
+    }
+
+    @Test
+    void refusesAnOutputThatCannotBeWrittenOrIsRead() throws IOException {
+        Path nowhere = folder.resolve("no/out");
+        assertEquals(2, replayTo(nowhere));
+        assertRefused("replay: " + nowhere + ": cannot be written: its folder does not exist");
+        byte[] before = Files.readAllBytes(folder.resolve("trace"));
+        Path same = folder.resolve("./trace");
+        assertEquals(2, replayTo(same));
+        assertRefused("replay: " + same + ": is read by this replay: --out must be another file");
+        assertArrayEquals(before, Files.readAllBytes(folder.resolve("trace")));
+        assertEquals(2, replayTo(folder));
+        assertRefused("replay: " + folder + ": exists and is not a regular file");
+    }
+
+    private int replayTo(Path target) throws IOException {
+        SafeTensors.write(folder.resolve("trace"), trace(), Map.of());
+        Files.writeString(folder.resolve("config"), SGD);
+        return run("--config", folder.resolve("config").toString(), "--trace", folder.resolve("trace").toString(), "--out",
+                target.toString());
+    }
+
+    @Test
+    void saysWhatIsNotAsExpected() throws IOException {
+        assertEquals(0, replay(SGD, trace()));
+        Map<String, Tensor> expected = new LinkedHashMap<>();
+        try (SafeTensors found = SafeTensors.open(out())) {
+            Tensor a = floats((float) found.tensor("param/a").get(0), (float) found.tensor("param/a").get(1));
+            a.set(1, Math.nextUp(Math.nextUp((float) a.get(1))));
+            expected.put("param/a", a);
+            expected.put("param/b", floats(1, 2, 3));
+            expected.put("state/a/momentum_buffer", floats(1));
+        }
+        Files.delete(out());
+        Path planted = folder.resolve("expected");
+        SafeTensors.write(planted, expected, Map.of());
+        output.getBuffer().setLength(0);
+
+        assertEquals(1, replay(SGD, trace(), "--expect", planted.toString()));
+        assertEquals("""
+                param/a: 1 of 2 values differ, largest difference 2 ulp
+                param/b: expected F32[3], found F32[2]
+                state/a/momentum_buffer: missing from the result
+                """, output.toString());
+        assertRefused("replay: 3 of 3 tensors differ from " + planted + ", the first 'param/a'; " + out() + " was not written");
+    }
+
+    @Test
+    void refusesACommandWithoutItsFiles() {
+        assertEquals(2, run("--config", "c"));
+        assertTrue(errors.toString().contains("Missing required options: '--trace=TRACE.safetensors', '--out=OUT.safetensors'"),
+                errors::toString);
+    }
+
+    /** Two parameters, {@code a} and {@code b}, and a gradient for each. */
+    private static Map<String, Tensor> trace() {
+        Map<String, Tensor> trace = new LinkedHashMap<>();
+        trace.put("param/a", floats(1, 2));
+        trace.put("param/b", floats(3, 4));
+        trace.put("grad/0/a", floats(0.5f, -0.5f));
+        trace.put("grad/0/b", floats(1, -1));
+        return trace;
+    }
+
+    private static Tensor floats(float... values) {
+        return Tensor.of(MemorySegment.ofArray(values), DType.FLOAT32, values.length);
+    }
+
+    private int replay(String config, Map<String, Tensor> trace, String... more) throws IOException {
+        SafeTensors.write(folder.resolve("trace"), trace, Map.of());
+        return replay(config, more);
+    }
+
+    private int replay(String config, String... more) throws IOException {
+        Files.writeString(folder.resolve("config"), config);
+        return run(folder.resolve("config"), folder.resolve("trace"), more);
+    }
+
+    private int recorded(String run, String... more) {
+        return run(RECORDED.resolve(run + "/CONFIG.json"), file(run, "TRACE"), more);
+    }
+
+    private int run(Path config, Path trace, String... more) {
+        List<String> arguments = new ArrayList<>(List.of("--config", config.toString(), "--trace", trace.toString(), "--out",
+                out().toString()));
+        arguments.addAll(List.of(more));
+        return run(arguments.toArray(String[]::new));
+    }
+
+    private int run(String... arguments) {
+        errors.getBuffer().setLength(0);
+        return new CommandLine(new ReplayCommand()).setOut(new PrintWriter(output)).setErr(new PrintWriter(errors))
+                .execute(arguments);
+    }
+
+    private void assertRefused(String message) {
+        assertEquals("panoptim: " + message + "\n", errors.toString().replace("\"", "'"));
+        assertFalse(Files.exists(out()), "an output was written");
+    }
+
+    private void assertOneLine(String beginning) {
+        assertTrue(errors.toString().startsWith(beginning), errors::toString);
+        assertEquals(1, errors.toString().lines().count());
+        assertFalse(Files.exists(out()), "an output was written");
+    }
+
+    private Path out() {
+        return folder.resolve("out.safetensors");
+    }
+
+    private static Path file(String run, String name) {
+        return RECORDED.resolve(run + "/" + name + ".safetensors");
+    }
+}

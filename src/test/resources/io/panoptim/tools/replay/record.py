@@ -1,0 +1,43 @@
+"""Writes the small files that the tests of replay and of safetensors read: python record.py
+
+Each folder here: a run of torch.optim as `panoptim replay` takes it, made by src/test/golden/record.py, which says what this
+needs. ../../checkpoint/python.safetensors: every kind of tensor that the reader must understand.
+"""
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+here = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(here.parents[4] / "golden"))
+sys.dont_write_bytecode = True
+import record as golden  # noqa: E402
+
+TENSORS = {"scalar": [], "three": [3], "matrix": [2, 3]}
+GROUPS = [(["matrix"], {"lr": 0.01, "betas": [0.5, 0.9], "amsgrad": True}), (["three", "scalar"], {"weight_decay": 0.1})]
+CASES = {
+    "sgd": golden.case("SGD", "replay", "float32", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+                       tensors=TENSORS, steps=4),
+    "adamw": golden.case("AdamW", "replay", "float64", {"lr": 0.01, "amsgrad": True}, tensors=TENSORS, steps=4),
+    "adam-groups": golden.case("Adam", "replay", "float32", {"lr": 0.002}, tensors=TENSORS, groups=GROUPS, steps=6,
+                               scheduler={"name": "StepLR", "step_size": 2, "gamma": 0.7},
+                               absent=[(0, "three"), (3, "three"), (3, "matrix"), (3, "scalar"), (5, "scalar")]),
+    "sgd-multistep": golden.case("SGD", "replay-multistep", "float32", {"lr": 0.1}, tensors={"three": [3]}, steps=4,
+                                 scheduler={"name": "MultiStepLR", "milestones": [1, 3, 3]}),
+}
+
+torch.set_num_threads(1)
+torch.Tensor.sqrt, torch.Tensor.sqrt_ = golden.exact_sqrt, golden.exact_sqrt_
+for name, case in CASES.items():
+    golden.write_safetensors(here / name, case, stock=False)
+save_file({
+    "f64": torch.tensor([1.5, -2.0, -torch.inf], dtype=torch.float64),
+    "f32": torch.tensor([0.1, -0.0, 1e-45]),
+    "bf16": torch.tensor([1.0, -3.140625], dtype=torch.bfloat16),
+    "half/größe": torch.tensor([65504.0, 2.0**-24], dtype=torch.float16),
+    "u8": torch.tensor([0, 255], dtype=torch.uint8),
+    "scalar": torch.tensor(7.0),
+    "empty": torch.zeros(3, 0),
+    "emb.indices": torch.tensor([3, 1]),
+}, here.parents[1] / "checkpoint" / "python.safetensors", metadata={"lr": "[[0.1]]", "über": '"\n'})
