@@ -25,7 +25,7 @@ PANOPTIM_INLINE uint32_t to_bfloat16(float x) {
     return x == x ? rounded : 0x7fc0u;  // rounding would carry a NaN's payload into the sign
 }
 
-#ifdef __CUDACC__  // neither NVRTC nor every host compiler of nvcc knows _Float16, and this needs no header
+#ifdef __CUDACC__  // neither NVRTC nor every host compiler of nvcc has a type for it, and this needs no header
 __device__ __forceinline__ float from_float16(uint32_t half) {
     float x;
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((unsigned short)half));
@@ -38,15 +38,21 @@ __device__ __forceinline__ uint32_t to_float16(float x) {
     return half;
 }
 #else
+#ifdef __aarch64__
+using Float16 = __fp16;
+#else
+using Float16 = _Float16;
+#endif
+
 PANOPTIM_INLINE float from_float16(uint32_t half) {
     unsigned short bits = (unsigned short)half;
-    _Float16 x;
+    Float16 x;
     __builtin_memcpy(&x, &bits, sizeof x);
     return (float)x;
 }
 
 PANOPTIM_INLINE uint32_t to_float16(float x) {
-    _Float16 half = (_Float16)x;
+    Float16 half = (Float16)x;
     unsigned short bits;
     __builtin_memcpy(&bits, &half, sizeof bits);
     return bits;

@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 #endif
 
+#include "half.h"
 #include "table.h"
 
 namespace panoptim {
@@ -17,15 +18,6 @@ constexpr uint64_t BLOCK = 512;
 inline uint64_t bytes_of(uint8_t dtype) {
     constexpr uint8_t bytes[] = {4, 8, 2, 2, 1};
     return bytes[dtype];
-}
-
-inline float widen_bfloat16(uint16_t bits) { return __builtin_bit_cast(float, uint32_t(bits) << 16); }
-
-inline uint16_t round_to_bfloat16(float value) {
-    uint32_t bits = __builtin_bit_cast(uint32_t, value);
-    uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-    uint32_t quiet = bits | 0x400000;  // rounding could carry a NaN's payload into infinity
-    return uint16_t((value == value ? rounded : quiet) >> 16);
 }
 
 #if defined(__x86_64__)
@@ -52,7 +44,7 @@ inline void load(uint8_t dtype, const void* column, uint64_t elements, float* __
     const uint16_t* __restrict in = static_cast<const uint16_t*>(column);
     if (dtype == PANOPTIM_BFLOAT16) {
 #pragma omp simd
-        for (uint64_t i = 0; i < elements; ++i) buffer[i] = widen_bfloat16(in[i]);
+        for (uint64_t i = 0; i < elements; ++i) buffer[i] = from_bfloat16(in[i]);
         return;
     }
     uint64_t whole = elements - elements % FLOAT16_LANES;
@@ -68,7 +60,7 @@ inline void store(uint8_t dtype, const float* __restrict buffer, uint64_t elemen
     uint16_t* __restrict out = static_cast<uint16_t*>(column);
     if (dtype == PANOPTIM_BFLOAT16) {
 #pragma omp simd
-        for (uint64_t i = 0; i < elements; ++i) out[i] = round_to_bfloat16(buffer[i]);
+        for (uint64_t i = 0; i < elements; ++i) out[i] = uint16_t(to_bfloat16(buffer[i]));
         return;
     }
     uint64_t whole = elements - elements % FLOAT16_LANES;

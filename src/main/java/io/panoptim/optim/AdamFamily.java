@@ -33,12 +33,12 @@ abstract class AdamFamily extends ElementwiseOptimizer {
     abstract boolean decoupled(ParamGroup group);
 
     @Override
-    final int slots(ParamGroup group) {
+    protected final int slots(ParamGroup group) {
         return group.value(amsgrad) != 0 ? 3 : 2;
     }
 
     @Override
-    final void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+    protected final void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
         double step = (float) (history[STEP] + 1);
         next[STEP] = step;
         double rate = group.value(lr);
@@ -61,7 +61,7 @@ abstract class AdamFamily extends ElementwiseOptimizer {
     }
 
     @Override
-    final Map<String, Double> numbers(double[] history) {
+    protected final Map<String, Double> numbers(double[] history) {
         return Map.of("step", history[STEP]);
     }
 }

@@ -3,31 +3,32 @@ package io.panoptim.optim;
 import io.panoptim.PanoptimException;
 
 /** The ranges of hyperparameters, in torch's words. A NaN is in no range. */
-final class Check {
+public final class Check {
     private Check() {}
 
-    static void lr(String optimizer, double lr) {
+    public static void lr(String optimizer, double lr) {
         check(lr >= 0, optimizer, "Invalid learning rate: " + lr);
     }
 
-    static void eps(String optimizer, double eps) {
+    public static void eps(String optimizer, double eps) {
         check(eps >= 0, optimizer, "Invalid epsilon value: " + eps);
     }
 
-    static void betas(String optimizer, Betas betas) {
+    public static void betas(String optimizer, Betas betas) {
         check(betas.first() >= 0 && betas.first() < 1, optimizer, "Invalid beta parameter at index 0: " + betas.first());
         check(betas.second() >= 0 && betas.second() < 1, optimizer, "Invalid beta parameter at index 1: " + betas.second());
     }
 
-    static void weightDecay(String optimizer, double weightDecay) {
+    public static void weightDecay(String optimizer, double weightDecay) {
         check(weightDecay >= 0, optimizer, "Invalid weight_decay value: " + weightDecay);
     }
 
-    static void momentum(String optimizer, double momentum) {
+    public static void momentum(String optimizer, double momentum) {
         check(momentum >= 0, optimizer, "Invalid momentum value: " + momentum);
     }
 
-    static void check(boolean condition, String optimizer, String message) {
+    /** Refuses an optimizer's options with a message unless the condition holds. */
+    public static void check(boolean condition, String optimizer, String message) {
         if (!condition) {
             throw PanoptimException.invalid(optimizer, message);
         }

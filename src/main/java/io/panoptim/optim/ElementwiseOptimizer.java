@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  * <p>State is allocated when a parameter first has a gradient. Parameters of one group with the same history (step count
  * and the like) form a class and share a row; those that miss a step get a class of their own.
  */
-abstract class ElementwiseOptimizer extends Optimizer {
+public abstract class ElementwiseOptimizer extends Optimizer {
     /** Parameters that share a group and a history, and so a row. */
     private static final class ScalarClass {
         final ParamGroup group;
@@ -75,23 +75,23 @@ abstract class ElementwiseOptimizer extends Optimizer {
     private Rows rows = new Rows(Arena.ofAuto(), 1);
 
     /** {@code historyLength} numbers, at first zero, are what a row is computed from besides the options. */
-    ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule, int historyLength) {
+    protected ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule, int historyLength) {
         super(engine, schema);
         this.rule = rule;
         this.historyLength = historyLength;
     }
 
     /** How many of the rule's state slots a group's options need. */
-    abstract int slots(ParamGroup group);
+    protected abstract int slots(ParamGroup group);
 
     /** Computes one row, and from a class's history the history after this step. */
-    abstract void row(ParamGroup group, double[] history, double[] next, Rows rows, int row);
+    protected abstract void row(ParamGroup group, double[] history, double[] next, Rows rows, int row);
 
     /** The entries of the state that are numbers, such as {@code step}. */
-    abstract Map<String, Double> numbers(double[] history);
+    protected abstract Map<String, Double> numbers(double[] history);
 
     @Override
-    final void added(ParamGroup group) {
+    protected final void added(ParamGroup group) {
         int groupIndex = paramGroups().indexOf(group);
         for (int i = 0; i < group.params().size(); i++) {
             Parameter parameter = group.params().get(i);
@@ -116,7 +116,7 @@ abstract class ElementwiseOptimizer extends Optimizer {
     }
 
     @Override
-    final void update() {
+    protected final void update() {
         synchronize();
         if (table == null || classes.length == 0) {
             return;
@@ -133,7 +133,7 @@ abstract class ElementwiseOptimizer extends Optimizer {
     }
 
     @Override
-    final Map<String, Tensor> stateOf(Parameter parameter) {
+    protected final Map<String, Tensor> stateOf(Parameter parameter) {
         Entry entry = entries.stream().filter(e -> e.tied.contains(parameter)).findFirst().orElseThrow(() ->
                 PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's"));
         Map<String, Tensor> state = new LinkedHashMap<>();
@@ -151,7 +151,7 @@ abstract class ElementwiseOptimizer extends Optimizer {
     }
 
     @Override
-    final void free() {
+    protected final void free() {
         if (table != null) {
             table.close();
         }

@@ -33,7 +33,8 @@ public abstract class Optimizer implements AutoCloseable {
     private boolean closed;
     private long steps;
 
-    Optimizer(Engine engine, OptionSchema<?> schema) {
+    /** An optimizer without groups: a subclass adds at least one. */
+    protected Optimizer(Engine engine, OptionSchema<?> schema) {
         this.engine = engine;
         this.schema = schema;
     }
@@ -158,17 +159,19 @@ public abstract class Optimizer implements AutoCloseable {
     }
 
     /** One step, on a valid, open optimizer. */
-    abstract void update();
+    protected abstract void update();
 
-    abstract Map<String, Tensor> stateOf(Parameter parameter);
+    /** The state of a parameter under torch's keys. */
+    protected abstract Map<String, Tensor> stateOf(Parameter parameter);
 
     /** Called with each group once it has been accepted. */
-    abstract void added(ParamGroup group);
+    protected abstract void added(ParamGroup group);
 
-    abstract void free();
+    /** Frees the state; called once. */
+    protected abstract void free();
 
     /** Adds a group after torch's checks, with torch's messages. */
-    final void add(List<Parameter> parameters, Record options) {
+    protected final void add(List<Parameter> parameters, Record options) {
         enter("addParamGroup");
         try {
             if (parameters.isEmpty()) {
@@ -185,7 +188,7 @@ public abstract class Optimizer implements AutoCloseable {
     }
 
     /** The device of the first parameter: it chooses the engine when none is given. */
-    static Device deviceOf(String optimizer, List<Parameter> parameters) {
+    protected static Device deviceOf(String optimizer, List<Parameter> parameters) {
         Check.check(!parameters.isEmpty(), optimizer, "optimizer got an empty parameter list");
         return parameters.getFirst().value().device();
     }

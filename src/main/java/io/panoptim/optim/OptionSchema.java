@@ -43,7 +43,8 @@ public final class OptionSchema<O extends Record> {
         }
     }
 
-    static <O extends Record> OptionSchema<O> of(String optimizer, O defaults) {
+    /** The schema of an optimizer, from its options with torch's defaults. */
+    public static <O extends Record> OptionSchema<O> of(String optimizer, O defaults) {
         return new OptionSchema<>(optimizer, defaults);
     }
 
@@ -58,7 +59,7 @@ public final class OptionSchema<O extends Record> {
     }
 
     /** Where a hyperparameter's first number lies. */
-    int index(String name) {
+    public int index(String name) {
         Integer offset = offsets.get(name);
         if (offset == null) {
             throw PanoptimException.invalid(optimizer, "unknown option '" + name + "': it has " + offsets.keySet());

@@ -68,8 +68,8 @@ public final class ParamGroup {
         initialLr = OptionalDouble.of(newInitialLr);
     }
 
-    /** One of the numbers that the options are kept as. */
-    double value(int index) {
+    /** One of the numbers that the options are kept as, by its place in the schema. */
+    public double value(int index) {
         return values[index];
     }
 

@@ -100,12 +100,12 @@ public final class SGD extends ElementwiseOptimizer {
     }
 
     @Override
-    int slots(ParamGroup group) {
+    protected int slots(ParamGroup group) {
         return group.value(MOMENTUM) != 0 ? 1 : 0;
     }
 
     @Override
-    void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+    protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
         double momentum = group.value(MOMENTUM);
         double weightDecay = group.value(WEIGHT_DECAY);
         next[FILLED] = momentum != 0 ? 1 : history[FILLED];
@@ -120,7 +120,7 @@ public final class SGD extends ElementwiseOptimizer {
     }
 
     @Override
-    Map<String, Double> numbers(double[] history) {
+    protected Map<String, Double> numbers(double[] history) {
         return Map.of();
     }
 }
