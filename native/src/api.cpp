@@ -78,6 +78,11 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_step, extras),
     SIZE(panoptim_step),
 
+    FIELD(panoptim_field, structure),
+    FIELD(panoptim_field, field),
+    FIELD(panoptim_field, offset),
+    SIZE(panoptim_field),
+
     FIELD(panoptim_api, size),
     FIELD(panoptim_api, abi),
     FIELD(panoptim_api, isa),

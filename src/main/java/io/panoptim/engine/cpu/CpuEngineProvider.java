@@ -20,8 +20,9 @@ public final class CpuEngineProvider implements EngineProvider {
 
     @Override
     public Optional<String> unavailable() {
+        CpuOptions options = CpuOptions.defaults();
         try {
-            CpuLibrary.best(CpuOptions.defaults().isas());
+            CpuLibrary.best(options.isas());
             return Optional.empty();
         } catch (PanoptimException reason) {
             return Optional.of(reason.getMessage());

@@ -112,8 +112,12 @@ final class CpuLibrary {
                     + ", which this jar needs: use the library built together with it");
         }
         api = api.reinterpret(panoptim_api.sizeof());
+        if (panoptim_api.size(api) != panoptim_api.sizeof()) {
+            throw new PanoptimException(Code.UNAVAILABLE, "version", "its panoptim_api has " + panoptim_api.size(api)
+                    + " bytes, this jar's " + panoptim_api.sizeof() + ": use the library built together with it");
+        }
         String rules = panoptim_api.rules_hash(api).getString(0);
-        if (panoptim_api.size(api) != panoptim_api.sizeof() || !rules.equals(Rule.HASH)) {
+        if (!rules.equals(Rule.HASH)) {
             throw new PanoptimException(Code.UNAVAILABLE, "version", "it was built from other rules (" + rules
                     + ") than this jar (" + Rule.HASH + "): use the library built together with it");
         }

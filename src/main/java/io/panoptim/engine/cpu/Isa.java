@@ -39,9 +39,12 @@ public enum Isa {
         if (cap == null || cap.isBlank()) {
             return ofArchitecture();
         }
-        Isa best = Arrays.stream(values()).filter(isa -> isa.id.equals(cap)).findFirst()
-                .orElseThrow(() -> PanoptimException.invalid(MAX_ISA_VARIABLE, "unknown tier '" + cap + "': one of "
-                        + Arrays.stream(values()).map(Isa::id).toList()));
-        return ofArchitecture().stream().filter(isa -> isa.compareTo(best) <= 0).toList();
+        List<Isa> tiers = ofArchitecture();
+        int best = tiers.stream().map(Isa::id).toList().indexOf(cap);
+        if (best < 0) {
+            throw PanoptimException.invalid(MAX_ISA_VARIABLE, "unknown tier '" + cap + "': this machine's architecture has "
+                    + tiers.stream().map(Isa::id).toList());
+        }
+        return tiers.subList(best, tiers.size());
     }
 }

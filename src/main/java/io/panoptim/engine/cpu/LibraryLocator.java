@@ -8,6 +8,7 @@ import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -16,6 +17,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Finds the native library's file: where {@value #PATH_PROPERTY} says, on {@code java.library.path}, or among the
@@ -72,10 +74,12 @@ final class LibraryLocator {
         }
         Path folder = cache().resolve(sha256(content).substring(0, 16));
         Path file = folder.resolve(fileName);
+        Set<PosixFilePermission> owners = PosixFilePermissions.fromString("rwx------");
+        Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(owners));
+        Files.setPosixFilePermissions(folder, owners); // fails for a folder that somebody else has put there
         if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), content)) {
             return file;
         }
-        Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         Path part = Files.createTempFile(folder, fileName, ".part");
         try {
             Files.write(part, content);

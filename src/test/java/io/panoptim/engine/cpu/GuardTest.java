@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.SGD;

@@ -1,0 +1,110 @@
+package io.panoptim.engine.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.cpu.Disassembly.Instruction;
+import io.panoptim.tensor.DType;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A loop that is not vectorised, or not for its tier, gives the right result and no warning: only its object code tells. */
+class ObjectCodeTest {
+    @ParameterizedTest
+    @EnumSource
+    void everyKernelIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
+        Map<String, List<Instruction>> functions = disassemble(isa).functions();
+        Map<String, List<String>> faults = new TreeMap<>();
+        for (Rule rule : Rule.values()) {
+            for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
+                for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
+                    String name = ("panoptim_sweep_" + rule + "_" + type + "_" + slots).toLowerCase(Locale.ROOT);
+                    List<Instruction> function = functions.get(name);
+                    List<String> found = function == null ? List.of("missing") : Packing.faults(isa, type, function);
+                    if (!found.isEmpty()) {
+                        faults.put(name, found);
+                    }
+                }
+            }
+        }
+        assertEquals(Map.of(), faults);
+    }
+
+    @Test
+    void theTierBelowAvx512HasNoInstructionOfIt() throws Exception {
+        Map<String, List<Instruction>> functions = disassemble(Isa.X86_64_V3).functions();
+        assertEquals(List.of(), functions.values().stream().flatMap(List::stream).filter(Instruction::needsAvx512).toList());
+    }
+
+    /** It is asked on processors that have none of the tier's instructions; loading the library must not need them either. */
+    @ParameterizedTest
+    @EnumSource(names = "X86_.*", mode = EnumSource.Mode.MATCH_ALL)
+    void whatRunsBeforeTheProcessorIsKnownRunsOnEveryProcessor(Isa isa) throws Exception {
+        Map<String, List<Instruction>> functions = disassemble(isa).functions();
+        assertTrue(functions.containsKey("panoptim_supported"));
+        List<Instruction> early = functions.entrySet().stream()
+                .filter(function -> function.getKey().matches("panoptim_supported|_init|frame_dummy|_GLOBAL__sub_I.*"))
+                .flatMap(function -> function.getValue().stream()).toList();
+        assertEquals(List.of(), early.stream().filter(Instruction::needsAvx).toList());
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = ';', textBlock = """
+            X86_64_V3 ; FLOAT32 ; vfmadd231ss %xmm1,%xmm2,%xmm3                        ; [FMA]
+            X86_64_V3 ; FLOAT32 ; vfmadd231ps %xmm1,%xmm2,%xmm3                        ; [FMA]
+            X86_64_V3 ; FLOAT32 ; vfmadd231pd %ymm1,%ymm2,%ymm3                        ; [FMA]
+            X86_64_V3 ; FLOAT32 ; vfmadd231ps (%rdx),%ymm2,%ymm3                       ; []
+            X86_64_V3 ; FLOAT64 ; vfnmadd132pd %ymm1,%ymm2,%ymm3|vdivsd %xmm1,%xmm2,%xmm3 ; [DIV]
+            X86_64_V3 ; FLOAT64 ; vmulpd %ymm1,%ymm2,%ymm3|vsqrtsd %xmm1,%xmm2,%xmm3   ; [FMA, SQRT]
+            X86_64_V3 ; FLOAT64 ; vfmadd231pd %ymm1,%ymm2,%ymm3|vsqrtpd %ymm1,%ymm2|vsqrtsd %xmm1,%xmm2,%xmm3 ; []
+            X86_64_V4 ; FLOAT32 ; vfmadd231ps %ymm1,%ymm2,%ymm3                        ; [FMA]
+            X86_64_V4 ; FLOAT32 ; vfmadd231ps %zmm1,%zmm2,%zmm3{%k1}                   ; []
+            X86_64_V4 ; FLOAT32 ; vfmadd231ps %zmm1,%zmm2,%zmm3|vsqrtps %ymm1,%ymm2    ; [SQRT]
+            AARCH64   ; FLOAT32 ; fmadd s6, s6, s4, s0                                 ; [FMA]
+            AARCH64   ; FLOAT32 ; fmla v0.2s, v1.2s, v2.2s                             ; [FMA]
+            AARCH64   ; FLOAT32 ; fmla v0.4s, v1.4s, v2.4s|fsqrt s2, s0|fdiv s0, s1, s0 ; [SQRT, DIV]
+            AARCH64   ; FLOAT64 ; fmla v0.2d, v1.2d, v2.2d|fdiv v0.2d, v1.2d, v2.2d    ; []
+            """)
+    void aLoopThatIsNotPackedIsFound(Isa isa, DType type, String code, String operations) {
+        List<Instruction> function = Stream.of(code.split("\\|")).map(text -> new Instruction("", text)).toList();
+        List<String> found = Packing.faults(isa, type, function).stream().map(fault -> fault.split(" ")[2]).toList();
+        assertEquals(operations, found.toString());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {
+        "62 f1 74 48 58 d0    \tvaddps %zmm0,%zmm1,%zmm2",
+        "62 b1 74 28 58 d0    \tvaddps %ymm16,%ymm1,%ymm2",
+        "62 f3 75 28 25 d0 ff \tvpternlogd $0xff,%ymm0,%ymm1,%ymm2",
+        "67 62 f1 7c 48 10 00 \tvmovups (%eax),%zmm0",
+        "c5 f8 92 c8          \tkmovw  %eax,%k1"})
+    void anInstructionOfAvx512IsFound(String line) {
+        assertTrue(onlyInstruction(line).needsAvx512());
+        assertTrue(onlyInstruction(line).needsAvx());
+    }
+
+    @Test
+    void theOtherInstructionsAreNotTakenForIt() {
+        assertFalse(onlyInstruction("c5 f4 58 d0          \tvaddps %ymm0,%ymm1,%ymm2").needsAvx512());
+        assertTrue(onlyInstruction("c5 f4 58 d0          \tvaddps %ymm0,%ymm1,%ymm2").needsAvx());
+        assertFalse(onlyInstruction("48 c5 62             \tand    $0x62,%eax").needsAvx());
+    }
+
+    private static Instruction onlyInstruction(String line) {
+        return Disassembly.parse("0000000000001000 <f>:\n    1000:\t" + line + "\n").functions().get("f").getFirst();
+    }
+
+    private static Disassembly disassemble(Isa isa) throws Exception {
+        return Disassembly.of(BuiltLibrary.of(isa), isa);
+    }
+}

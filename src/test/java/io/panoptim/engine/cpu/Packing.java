@@ -1,0 +1,61 @@
+package io.panoptim.engine.cpu;
+
+import io.panoptim.engine.cpu.Disassembly.Instruction;
+import io.panoptim.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
+
+/** Tells whether a loop does its arithmetic on whole vector registers. */
+final class Packing {
+    /** By their mnemonics: on x86 without the type's suffix; on aarch64 in scalar form, then in vector form. */
+    private enum Operation {
+        FMA("vfn?m(?:add|sub)\\d{3}", "fn?m(?:add|sub)", "fml[as]"),
+        SQRT("vsqrt", "fsqrt", "fsqrt"),
+        DIV("vdiv", "fdiv", "fdiv");
+
+        private final String x86;
+        private final String armScalar;
+        private final String armVector;
+
+        Operation(String x86, String armScalar, String armVector) {
+            this.x86 = x86;
+            this.armScalar = armScalar;
+            this.armVector = armVector;
+        }
+
+        Pattern inAnyForm(Isa isa) {
+            return Pattern.compile(isa == Isa.AARCH64 ? "(?:" + armScalar + "|" + armVector + ") .*" : x86 + "[ps][sd] .*");
+        }
+
+        Pattern packed(Isa isa, DType type) {
+            boolean single = type == DType.FLOAT32;
+            return Pattern.compile(switch (isa) {
+                case AARCH64 -> armVector + " v\\d+\\." + (single ? "4s" : "2d") + ",.*";
+                case X86_64_V3 -> x86 + (single ? "ps" : "pd") + " .*%ymm\\d+";
+                case X86_64_V4 -> x86 + (single ? "ps" : "pd") + " .*%zmm\\d+.*"; // a mask may follow
+            });
+        }
+    }
+
+    private Packing() {}
+
+    /**
+     * What is not packed in a function: every rule has an fma; a square root or a division that it has at all, if only for the
+     * elements left over, it must have over whole registers too.
+     */
+    static List<String> faults(Isa isa, DType type, List<Instruction> function) {
+        List<String> faults = new ArrayList<>();
+        for (Operation operation : Operation.values()) {
+            boolean needed = operation == Operation.FMA || contains(function, operation.inAnyForm(isa));
+            if (needed && !contains(function, operation.packed(isa, type))) {
+                faults.add("no packed " + operation + " of " + type + " over a whole register");
+            }
+        }
+        return faults;
+    }
+
+    private static boolean contains(List<Instruction> function, Pattern pattern) {
+        return function.stream().anyMatch(instruction -> pattern.matcher(instruction.text()).matches());
+    }
+}

@@ -1,0 +1,179 @@
+package io.panoptim.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.panoptim.Command;
+import io.panoptim.engine.Rule;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What can be said of the CUDA kernels without a device: from their PTX, what ptxas reports, and what lies in the jar. */
+class CudaBuildTest {
+    private static final Path BUILD = Path.of("target/native");
+    private static final Pattern COMPILING = Pattern.compile("ptxas info +: Compiling entry function '(\\w+)' for '(\\w+)'");
+    private static final Pattern SPILLS = Pattern.compile(".* (\\d+) bytes spill stores, (\\d+) bytes spill loads");
+    private static final Pattern REGISTERS = Pattern.compile("ptxas info +: Used (\\d+) registers.*");
+
+    @Test
+    void noKernelSpillsOrUsesMoreRegistersThanItsBlocksLeaveIt() throws IOException {
+        Map<String, Set<String>> kernels = new TreeMap<>(); // by architecture
+        List<String> faults = new ArrayList<>();
+        String kernel = "";
+        String architecture = "";
+        int reports = 0;
+        for (String line : Files.readAllLines(built("kernels/resources.txt"))) {
+            Matcher compiling = COMPILING.matcher(line);
+            Matcher spills = SPILLS.matcher(line);
+            Matcher registers = REGISTERS.matcher(line);
+            if (compiling.matches()) {
+                kernel = compiling.group(1);
+                architecture = compiling.group(2);
+                kernels.computeIfAbsent(architecture, none -> new TreeSet<>()).add(kernel);
+            } else if (spills.matches()) {
+                reports++;
+                if (!spills.group(1).equals("0") || !spills.group(2).equals("0")) {
+                    faults.add(kernel + " for " + architecture + ":" + line);
+                }
+            } else if (registers.matches()) {
+                reports++;
+                if (Integer.parseInt(registers.group(1)) > registerLimit(kernel)) {
+                    faults.add(kernel + " for " + architecture + ": " + line);
+                }
+            }
+        }
+        assertEquals(List.of(), faults);
+        assertFalse(kernels.isEmpty());
+        kernels.forEach((each, found) -> assertEquals(expectedKernels(), found, each));
+        assertEquals(2 * kernels.size() * expectedKernels().size(), reports, "spills and registers of each kernel");
+    }
+
+    @Test
+    void everyKernelsArithmeticIsRoundedAsWritten() throws IOException {
+        Map<String, List<String>> kernels = ptx().kernels();
+        assertEquals(expectedKernels(), new TreeSet<>(kernels.keySet()));
+        Map<String, List<String>> faults = new TreeMap<>();
+        kernels.forEach((kernel, lines) -> {
+            List<String> found = new ArrayList<>(Ptx.faults(kernel, lines));
+            String fma = "fma.rn." + (kernel.contains("float32") ? "f32 " : "f64 ");
+            if (lines.stream().noneMatch(line -> line.startsWith(fma))) {
+                found.add("no " + fma);
+            }
+            if (!found.isEmpty()) {
+                faults.put(kernel, found);
+            }
+        });
+        assertEquals(Map.of(), faults);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            float32 | fma.rn.f32 %f1, %f2, %f3, %f4;         | true
+            float32 | @%p1 sqrt.rn.f32 %f1, %f2;             | true
+            float32 | cvt.f32.f16 %f1, %rs1;                 | true
+            float32 | cvt.rn.f16.f32 %rs1, %f1;              | true
+            float32 | mad.lo.s32 %r1, %r2, %r3, %r4;         | true
+            float64 | div.rn.f64 %fd1, %fd2, %fd3;           | true
+            float32 | div.rn.f64 %fd1, %fd2, %fd3;           | false
+            float32 | .reg .f64 %fd<3>;                      | false
+            float32 | mul.f32 %f1, %f2, %f3;                 | false
+            float32 | mad.rn.f32 %f1, %f2, %f3, %f4;         | false
+            float32 | add.rn.ftz.f32 %f1, %f2, %f3;          | false
+            float32 | setp.lt.ftz.f32 %p1, %f2, %f3;         | false
+            float32 | @!%p2 div.full.f32 %f1, %f2, %f3;      | false
+            float32 | sqrt.approx.f32 %f1, %f2;              | false
+            float64 | rsqrt.approx.f64 %fd1, %fd2;           | false
+            float64 | add.rz.f64 %fd1, %fd2, %fd3;           | false
+            """)
+    void anInexactInstructionIsFound(String kernel, String line, boolean exact) {
+        String ptx = ".visible .entry panoptim_step_sgd_" + kernel + "_0(\n{\n\t" + line.replace(", ", ",\t") + "\n}\n";
+        Ptx.parse(ptx).kernels().forEach((name, lines) -> assertEquals(exact, Ptx.faults(name, lines).isEmpty()));
+    }
+
+    @Test
+    void theModuleCarriesTheHashOfTheRules() throws IOException {
+        Matcher hash = Pattern.compile("panoptim_rules_hash\\[65\\] = \\{(.*)\\};").matcher(Files.readString(built("kernels/step.ptx")));
+        assertTrue(hash.find());
+        StringBuilder text = new StringBuilder();
+        Stream.of(hash.group(1).split(", ")).limit(64).forEach(code -> text.append((char) Integer.parseInt(code)));
+        assertEquals(Rule.HASH, text.toString());
+    }
+
+    @Test
+    void theFatBinaryIsAResource() throws IOException {
+        byte[] content = Files.readAllBytes(built("out/cuda/panoptim.fatbin"));
+        assertEquals(0xBA55ED50, ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).getInt());
+        assertArrayEquals(content, resource("panoptim.fatbin"));
+    }
+
+    @Test
+    void theSourcesForNvrtcAreResources() throws IOException {
+        built("out/cuda/panoptim.fatbin"); // or the test is skipped
+        Path root = Path.of("kernels");
+        try (Stream<Path> files = Files.walk(root)) {
+            for (Path source : files.filter(file -> file.toString().endsWith(".h") || file.toString().endsWith(".cu")).toList()) {
+                assertArrayEquals(Files.readAllBytes(source), resource("src/" + root.relativize(source)), source.toString());
+            }
+        }
+        String rules = new String(resource("src/panoptim_rules.h"), StandardCharsets.UTF_8);
+        assertTrue(rules.contains("#define PANOPTIM_RULES_HASH \"" + Rule.HASH + "\""));
+    }
+
+    /** Blocks of 256 threads: four on a multiprocessor, and two where the columns in flight need the registers. */
+    private static int registerLimit(String kernel) {
+        return Integer.parseInt(kernel.substring(kernel.lastIndexOf('_') + 1)) > 3 ? 128 : 64;
+    }
+
+    private static Set<String> expectedKernels() {
+        Set<String> kernels = new TreeSet<>();
+        for (Rule rule : Rule.values()) {
+            for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
+                for (String type : List.of("float32", "float64")) {
+                    kernels.add("panoptim_step_" + rule.name().toLowerCase(Locale.ROOT) + "_" + type + "_" + slots);
+                }
+            }
+        }
+        return kernels;
+    }
+
+    private static Ptx ptx() throws IOException {
+        return Ptx.parse(Files.readString(built("kernels/step.ptx")));
+    }
+
+    /** A file of the build, which fails where there was a nvcc and the file is missing; without nvcc the test is skipped. */
+    private static Path built(String file) throws IOException {
+        Path configured = BUILD.resolve("configured");
+        assumeTrue(Files.exists(configured), "no native build in " + BUILD);
+        assumeTrue(Files.readString(configured).contains("-DCMAKE_CUDA_COMPILER="), "the build found no nvcc");
+        return BUILD.resolve(file);
+    }
+
+    private static byte[] resource(String name) throws IOException {
+        try (InputStream in = CudaBuildTest.class.getResourceAsStream("/META-INF/cuda/" + name)) {
+            assertNotNull(in, "no resource /META-INF/cuda/" + name);
+            return in.readAllBytes();
+        }
+    }
+}
