@@ -1,6 +1,6 @@
 /*
  * The tables that every engine reads: plain C structures of fixed-width fields, so that Java writes them once
- * (io.panoptim.engine.Table), the CPU engine reads them in place and the CUDA engine reads a copy in device memory.
+ * (io.panoptim.engine.TableImage), the CPU engine reads them in place and the CUDA engine reads a copy in device memory.
  * They have room for all that a step can carry; an engine refuses by name what it does not do yet.
  */
 #ifndef PANOPTIM_TABLE_H
@@ -81,6 +81,10 @@ typedef struct panoptim_table {
     uint64_t chunk_count;
     uint64_t elements; /* over all chunks */
     uint64_t epoch;
+    void *reduced;      /* per-tensor scalars, each tensor's from its record's index on */
+    void *partials;     /* leaf partials, likewise */
+    uint32_t *tickets;  /* one per tensor and one for all: who draws the last one finishes a reduction */
+    uint64_t reserved[4];
 } panoptim_table;
 
 /* What optimizers that share a loss scale share on a device. */
@@ -91,11 +95,19 @@ typedef struct panoptim_control {
     float inverse_scale;
     float clip;   /* coefficient */
     int32_t growth_tracker;
+    int32_t hysteresis_tracker;
+    float growth_factor;
+    float backoff_factor;
+    int32_t growth_interval;
+    int32_t hysteresis;
     double norm;
     uint64_t seed;
     uint64_t applied; /* steps */
     uint64_t skipped;
+    uint64_t *class_applied; /* the same by class, of the tables that share this block in turn */
+    uint64_t *class_skipped;
     double statistics[8];
+    uint64_t reserved[4];
 } panoptim_control;
 
 /* What rides along in the same pass. */

@@ -44,15 +44,15 @@ struct ColumnName {
 };
 
 // What can be loaded into the compute type exactly, and stored from it with one rounding.
-static bool converts(uint8_t compute, uint8_t dtype, bool stored) {
-    if (compute == PANOPTIM_FLOAT64) return dtype <= (stored ? PANOPTIM_FLOAT64 : PANOPTIM_FLOAT16);
+static bool converts(uint8_t compute, uint8_t dtype) {
+    if (compute == PANOPTIM_FLOAT64) return dtype == PANOPTIM_FLOAT64;
     return dtype == PANOPTIM_FLOAT32 || dtype == PANOPTIM_BFLOAT16 || dtype == PANOPTIM_FLOAT16;
 }
 
 static int32_t check_column(const panoptim_record& record, Count tensor, int column) {
     uint8_t dtype = record.dtype[column];
     uint64_t address = record.address[column];
-    if (!converts(record.compute, dtype, column != PANOPTIM_GRADIENT)) {
+    if (!converts(record.compute, dtype)) {
         const char* name = dtype < std::size(DTYPES) ? DTYPES[dtype] : "unknown";
         return fail(PANOPTIM_UNSUPPORTED,
                     "step: tensor %llu: the CPU engine does not support a %s of type %s (%u) with %s compute", tensor,

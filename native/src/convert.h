@@ -1,4 +1,4 @@
-// Conversions between element types and compute types: widening is exact, each store rounds once, to nearest even.
+// Conversions between half types and float32: widening is exact, each store rounds once, to nearest even.
 #pragma once
 #include <stdint.h>
 #if defined(__x86_64__)
@@ -70,24 +70,6 @@ inline void store(uint8_t dtype, const float* __restrict buffer, uint64_t elemen
         round_to_float16(buffer + whole, last);
         for (uint64_t i = whole; i < elements; ++i) out[i] = last[i - whole];
     }
-}
-
-inline void load(uint8_t dtype, const void* column, uint64_t elements, double* __restrict buffer) {
-    alignas(64) float halves[BLOCK];
-    const float* in = static_cast<const float*>(column);
-    if (dtype != PANOPTIM_FLOAT32) {
-        load(dtype, column, elements, halves);
-        in = halves;
-    }
-#pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) buffer[i] = in[i];
-}
-
-// To float32 only: by way of float32 to a half type would round twice.
-inline void store(uint8_t, const double* __restrict buffer, uint64_t elements, void* column) {
-    float* __restrict out = static_cast<float*>(column);
-#pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) out[i] = float(buffer[i]);
 }
 
 }  // namespace panoptim

@@ -36,24 +36,36 @@ static char* element(const panoptim_record& record, int column, uint64_t index) 
     return reinterpret_cast<char*>(record.address[column]) + index * bytes_of(record.dtype[column]);
 }
 
-// Columns of the compute type are updated in place, the others through a buffer.
-template <class T>
-static void update(const panoptim_record& record, const panoptim_chunk& chunk, const Row<T>& row, Sweep<T> sweep) {
-    const int columns = PANOPTIM_STATE + record.slots;
-    const auto in_place = [&](int column) { return record.dtype[column] == record.compute; };
-    bool all_in_place = true;
-    for (int column = 0; column < columns; ++column) all_in_place &= in_place(column);
+static bool in_place(const panoptim_record& record, int columns) {
+    for (int column = 0; column < columns; ++column) {
+        if (record.dtype[column] != record.compute) return false;
+    }
+    return true;
+}
 
-    const uint64_t block = all_in_place ? chunk.elements : BLOCK;
-    alignas(64) T buffer[PANOPTIM_STATE + PANOPTIM_STATES][BLOCK];
-    for (uint64_t done = 0; done < chunk.elements; done += block) {
+// All columns have the compute type.
+template <class T>
+static void update_in_place(const panoptim_record& record, const panoptim_chunk& chunk, const Row<T>& row, Sweep<T> sweep) {
+    T* data[PANOPTIM_STATE + PANOPTIM_STATES];
+    for (int column = 0; column < PANOPTIM_STATE + record.slots; ++column) {
+        data[column] = reinterpret_cast<T*>(element(record, column, chunk.start));
+    }
+    sweep(row, chunk.elements, data);
+}
+
+// Columns of half types go through a buffer.
+static void update_converted(const panoptim_record& record, const panoptim_chunk& chunk, const Row<float>& row,
+                             Sweep<float> sweep) {
+    const int columns = PANOPTIM_STATE + record.slots;
+    alignas(64) float buffer[PANOPTIM_STATE + PANOPTIM_STATES][BLOCK];
+    for (uint64_t done = 0; done < chunk.elements; done += BLOCK) {
         const uint64_t start = chunk.start + done;
-        const uint64_t elements = std::min(block, chunk.elements - done);
-        T* data[PANOPTIM_STATE + PANOPTIM_STATES];
+        const uint64_t elements = std::min(BLOCK, chunk.elements - done);
+        float* data[PANOPTIM_STATE + PANOPTIM_STATES];
         for (int column = 0; column < columns; ++column) {
             char* memory = element(record, column, start);
-            if (in_place(column)) {
-                data[column] = reinterpret_cast<T*>(memory);
+            if (record.dtype[column] == PANOPTIM_FLOAT32) {
+                data[column] = reinterpret_cast<float*>(memory);
             } else {
                 data[column] = buffer[column];
                 load(record.dtype[column], memory, elements, buffer[column]);
@@ -61,10 +73,21 @@ static void update(const panoptim_record& record, const panoptim_chunk& chunk, c
         }
         sweep(row, elements, data);
         for (int column = 0; column < columns; ++column) {
-            if (column != PANOPTIM_GRADIENT && !in_place(column)) {
+            if (column != PANOPTIM_GRADIENT && record.dtype[column] != PANOPTIM_FLOAT32) {
                 store(record.dtype[column], buffer[column], elements, element(record, column, start));
             }
         }
+    }
+}
+
+static void update(const panoptim_record& record, const panoptim_chunk& chunk, const panoptim_row& row,
+                   const RuleSweeps& rule) {
+    if (record.compute == PANOPTIM_FLOAT64) {
+        update_in_place(record, chunk, round<double>(row), rule.float64[record.slots]);
+    } else if (in_place(record, PANOPTIM_STATE + record.slots)) {
+        update_in_place(record, chunk, round<float>(row), rule.float32[record.slots]);
+    } else {
+        update_converted(record, chunk, round<float>(row), rule.float32[record.slots]);
     }
 }
 
@@ -75,12 +98,7 @@ static void step_chunks(const void* context, uint64_t begin, uint64_t end) {
         const panoptim_chunk& chunk = pass.table.chunks[i];
         const panoptim_record& record = pass.table.records[chunk.tensor];
         if (record.scalar_class < 0) continue;
-        const panoptim_row& row = pass.step.rows[record.scalar_class];
-        if (record.compute == PANOPTIM_FLOAT32) {
-            update(record, chunk, round<float>(row), pass.rule.float32[record.slots]);
-        } else {
-            update(record, chunk, round<double>(row), pass.rule.float64[record.slots]);
-        }
+        update(record, chunk, pass.step.rows[record.scalar_class], pass.rule);
         if (zero_gradient) {
             memset(element(record, PANOPTIM_GRADIENT, chunk.start), 0,
                    chunk.elements * bytes_of(record.dtype[PANOPTIM_GRADIENT]));

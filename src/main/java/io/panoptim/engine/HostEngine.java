@@ -26,6 +26,8 @@ public abstract class HostEngine implements Engine {
             throw PanoptimException.invalid("Engine.copy", "cannot copy " + from + " to " + to
                     + ": type, shape and layout must be equal");
         }
+        from.checkAccessible("Engine.copy", "the source");
+        to.checkAccessible("Engine.copy", "the target");
         to.segment().copyFrom(from.segment());
     }
 
@@ -37,7 +39,8 @@ public abstract class HostEngine implements Engine {
         }
         if ((extras.flags() & ~Extras.Part.ZERO_GRADIENT.flag()) != 0) {
             throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have "
-                    + Arrays.stream(Extras.Part.values()).filter(extras::has).toList() + " in the same pass yet");
+                    + Arrays.stream(Extras.Part.values()).filter(extras::has)
+                    .filter(part -> part != Extras.Part.ZERO_GRADIENT).toList() + " in the same pass yet");
         }
         if (rows.count() < table.classCount()) {
             throw PanoptimException.invalid("Engine.step", rows.count() + " rows for " + table.classCount() + " classes");
@@ -56,6 +59,7 @@ public abstract class HostEngine implements Engine {
     @Override
     public final void zero(Tensor tensor, Stream stream) {
         checkStream("Engine.zero", stream);
+        tensor.checkAccessible("Engine.zero", "the tensor");
         tensor.segment().fill((byte) 0);
     }
 

@@ -1,11 +1,13 @@
 package io.panoptim.engine;
 
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
+import java.util.function.Supplier;
 
 /** Memory of the CPU, in one shared arena. */
 public final class HostMemory implements Memory {
@@ -21,16 +23,23 @@ public final class HostMemory implements Memory {
 
     @Override
     public Tensor zeros(DType dtype, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        bytes += tensor.bytes();
-        return tensor;
+        return counted(() -> Tensor.zeros(arena, dtype, shape));
     }
 
     @Override
     public Tensor zerosLike(Tensor tensor) {
-        MemorySegment segment = arena.allocate(tensor.bytes(), ALIGNMENT);
-        bytes += tensor.bytes();
-        return Tensor.of(segment, tensor.dtype(), tensor.shape(), tensor.strides());
+        return counted(() -> Tensor.of(arena.allocate(tensor.bytes(), ALIGNMENT), tensor.dtype(), tensor.shape(),
+                tensor.strides()));
+    }
+
+    private Tensor counted(Supplier<Tensor> allocation) {
+        try {
+            Tensor tensor = allocation.get();
+            bytes += tensor.bytes();
+            return tensor;
+        } catch (OutOfMemoryError exhausted) {
+            throw new PanoptimException(Code.EXHAUSTED, "Memory", "no memory left: " + exhausted.getMessage(), exhausted);
+        }
     }
 
     @Override
@@ -40,8 +49,12 @@ public final class HostMemory implements Memory {
 
     @Override
     public void close() {
-        if (arena.scope().isAlive()) {
-            arena.close();
+        try {
+            if (arena.scope().isAlive()) {
+                arena.close();
+            }
+        } catch (IllegalStateException inUse) {
+            throw new PanoptimException(Code.CONCURRENT, "Memory.close", "the memory is in use: close it again later", inUse);
         }
     }
 }

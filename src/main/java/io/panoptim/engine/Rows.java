@@ -21,9 +21,9 @@ public final class Rows {
     private final MemorySegment segment;
     private final int count;
 
-    /** Zeroed rows in an arena. */
-    public Rows(Arena arena, int count) {
-        this.segment = panoptim_row.allocateArray(count, arena);
+    /** Zeroed rows, which live as long as something refers to them. */
+    public Rows(int count) {
+        this.segment = panoptim_row.allocateArray(count, Arena.ofAuto());
         this.count = count;
     }
 

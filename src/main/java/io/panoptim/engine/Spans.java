@@ -1,5 +1,6 @@
 package io.panoptim.engine;
 
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
 import java.util.IdentityHashMap;
 import java.util.Map;
@@ -9,8 +10,17 @@ import java.util.TreeMap;
 
 /** The ranges of memory in use by a table, on one device: finds overlaps in time that grows with what changed. */
 final class Spans {
-    /** A range of addresses and what lies there. */
-    private record Span(long end, String what) {}
+    /** A tensor at the range it occupies, and what it is there for. */
+    private record Span(Tensor tensor, String what) {
+        long end() {
+            return tensor.address() + tensor.bytes();
+        }
+
+        /** Memory of a closed arena may have been given to another tensor since. */
+        boolean gone() {
+            return tensor.device().kind() == Device.Kind.CPU && !tensor.segment().scope().isAlive();
+        }
+    }
 
     private static final Object NATIVE = new Object();
 
@@ -23,23 +33,27 @@ final class Spans {
             return Optional.empty();
         }
         NavigableMap<Long, Span> space = spaces.computeIfAbsent(space(tensor), key -> new TreeMap<>());
-        long begin = tensor.address();
-        long end = begin + tensor.bytes();
-        Map.Entry<Long, Span> before = space.lowerEntry(end);
-        if (before != null && before.getValue().end > begin) {
-            return Optional.of(before.getValue().what);
+        Span span = new Span(tensor, what);
+        Map.Entry<Long, Span> before = space.lowerEntry(span.end());
+        while (before != null && before.getValue().end() > tensor.address()) {
+            if (!before.getValue().gone()) {
+                return Optional.of(before.getValue().what);
+            }
+            space.remove(before.getKey());
+            before = space.lowerEntry(span.end());
         }
-        space.put(begin, new Span(end, what));
+        space.put(tensor.address(), span);
         return Optional.empty();
     }
 
     void remove(Tensor tensor) {
-        if (tensor.bytes() > 0) {
-            spaces.get(space(tensor)).remove(tensor.address());
+        NavigableMap<Long, Span> space = spaces.get(space(tensor));
+        if (space != null && space.containsKey(tensor.address()) && space.get(tensor.address()).tensor == tensor) {
+            space.remove(tensor.address());
         }
     }
 
     private static Object space(Tensor tensor) {
-        return tensor.owner() == null ? tensor.segment().heapBase().orElse(NATIVE) : NATIVE;
+        return tensor.device().kind() == Device.Kind.CPU ? tensor.segment().heapBase().orElse(NATIVE) : NATIVE;
     }
 }

@@ -11,6 +11,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
@@ -112,51 +113,83 @@ public abstract class Table implements AutoCloseable {
      * @param newClasses for each tensor its row, or {@link #ABSENT}
      */
     public final void classes(int[] newClasses) {
-        if (newClasses.length != size()) {
-            throw PanoptimException.invalid("Table.classes", newClasses.length + " classes for " + size() + " tensors");
-        }
-        for (int i = 0; i < size(); i++) {
-            if (newClasses[i] != ABSENT && columns[i][Column.GRADIENT] == null) {
-                throw PanoptimException.invalid("Table.classes", "'" + entries.get(i).name() + "' has no gradient to step with");
+        enter("Table.classes");
+        try {
+            if (newClasses.length != size()) {
+                throw PanoptimException.invalid("Table.classes", newClasses.length + " classes for " + size() + " tensors");
             }
+            for (int i = 0; i < size(); i++) {
+                if (newClasses[i] < ABSENT) {
+                    throw PanoptimException.invalid("Table.classes", newClasses[i] + " is no class");
+                }
+                if (newClasses[i] != ABSENT && columns[i][Column.GRADIENT] == null) {
+                    throw PanoptimException.invalid("Table.classes", "'" + entries.get(i).name()
+                            + "' has no gradient to step with");
+                }
+            }
+            System.arraycopy(newClasses, 0, classes, 0, size());
+            countClasses();
+            classesChanged();
+        } finally {
+            exit();
         }
-        System.arraycopy(newClasses, 0, classes, 0, size());
-        classCount = Arrays.stream(classes).max().orElse(ABSENT) + 1;
-        classesChanged();
     }
 
     /**
-     * Points one column of some tensors elsewhere; nothing changes if any of them is refused.
+     * Points one column of some tensors elsewhere; nothing changes if any of them is refused. A tensor whose gradient is
+     * taken away becomes absent.
      *
+     * @param column the gradient, or one that the tensors have
      * @param moved for each tensor that moved its new place, or null for none; only gradients may be taken away
      */
     public final void point(int column, Map<Integer, @Nullable Tensor> moved) {
-        List<Integer> taken = new ArrayList<>();
-        Map<Integer, @Nullable Tensor> before = new HashMap<>();
-        moved.keySet().forEach(tensor -> before.put(tensor, release(tensor, column)));
+        enter("Table.point");
         try {
-            for (Map.Entry<Integer, @Nullable Tensor> move : moved.entrySet()) {
-                Tensor tensor = move.getValue();
-                if (tensor == null && column != Column.GRADIENT) {
-                    throw PanoptimException.invalid("Table.point", "'" + entries.get(move.getKey()).name() + "' needs its "
-                            + Column.name(column));
+            moved.forEach((index, tensor) -> checkMove(index, column, tensor));
+            Map<Integer, @Nullable Tensor> before = new HashMap<>();
+            List<Integer> taken = new ArrayList<>();
+            moved.keySet().forEach(index -> before.put(index, release(index, column)));
+            try {
+                for (Map.Entry<Integer, @Nullable Tensor> move : moved.entrySet()) {
+                    if (move.getValue() != null) {
+                        take(move.getKey(), column, move.getValue());
+                        taken.add(move.getKey());
+                    }
                 }
-                if (tensor != null) {
-                    take(move.getKey(), column, tensor);
-                    taken.add(move.getKey());
-                }
+            } catch (PanoptimException refused) {
+                taken.forEach(index -> release(index, column));
+                before.forEach((index, tensor) -> restore(index, column, tensor));
+                throw refused;
             }
-        } catch (PanoptimException refused) {
-            taken.forEach(tensor -> release(tensor, column));
-            before.forEach((tensor, old) -> {
-                if (old != null) {
-                    spans.add(old, label(tensor, column));
-                    columns[tensor][column] = old;
-                }
+            moved.forEach((index, tensor) -> {
+                classes[index] = tensor == null ? ABSENT : classes[index];
+                pointed(index, column);
             });
-            throw refused;
+            if (moved.values().stream().anyMatch(Objects::isNull)) {
+                countClasses();
+                classesChanged();
+            }
+        } finally {
+            exit();
         }
-        moved.keySet().forEach(tensor -> pointed(tensor, column));
+    }
+
+    private void checkMove(int index, int column, @Nullable Tensor tensor) {
+        if (index < 0 || index >= size() || column < 0 || column >= Column.COUNT
+                || column != Column.GRADIENT && columns[index][column] == null) {
+            throw PanoptimException.invalid("Table.point", "there is no " + Column.name(column) + " of a tensor " + index + " in "
+                    + "this topology of " + size() + " tensors: build another table");
+        }
+        if (tensor == null && column != Column.GRADIENT) {
+            throw PanoptimException.invalid("Table.point", "'" + entries.get(index).name() + "' needs its " + Column.name(column));
+        }
+        if (tensor != null && column == Column.GRADIENT && columns[index][column] == null) {
+            checkAccessible("Table.point", index);
+        }
+    }
+
+    private void countClasses() {
+        classCount = Arrays.stream(classes).max().orElse(ABSENT) + 1;
     }
 
     /** Called when addresses of a column have changed. */
@@ -184,11 +217,17 @@ public abstract class Table implements AutoCloseable {
     /** Refuses when the memory of a present tensor is closed, or another thread's. */
     protected final void checkAccessible(String call) {
         for (int i = 0; i < size(); i++) {
-            for (int column = 0; classes[i] != ABSENT && column < Column.COUNT; column++) {
-                Tensor tensor = columns[i][column];
-                if (tensor != null && device.kind() == Device.Kind.CPU) {
-                    checkAccessible(call, label(i, column), tensor.segment());
-                }
+            if (classes[i] != ABSENT) {
+                checkAccessible(call, i);
+            }
+        }
+    }
+
+    private void checkAccessible(String call, int index) {
+        for (int column = 0; column < Column.COUNT; column++) {
+            Tensor tensor = columns[index][column];
+            if (tensor != null) {
+                tensor.checkAccessible(call, label(index, column));
             }
         }
     }
@@ -222,6 +261,13 @@ public abstract class Table implements AutoCloseable {
         columns[index][column] = tensor;
     }
 
+    private void restore(int index, int column, @Nullable Tensor tensor) {
+        if (tensor != null) {
+            spans.add(tensor, label(index, column));
+            columns[index][column] = tensor;
+        }
+    }
+
     private @Nullable Tensor release(int index, int column) {
         Tensor tensor = columns[index][column];
         if (tensor != null) {
@@ -250,18 +296,21 @@ public abstract class Table implements AutoCloseable {
         }
         DType compute = value.dtype().computeType();
         if (!tensor.dtype().isFloatingPoint() || tensor.dtype().computeType() != compute) {
-            throw invalid(label, "is " + tensor.dtype() + ", which cannot be combined with a value of " + value.dtype());
+            throw PanoptimException.unsupported("Table", label + " is " + tensor.dtype() + ", which this version does not combine "
+                    + "with a value of " + value.dtype());
         }
         if (device.kind() == Device.Kind.CPU) {
-            checkSegment(label, tensor);
+            checkSegment(entry, label, tensor);
         }
     }
 
-    private void checkSegment(String label, Tensor tensor) {
+    private void checkSegment(TensorEntry entry, String label, Tensor tensor) {
         MemorySegment segment = tensor.segment();
-        checkAccessible("Table", label, segment);
+        if (entry.gradient() != null) { // without one the rest is not touched
+            tensor.checkAccessible("Table", label);
+        }
         if (segment.isReadOnly()) {
-            throw invalid(label, "lies in a read-only segment: a step writes there");
+            throw invalid(label, "lies in a read-only segment: a step writes values and states, and zeroes gradients when asked");
         }
         if (!segment.isNative() && !acceptsHeap) {
             throw invalid(label, "lies on the Java heap, where the " + engine + " engine cannot reach it: allocate it from an "
@@ -270,17 +319,6 @@ public abstract class Table implements AutoCloseable {
         if (segment.isNative() && segment.address() % tensor.dtype().bytes() != 0) {
             throw invalid(label, "begins at an address that is not a multiple of its element size, " + tensor.dtype().bytes()
                     + " bytes: copy it to aligned memory");
-        }
-    }
-
-    private void checkAccessible(String call, String label, MemorySegment segment) {
-        if (!segment.scope().isAlive()) {
-            throw new PanoptimException(Code.CLOSED, call, label + " lies in an arena that was closed: keep the arena open as "
-                    + "long as the optimizer uses it");
-        }
-        if (!segment.isAccessibleBy(Thread.currentThread())) {
-            throw new PanoptimException(Code.CONCURRENT, call, label + " is confined to another thread: allocate it from a "
-                    + "shared arena");
         }
     }
 

@@ -89,7 +89,7 @@ public final class TableImage {
         panoptim_record.columns(record, columns);
         panoptim_record.begin(record, entry.begin());
         panoptim_record.end(record, entry.end());
-        panoptim_record.id(record, tensor);
+        panoptim_record.id(record, entry.id());
     }
 
     private MemorySegment record(int tensor) {

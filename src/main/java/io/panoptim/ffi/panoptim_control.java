@@ -21,11 +21,19 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     float inverse_scale;
  *     float clip;
  *     int32_t growth_tracker;
+ *     int32_t hysteresis_tracker;
+ *     float growth_factor;
+ *     float backoff_factor;
+ *     int32_t growth_interval;
+ *     int32_t hysteresis;
  *     double norm;
  *     uint64_t seed;
  *     uint64_t applied;
  *     uint64_t skipped;
+ *     uint64_t *class_applied;
+ *     uint64_t *class_skipped;
  *     double statistics[8];
+ *     uint64_t reserved[4];
  * }
  * }
  */
@@ -42,11 +50,20 @@ public class panoptim_control {
         panoptim_h.C_FLOAT.withName("inverse_scale"),
         panoptim_h.C_FLOAT.withName("clip"),
         panoptim_h.C_INT.withName("growth_tracker"),
+        panoptim_h.C_INT.withName("hysteresis_tracker"),
+        panoptim_h.C_FLOAT.withName("growth_factor"),
+        panoptim_h.C_FLOAT.withName("backoff_factor"),
+        panoptim_h.C_INT.withName("growth_interval"),
+        panoptim_h.C_INT.withName("hysteresis"),
+        MemoryLayout.paddingLayout(4),
         panoptim_h.C_DOUBLE.withName("norm"),
         panoptim_h.C_LONG.withName("seed"),
         panoptim_h.C_LONG.withName("applied"),
         panoptim_h.C_LONG.withName("skipped"),
-        MemoryLayout.sequenceLayout(8, panoptim_h.C_DOUBLE).withName("statistics")
+        panoptim_h.C_POINTER.withName("class_applied"),
+        panoptim_h.C_POINTER.withName("class_skipped"),
+        MemoryLayout.sequenceLayout(8, panoptim_h.C_DOUBLE).withName("statistics"),
+        MemoryLayout.sequenceLayout(4, panoptim_h.C_LONG).withName("reserved")
     ).withName("panoptim_control");
 
     /**
@@ -320,6 +337,226 @@ public class panoptim_control {
         struct.set(growth_tracker$LAYOUT, growth_tracker$OFFSET, fieldValue);
     }
 
+    private static final OfInt hysteresis_tracker$LAYOUT = (OfInt)$LAYOUT.select(groupElement("hysteresis_tracker"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis_tracker
+     * }
+     */
+    public static final OfInt hysteresis_tracker$layout() {
+        return hysteresis_tracker$LAYOUT;
+    }
+
+    private static final long hysteresis_tracker$OFFSET = $LAYOUT.byteOffset(groupElement("hysteresis_tracker"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis_tracker
+     * }
+     */
+    public static final long hysteresis_tracker$offset() {
+        return hysteresis_tracker$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis_tracker
+     * }
+     */
+    public static int hysteresis_tracker(MemorySegment struct) {
+        return struct.get(hysteresis_tracker$LAYOUT, hysteresis_tracker$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis_tracker
+     * }
+     */
+    public static void hysteresis_tracker(MemorySegment struct, int fieldValue) {
+        struct.set(hysteresis_tracker$LAYOUT, hysteresis_tracker$OFFSET, fieldValue);
+    }
+
+    private static final OfFloat growth_factor$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("growth_factor"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * float growth_factor
+     * }
+     */
+    public static final OfFloat growth_factor$layout() {
+        return growth_factor$LAYOUT;
+    }
+
+    private static final long growth_factor$OFFSET = $LAYOUT.byteOffset(groupElement("growth_factor"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * float growth_factor
+     * }
+     */
+    public static final long growth_factor$offset() {
+        return growth_factor$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * float growth_factor
+     * }
+     */
+    public static float growth_factor(MemorySegment struct) {
+        return struct.get(growth_factor$LAYOUT, growth_factor$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * float growth_factor
+     * }
+     */
+    public static void growth_factor(MemorySegment struct, float fieldValue) {
+        struct.set(growth_factor$LAYOUT, growth_factor$OFFSET, fieldValue);
+    }
+
+    private static final OfFloat backoff_factor$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("backoff_factor"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * float backoff_factor
+     * }
+     */
+    public static final OfFloat backoff_factor$layout() {
+        return backoff_factor$LAYOUT;
+    }
+
+    private static final long backoff_factor$OFFSET = $LAYOUT.byteOffset(groupElement("backoff_factor"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * float backoff_factor
+     * }
+     */
+    public static final long backoff_factor$offset() {
+        return backoff_factor$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * float backoff_factor
+     * }
+     */
+    public static float backoff_factor(MemorySegment struct) {
+        return struct.get(backoff_factor$LAYOUT, backoff_factor$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * float backoff_factor
+     * }
+     */
+    public static void backoff_factor(MemorySegment struct, float fieldValue) {
+        struct.set(backoff_factor$LAYOUT, backoff_factor$OFFSET, fieldValue);
+    }
+
+    private static final OfInt growth_interval$LAYOUT = (OfInt)$LAYOUT.select(groupElement("growth_interval"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t growth_interval
+     * }
+     */
+    public static final OfInt growth_interval$layout() {
+        return growth_interval$LAYOUT;
+    }
+
+    private static final long growth_interval$OFFSET = $LAYOUT.byteOffset(groupElement("growth_interval"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t growth_interval
+     * }
+     */
+    public static final long growth_interval$offset() {
+        return growth_interval$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t growth_interval
+     * }
+     */
+    public static int growth_interval(MemorySegment struct) {
+        return struct.get(growth_interval$LAYOUT, growth_interval$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t growth_interval
+     * }
+     */
+    public static void growth_interval(MemorySegment struct, int fieldValue) {
+        struct.set(growth_interval$LAYOUT, growth_interval$OFFSET, fieldValue);
+    }
+
+    private static final OfInt hysteresis$LAYOUT = (OfInt)$LAYOUT.select(groupElement("hysteresis"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis
+     * }
+     */
+    public static final OfInt hysteresis$layout() {
+        return hysteresis$LAYOUT;
+    }
+
+    private static final long hysteresis$OFFSET = $LAYOUT.byteOffset(groupElement("hysteresis"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis
+     * }
+     */
+    public static final long hysteresis$offset() {
+        return hysteresis$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis
+     * }
+     */
+    public static int hysteresis(MemorySegment struct) {
+        return struct.get(hysteresis$LAYOUT, hysteresis$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t hysteresis
+     * }
+     */
+    public static void hysteresis(MemorySegment struct, int fieldValue) {
+        struct.set(hysteresis$LAYOUT, hysteresis$OFFSET, fieldValue);
+    }
+
     private static final OfDouble norm$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("norm"));
 
     /**
@@ -496,6 +733,94 @@ public class panoptim_control {
         struct.set(skipped$LAYOUT, skipped$OFFSET, fieldValue);
     }
 
+    private static final AddressLayout class_applied$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("class_applied"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t *class_applied
+     * }
+     */
+    public static final AddressLayout class_applied$layout() {
+        return class_applied$LAYOUT;
+    }
+
+    private static final long class_applied$OFFSET = $LAYOUT.byteOffset(groupElement("class_applied"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t *class_applied
+     * }
+     */
+    public static final long class_applied$offset() {
+        return class_applied$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t *class_applied
+     * }
+     */
+    public static MemorySegment class_applied(MemorySegment struct) {
+        return struct.get(class_applied$LAYOUT, class_applied$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t *class_applied
+     * }
+     */
+    public static void class_applied(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(class_applied$LAYOUT, class_applied$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout class_skipped$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("class_skipped"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t *class_skipped
+     * }
+     */
+    public static final AddressLayout class_skipped$layout() {
+        return class_skipped$LAYOUT;
+    }
+
+    private static final long class_skipped$OFFSET = $LAYOUT.byteOffset(groupElement("class_skipped"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t *class_skipped
+     * }
+     */
+    public static final long class_skipped$offset() {
+        return class_skipped$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t *class_skipped
+     * }
+     */
+    public static MemorySegment class_skipped(MemorySegment struct) {
+        return struct.get(class_skipped$LAYOUT, class_skipped$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t *class_skipped
+     * }
+     */
+    public static void class_skipped(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(class_skipped$LAYOUT, class_skipped$OFFSET, fieldValue);
+    }
+
     private static final SequenceLayout statistics$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("statistics"));
 
     /**
@@ -571,6 +896,83 @@ public class panoptim_control {
      */
     public static void statistics(MemorySegment struct, long index0, double fieldValue) {
         statistics$ELEM_HANDLE.set(struct, statistics$OFFSET, index0, fieldValue);
+    }
+
+    private static final SequenceLayout reserved$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static final SequenceLayout reserved$layout() {
+        return reserved$LAYOUT;
+    }
+
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static MemorySegment reserved(MemorySegment struct) {
+        return struct.asSlice(reserved$OFFSET, reserved$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
+    }
+
+    private static long[] reserved$DIMS = { 4 };
+
+    /**
+     * Dimensions for array field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static long[] reserved$dimensions() {
+        return reserved$DIMS;
+    }
+    private static final VarHandle reserved$ELEM_HANDLE = reserved$LAYOUT.varHandle(sequenceElement());
+
+    /**
+     * Indexed getter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static long reserved(MemorySegment struct, long index0) {
+        return (long)reserved$ELEM_HANDLE.get(struct, reserved$OFFSET, index0);
+    }
+
+    /**
+     * Indexed setter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static void reserved(MemorySegment struct, long index0, long fieldValue) {
+        reserved$ELEM_HANDLE.set(struct, reserved$OFFSET, index0, fieldValue);
     }
 
     /**

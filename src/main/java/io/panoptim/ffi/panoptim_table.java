@@ -25,6 +25,10 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint64_t chunk_count;
  *     uint64_t elements;
  *     uint64_t epoch;
+ *     void *reduced;
+ *     void *partials;
+ *     uint32_t *tickets;
+ *     uint64_t reserved[4];
  * }
  * }
  */
@@ -44,7 +48,11 @@ public class panoptim_table {
         panoptim_h.C_LONG.withName("record_count"),
         panoptim_h.C_LONG.withName("chunk_count"),
         panoptim_h.C_LONG.withName("elements"),
-        panoptim_h.C_LONG.withName("epoch")
+        panoptim_h.C_LONG.withName("epoch"),
+        panoptim_h.C_POINTER.withName("reduced"),
+        panoptim_h.C_POINTER.withName("partials"),
+        panoptim_h.C_POINTER.withName("tickets"),
+        MemoryLayout.sequenceLayout(4, panoptim_h.C_LONG).withName("reserved")
     ).withName("panoptim_table");
 
     /**
@@ -492,6 +500,215 @@ public class panoptim_table {
      */
     public static void epoch(MemorySegment struct, long fieldValue) {
         struct.set(epoch$LAYOUT, epoch$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout reduced$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("reduced"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * void *reduced
+     * }
+     */
+    public static final AddressLayout reduced$layout() {
+        return reduced$LAYOUT;
+    }
+
+    private static final long reduced$OFFSET = $LAYOUT.byteOffset(groupElement("reduced"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * void *reduced
+     * }
+     */
+    public static final long reduced$offset() {
+        return reduced$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * void *reduced
+     * }
+     */
+    public static MemorySegment reduced(MemorySegment struct) {
+        return struct.get(reduced$LAYOUT, reduced$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * void *reduced
+     * }
+     */
+    public static void reduced(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(reduced$LAYOUT, reduced$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout partials$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("partials"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * void *partials
+     * }
+     */
+    public static final AddressLayout partials$layout() {
+        return partials$LAYOUT;
+    }
+
+    private static final long partials$OFFSET = $LAYOUT.byteOffset(groupElement("partials"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * void *partials
+     * }
+     */
+    public static final long partials$offset() {
+        return partials$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * void *partials
+     * }
+     */
+    public static MemorySegment partials(MemorySegment struct) {
+        return struct.get(partials$LAYOUT, partials$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * void *partials
+     * }
+     */
+    public static void partials(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(partials$LAYOUT, partials$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout tickets$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("tickets"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint32_t *tickets
+     * }
+     */
+    public static final AddressLayout tickets$layout() {
+        return tickets$LAYOUT;
+    }
+
+    private static final long tickets$OFFSET = $LAYOUT.byteOffset(groupElement("tickets"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint32_t *tickets
+     * }
+     */
+    public static final long tickets$offset() {
+        return tickets$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint32_t *tickets
+     * }
+     */
+    public static MemorySegment tickets(MemorySegment struct) {
+        return struct.get(tickets$LAYOUT, tickets$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint32_t *tickets
+     * }
+     */
+    public static void tickets(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(tickets$LAYOUT, tickets$OFFSET, fieldValue);
+    }
+
+    private static final SequenceLayout reserved$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static final SequenceLayout reserved$layout() {
+        return reserved$LAYOUT;
+    }
+
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static MemorySegment reserved(MemorySegment struct) {
+        return struct.asSlice(reserved$OFFSET, reserved$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
+    }
+
+    private static long[] reserved$DIMS = { 4 };
+
+    /**
+     * Dimensions for array field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static long[] reserved$dimensions() {
+        return reserved$DIMS;
+    }
+    private static final VarHandle reserved$ELEM_HANDLE = reserved$LAYOUT.varHandle(sequenceElement());
+
+    /**
+     * Indexed getter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static long reserved(MemorySegment struct, long index0) {
+        return (long)reserved$ELEM_HANDLE.get(struct, reserved$OFFSET, index0);
+    }
+
+    /**
+     * Indexed setter for field:
+     * {@snippet lang=c :
+     * uint64_t reserved[4]
+     * }
+     */
+    public static void reserved(MemorySegment struct, long index0, long fieldValue) {
+        reserved$ELEM_HANDLE.set(struct, reserved$OFFSET, index0, fieldValue);
     }
 
     /**

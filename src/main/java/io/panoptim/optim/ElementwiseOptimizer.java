@@ -17,6 +17,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,11 +36,20 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         final ParamGroup group;
         double[] history;
         double[] next;
+        boolean stepped;
 
-        ScalarClass(ParamGroup group, double[] history) {
+        ScalarClass(ParamGroup group, double[] history, boolean stepped) {
             this.group = group;
             this.history = history.clone();
             this.next = history.clone();
+            this.stepped = stepped;
+        }
+
+        void advance() {
+            double[] before = history;
+            history = next;
+            next = before;
+            stepped = true;
         }
     }
 
@@ -47,15 +57,17 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     private static final class Entry {
         final String name;
         final ParamGroup group;
+        final long id;
         final List<Parameter> tied = new ArrayList<>();
-        List<Tensor> states = List.of();
+        final List<Tensor> states = new ArrayList<>();
         @Nullable Tensor gradient;
         @Nullable ScalarClass scalarClass;
         int index = Table.ABSENT;
 
-        Entry(String name, ParamGroup group) {
+        Entry(String name, ParamGroup group, long id) {
             this.name = name;
             this.group = group;
+            this.id = id;
         }
 
         Tensor value() {
@@ -63,16 +75,17 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         }
     }
 
-    private record ClassKey(ParamGroup group, boolean present, List<Double> history) {}
+    private record ClassKey(ParamGroup group, boolean present, boolean stepped, List<Double> history) {}
 
     private final Rule rule;
     private final int historyLength;
     private final List<Entry> entries = new ArrayList<>();
     private final Map<Place, Entry> places = new HashMap<>();
-    private final List<Memory> memories = new ArrayList<>();
+    private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
+    private @Nullable Memory memory;
     private @Nullable Table table;
     private ScalarClass[] classes = {};
-    private Rows rows = new Rows(Arena.ofAuto(), 1);
+    private Rows rows = new Rows(1);
 
     /** {@code historyLength} numbers, at first zero, are what a row is computed from besides the options. */
     protected ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule, int historyLength) {
@@ -98,14 +111,14 @@ public abstract class ElementwiseOptimizer extends Optimizer {
             String name = parameter.name() != null ? parameter.name() : "parameter " + i + " of group " + groupIndex;
             Entry entry = parameter.value().elements() == 0 ? newEntry(name, group)
                     : places.computeIfAbsent(Place.of(parameter.value()), place -> newEntry(name, group));
-            if (!entry.tied.contains(parameter)) {
+            if (owners.putIfAbsent(parameter, entry) == null) {
                 entry.tied.add(parameter);
             }
         }
     }
 
     private Entry newEntry(String name, ParamGroup group) {
-        Entry entry = new Entry(name, group);
+        Entry entry = new Entry(name, group, entries.size());
         entries.add(entry);
         return entry;
     }
@@ -118,26 +131,25 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     @Override
     protected final void update() {
         synchronize();
-        if (table == null || classes.length == 0) {
-            return;
-        }
-        for (int i = 0; i < classes.length; i++) {
-            row(classes[i].group, classes[i].history, classes[i].next, rows, i);
-        }
-        engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
-        for (ScalarClass stepped : classes) {
-            double[] before = stepped.history;
-            stepped.history = stepped.next;
-            stepped.next = before;
+        if (table != null && classes.length > 0) {
+            for (int i = 0; i < classes.length; i++) {
+                row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+            }
+            engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+            for (int i = 0; i < classes.length; i++) {
+                classes[i].advance();
+            }
         }
     }
 
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
-        Entry entry = entries.stream().filter(e -> e.tied.contains(parameter)).findFirst().orElseThrow(() ->
-                PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's"));
+        Entry entry = owners.get(parameter);
+        if (entry == null) {
+            throw PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's");
+        }
         Map<String, Tensor> state = new LinkedHashMap<>();
-        if (entry.scalarClass != null) {
+        if (entry.scalarClass != null && entry.scalarClass.stepped) {
             numbers(entry.scalarClass.history).forEach((key, number) -> {
                 Tensor scalar = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32);
                 scalar.set(0, number);
@@ -155,7 +167,9 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         if (table != null) {
             table.close();
         }
-        memories.forEach(Memory::close);
+        if (memory != null) {
+            memory.close();
+        }
     }
 
     /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
@@ -202,32 +216,18 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         return gradient;
     }
 
-    /** Builds the table of all parameters that have, or now get, state; nothing changes if one is refused. */
+    /** Builds the table of all parameters that have state, or now get it; none of them moves if one is refused. */
     private void rebuild() {
-        Memory added = engine().memory();
         List<Entry> members = new ArrayList<>();
-        List<List<Tensor>> states = new ArrayList<>();
         List<TensorEntry> topology = new ArrayList<>();
-        Table built;
-        try {
-            for (Entry entry : entries) {
-                Tensor gradient = gradient(entry);
-                if (gradient != null || entry.scalarClass != null) {
-                    List<Tensor> grown = new ArrayList<>(entry.states);
-                    while (grown.size() < slots(entry.group)) {
-                        grown.add(added.zerosLike(entry.value()));
-                    }
-                    members.add(entry);
-                    states.add(grown);
-                    topology.add(new TensorEntry(entry.name, entry.value(), gradient, grown.subList(0, slots(entry.group))));
-                }
+        for (Entry entry : entries) {
+            Tensor gradient = gradient(entry);
+            if (gradient != null || entry.scalarClass != null) {
+                members.add(entry);
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id));
             }
-            built = engine().table(rule, topology);
-        } catch (RuntimeException | Error refused) {
-            added.close();
-            throw refused;
         }
-        memories.add(added);
+        Table built = engine().table(rule, topology);
         if (table != null) {
             table.close();
         }
@@ -235,13 +235,22 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         for (int i = 0; i < members.size(); i++) {
             Entry entry = members.get(i);
             entry.index = i;
-            entry.states = states.get(i);
             entry.gradient = topology.get(i).gradient();
             if (entry.scalarClass == null) {
-                entry.scalarClass = new ScalarClass(entry.group, new double[historyLength]);
+                entry.scalarClass = new ScalarClass(entry.group, new double[historyLength], false);
             }
         }
         regroup(built);
+    }
+
+    /** The slots that an entry's options need now; those it had before are kept. */
+    private List<Tensor> states(Entry entry) {
+        int slots = slots(entry.group);
+        while (entry.states.size() < slots) {
+            memory = memory == null ? engine().memory() : memory;
+            entry.states.add(memory.zerosLike(entry.value()));
+        }
+        return entry.states.subList(0, slots);
     }
 
     /** Gives each present parameter the row of its group and history. */
@@ -251,10 +260,11 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         int[] assigned = new int[current.size()];
         for (Entry entry : entries) {
             if (entry.scalarClass != null) {
-                double[] history = entry.scalarClass.history;
+                ScalarClass before = entry.scalarClass;
                 boolean stepping = entry.gradient != null;
-                entry.scalarClass = merged.computeIfAbsent(new ClassKey(entry.group, stepping,
-                        Arrays.stream(history).boxed().toList()), key -> new ScalarClass(entry.group, history));
+                entry.scalarClass = merged.computeIfAbsent(new ClassKey(entry.group, stepping, before.stepped,
+                                Arrays.stream(before.history).boxed().toList()),
+                        key -> new ScalarClass(entry.group, before.history, before.stepped));
                 assigned[entry.index] = Table.ABSENT;
                 if (stepping) {
                     present.putIfAbsent(entry.scalarClass, present.size());
@@ -265,7 +275,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         current.classes(assigned);
         classes = present.keySet().toArray(ScalarClass[]::new);
         if (rows.count() < classes.length) {
-            rows = new Rows(Arena.ofAuto(), classes.length);
+            rows = new Rows(classes.length);
         }
     }
 }

@@ -12,6 +12,7 @@ import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.DoubleSupplier;
@@ -87,6 +88,8 @@ public abstract class Optimizer implements AutoCloseable {
      * @return the loss
      */
     public double step(DoubleSupplier closure) {
+        enter("step");
+        busy.set(false);
         double loss = closure.getAsDouble();
         step();
         return loss;
@@ -101,15 +104,14 @@ public abstract class Optimizer implements AutoCloseable {
     public final void zeroGrad(boolean setToNone) {
         enter("zeroGrad");
         try {
-            for (ParamGroup group : groups) {
-                for (Parameter parameter : group.params()) {
-                    Tensor gradient = parameter.gradient();
-                    if (setToNone) {
-                        parameter.gradient(null);
-                    } else if (gradient != null) {
-                        engine.zero(gradient, Stream.DEFAULT);
-                    }
-                }
+            List<Parameter> parameters = groups.stream().flatMap(group -> group.params().stream())
+                    .filter(parameter -> parameter.gradient() != null).toList();
+            if (setToNone) {
+                parameters.forEach(parameter -> parameter.gradient(null));
+            } else {
+                List<Tensor> gradients = parameters.stream().map(Parameter::gradient).map(Objects::requireNonNull).toList();
+                gradients.forEach(gradient -> gradient.checkAccessible(call("zeroGrad"), "a gradient"));
+                gradients.forEach(gradient -> engine.zero(gradient, Stream.DEFAULT));
             }
         } finally {
             busy.set(false);
@@ -140,8 +142,8 @@ public abstract class Optimizer implements AutoCloseable {
         }
         try {
             if (!closed) {
-                closed = true;
                 free();
+                closed = true;
             }
         } finally {
             busy.set(false);
@@ -167,7 +169,7 @@ public abstract class Optimizer implements AutoCloseable {
     /** Called with each group once it has been accepted. */
     protected abstract void added(ParamGroup group);
 
-    /** Frees the state; called once. */
+    /** Frees the state; called again if it was refused. */
     protected abstract void free();
 
     /** Adds a group after torch's checks, with torch's messages. */

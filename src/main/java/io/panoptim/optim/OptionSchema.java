@@ -34,6 +34,7 @@ public final class OptionSchema<O extends Record> {
         try {
             this.constructor = type.getDeclaredConstructor(
                     Arrays.stream(components).map(RecordComponent::getType).toArray(Class<?>[]::new));
+            this.constructor.setAccessible(true); // the record may be anybody's
         } catch (NoSuchMethodException impossible) {
             throw new AssertionError(impossible);
         }
@@ -102,6 +103,7 @@ public final class OptionSchema<O extends Record> {
         double[] values = new double[size];
         for (RecordComponent component : components) {
             try {
+                component.getAccessor().setAccessible(true);
                 set(values, torchName(component), component.getAccessor().invoke(options));
             } catch (IllegalAccessException | InvocationTargetException impossible) {
                 throw new AssertionError(impossible);

@@ -41,9 +41,10 @@ public final class ParamGroup {
      */
     public void set(String name, Object value) {
         double[] changed = values.clone();
+        changed[lr] = 0; // a schedule may have left the range that a constructor accepts
         schema.set(changed, name, value);
         schema.options(changed);
-        System.arraycopy(changed, 0, values, 0, values.length);
+        schema.set(values, name, value);
     }
 
     public double lr() {

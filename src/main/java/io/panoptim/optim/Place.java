@@ -1,6 +1,9 @@
 package io.panoptim.optim;
 
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -9,10 +12,16 @@ import org.jspecify.annotations.Nullable;
  * @param array the Java array it lies in, or null
  * @param address its first byte
  * @param bytes its length
+ * @param dtype what its bytes mean
  */
-record Place(@Nullable Object array, long address, long bytes) {
+record Place(@Nullable Object array, long address, long bytes, DType dtype) {
     static Place of(Tensor tensor) {
-        return new Place(tensor.owner() == null ? tensor.segment().heapBase().orElse(null) : null, tensor.address(),
-                tensor.bytes());
+        return new Place(tensor.device().kind() == Device.Kind.CPU ? array(tensor.segment()) : null, tensor.address(),
+                tensor.bytes(), tensor.dtype());
+    }
+
+    /** A read-only segment hides its array, so it stands for itself. */
+    private static @Nullable Object array(MemorySegment segment) {
+        return segment.isNative() ? null : segment.heapBase().orElse(segment);
     }
 }

@@ -5,6 +5,7 @@ import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.ParamGroup;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -17,6 +18,7 @@ public abstract class LRScheduler {
 
     private final Optimizer optimizer;
     private final double[] baseLrs;
+    private double[] lastLr = {};
     private long lastEpoch = -1;
 
     /** Attaches to an optimizer, whose present learning rates become the initial ones unless it has such already. */
@@ -45,7 +47,7 @@ public abstract class LRScheduler {
 
     /** The learning rate of each group, as last set. */
     public final List<Double> lastLr() {
-        return optimizer.paramGroups().stream().map(ParamGroup::lr).toList();
+        return Arrays.stream(lastLr).boxed().toList();
     }
 
     /** How many times {@link #step()} was called. */
@@ -64,11 +66,6 @@ public abstract class LRScheduler {
         return baseLrs[group];
     }
 
-    /** The number of groups that the schedule was made for. */
-    protected final int groups() {
-        return baseLrs.length;
-    }
-
     /** Sets the learning rates of epoch 0; the last thing a subclass's constructor does. */
     protected final void start() {
         advance();
@@ -80,9 +77,14 @@ public abstract class LRScheduler {
             throw PanoptimException.invalid(getClass().getSimpleName() + ".step", "the optimizer has " + groups.size()
                     + " groups, but had " + baseLrs.length + " when the scheduler was made: make it after adding groups");
         }
-        lastEpoch++;
         double[] lrs = IntStream.range(0, groups.size())
-                .mapToDouble(i -> lr(lastEpoch, i, baseLrs[i], groups.get(i).lr())).toArray();
+                .mapToDouble(i -> lr(lastEpoch + 1, i, baseLrs[i], groups.get(i).lr())).toArray();
+        if (Arrays.stream(lrs).anyMatch(Double::isNaN)) {
+            throw PanoptimException.invalid(getClass().getSimpleName() + ".step", "the learning rates of epoch " + (lastEpoch + 1)
+                    + " would be " + Arrays.toString(lrs));
+        }
+        lastEpoch++;
+        lastLr = lrs;
         for (int i = 0; i < lrs.length; i++) {
             groups.get(i).lr(lrs[i]);
         }

@@ -17,10 +17,11 @@ public final class LambdaLR extends LRScheduler {
 
     /** A function for each group. */
     public LambdaLR(Optimizer optimizer, List<LongToDoubleFunction> factors) {
-        super(optimizer);
-        if (factors.size() != groups()) {
-            throw PanoptimException.invalid("LambdaLR", "Expected " + groups() + " lr_lambdas, but got " + factors.size());
+        int groups = optimizer.paramGroups().size();
+        if (factors.size() != groups) {
+            throw PanoptimException.invalid("LambdaLR", "Expected " + groups + " lr_lambdas, but got " + factors.size());
         }
+        super(optimizer);
         this.factors = List.copyOf(factors);
         start();
     }

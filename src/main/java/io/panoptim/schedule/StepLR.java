@@ -21,10 +21,10 @@ public final class StepLR extends LRScheduler {
      * @param gamma the factor
      */
     public StepLR(Optimizer optimizer, long stepSize, double gamma) {
-        super(optimizer);
         if (stepSize < 1) {
             throw PanoptimException.invalid("StepLR", "Invalid step_size: " + stepSize + ", at least 1 is needed");
         }
+        super(optimizer);
         this.stepSize = stepSize;
         this.gamma = gamma;
         start();

@@ -1,10 +1,12 @@
 package io.panoptim.tensor;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -55,7 +57,7 @@ public final class Tensor {
      */
     public static Tensor of(MemorySegment segment, DType dtype, long[] shape, long[] strides) {
         checkLayout(shape, strides);
-        long bytes = Math.multiplyExact(elements(shape), dtype.bytes());
+        long bytes = elements(shape) * dtype.bytes();
         if (segment.byteSize() < bytes) {
             throw PanoptimException.invalid("Tensor.of", "a " + dtype + " tensor of shape " + Arrays.toString(shape)
                     + " needs " + bytes + " bytes, the segment has " + segment.byteSize());
@@ -71,6 +73,10 @@ public final class Tensor {
      * @param owner what keeps the memory alive as long as it is reachable
      */
     public static Tensor ofAddress(long address, Object owner, Device device, DType dtype, long... shape) {
+        if (device.kind() == Device.Kind.CPU) {
+            throw PanoptimException.invalid("Tensor.ofAddress", "the CPU's memory is wrapped as a MemorySegment");
+        }
+        Objects.requireNonNull(owner, "owner");
         long[] strides = rowMajor(shape);
         checkLayout(shape, strides);
         return new Tensor(dtype, device, shape.clone(), strides, address, null, owner);
@@ -94,7 +100,7 @@ public final class Tensor {
     public static Tensor zeros(Arena arena, DType dtype, long... shape) {
         long[] strides = rowMajor(shape);
         checkLayout(shape, strides);
-        long bytes = Math.multiplyExact(elements(shape), dtype.bytes());
+        long bytes = elements(shape) * dtype.bytes();
         return of(arena.allocate(bytes, 64), dtype, shape, strides);
     }
 
@@ -138,6 +144,26 @@ public final class Tensor {
         return segment;
     }
 
+    /**
+     * Refuses memory that is closed or another thread's. A device's memory is not checked here.
+     *
+     * @param call for the message
+     * @param label for the message: what the tensor is
+     */
+    public void checkAccessible(String call, String label) {
+        if (segment == null) {
+            return;
+        }
+        if (!segment.scope().isAlive()) {
+            throw new PanoptimException(Code.CLOSED, call, label + " lies in an arena that was closed: keep the arena open as "
+                    + "long as it is used");
+        }
+        if (!segment.isAccessibleBy(Thread.currentThread())) {
+            throw new PanoptimException(Code.CONCURRENT, call, label + " is confined to another thread: allocate it from a "
+                    + "shared arena");
+        }
+    }
+
     /** What keeps a device's memory alive, or null. */
     public @Nullable Object owner() {
         return owner;
@@ -170,9 +196,15 @@ public final class Tensor {
     }
 
     private static long elements(long[] shape) {
+        if (Arrays.stream(shape).anyMatch(size -> size == 0)) {
+            return 0;
+        }
         long product = 1;
         for (long size : shape) {
-            product = Math.multiplyExact(product, size);
+            if (Math.multiplyHigh(product, size) != 0 || (product *= size) > Long.MAX_VALUE / 8) {
+                throw PanoptimException.invalid("Tensor.of", "a tensor of shape " + Arrays.toString(shape) + " has more bytes than "
+                        + "can be addressed");
+            }
         }
         return product;
     }
@@ -182,7 +214,7 @@ public final class Tensor {
         long stride = 1;
         for (int i = shape.length - 1; i >= 0; i--) {
             strides[i] = stride;
-            stride = Math.multiplyExact(stride, Math.max(1, shape[i]));
+            stride *= Math.max(1, shape[i]);
         }
         return strides;
     }

@@ -40,7 +40,7 @@ class TableTest {
     }
 
     private TensorEntry entry(String name, Tensor... states) {
-        return new TensorEntry(name, vector(4), vector(4), List.of(states));
+        return new TensorEntry(name, vector(4), vector(4), List.of(states), 0);
     }
 
     private static void refused(Code code, String words, Executable call) {
@@ -57,7 +57,7 @@ class TableTest {
         refused(Code.INVALID, "has 2 states, SGD takes", () -> engine.table(Rule.SGD, List.of(entry("w", vector(4), vector(4)))));
         refused(Code.INVALID, "the state 0 of 'w' is float32[5], the value float32[4]",
                 () -> engine.table(Rule.SGD, List.of(entry("w", vector(5)))));
-        refused(Code.INVALID, "cannot be combined with a value of float32",
+        refused(Code.UNSUPPORTED, "does not combine with a value of float32",
                 () -> engine.table(Rule.SGD, List.of(entry("w", Tensor.zeros(arena, DType.FLOAT64, 4)))));
         refused(Code.INVALID, "lies on cuda:1, but the " + engine.name() + " engine works on cpu",
                 () -> engine.table(Rule.SGD, List.of(entry("w", Tensor.ofAddress(64, arena, Device.cuda(1), DType.FLOAT32, 4)))));
@@ -77,11 +77,34 @@ class TableTest {
             assertSame(b.gradient(), table.tensor(1, Column.GRADIENT));
             table.point(Column.GRADIENT, Map.of(0, b.gradient(), 1, a.gradient()));
             assertSame(b.gradient(), table.tensor(0, Column.GRADIENT));
-            refused(Code.INVALID, "needs its value", () -> {
-                Map<Integer, Tensor> none = new HashMap<>();
-                none.put(0, null);
-                table.point(Column.VALUE, none);
-            });
+            refused(Code.INVALID, "needs its value", () -> table.point(Column.VALUE, gone(0)));
+            refused(Code.INVALID, "there is no gradient of a tensor 2", () -> table.point(Column.GRADIENT, Map.of(2, vector(4))));
+            refused(Code.INVALID, "there is no state 0 of a tensor 0", () -> table.point(Column.STATE, Map.of(0, vector(4))));
+            assertSame(a.value(), table.tensor(0, Column.VALUE));
+        }
+    }
+
+    private static Map<Integer, Tensor> gone(int tensor) {
+        Map<Integer, Tensor> moved = new HashMap<>();
+        moved.put(tensor, null);
+        return moved;
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aTensorWhoseGradientIsTakenAwayIsAbsent(Engine engine) {
+        TensorEntry a = entry("a");
+        TensorEntry b = entry("b");
+        a.gradient().set(0, 1);
+        b.gradient().set(0, 1);
+        try (Table table = engine.table(Rule.SGD, List.of(a, b))) {
+            table.classes(new int[] {0, 0});
+            table.point(Column.GRADIENT, gone(1));
+            engine.step(table, new Rows(1).set(0, SgdRow.STEP_SIZE, -1), null, Extras.NONE, Stream.DEFAULT);
+            assertEquals(-1, a.value().get(0));
+            assertEquals(0, b.value().get(0));
+            refused(Code.INVALID, "'b' has no gradient to step with", () -> table.classes(new int[] {0, 0}));
+            refused(Code.INVALID, "-5 is no class", () -> table.classes(new int[] {0, -5}));
         }
     }
 
@@ -92,8 +115,8 @@ class TableTest {
         TensorEntry b = entry("b");
         a.gradient().set(3, 1);
         b.gradient().set(3, 1);
-        try (Table table = engine.table(Rule.SGD, List.of(a, b)); Arena rowArena = Arena.ofConfined()) {
-            Rows rows = new Rows(rowArena, 2).set(1, SgdRow.STEP_SIZE, -1);
+        try (Table table = engine.table(Rule.SGD, List.of(a, b))) {
+            Rows rows = new Rows(2).set(1, SgdRow.STEP_SIZE, -1);
             table.classes(new int[] {Table.ABSENT, 1});
             engine.step(table, rows, null, Extras.of(Extras.Part.ZERO_GRADIENT), Stream.DEFAULT);
             assertEquals(0, a.value().get(3));
@@ -110,10 +133,10 @@ class TableTest {
         for (int i = 0; i < 3000; i++) {
             gradient.set(i, 1);
         }
-        TensorEntry slice = new TensorEntry("slice", vector(3000), gradient, List.of(), Map.of(), 500, 1024, 2048);
-        try (Table table = engine.table(Rule.SGD, List.of(slice)); Arena rowArena = Arena.ofConfined()) {
+        TensorEntry slice = new TensorEntry("slice", vector(3000), gradient, List.of(), Map.of(), 500, 1024, 2048, 0);
+        try (Table table = engine.table(Rule.SGD, List.of(slice))) {
             table.classes(new int[] {0});
-            engine.step(table, new Rows(rowArena, 1).set(0, SgdRow.STEP_SIZE, -1), null, Extras.NONE,
+            engine.step(table, new Rows(1).set(0, SgdRow.STEP_SIZE, -1), null, Extras.NONE,
                     Stream.DEFAULT);
         }
         for (int i = 0; i < 3000; i++) {
@@ -124,8 +147,8 @@ class TableTest {
     @ParameterizedTest(autoCloseArguments = false)
     @MethodSource("engines")
     void whatComesLaterIsRefusedByName(Engine engine) {
-        try (Table table = engine.table(Rule.SGD, List.of(entry("a"))); Arena rowArena = Arena.ofConfined()) {
-            Rows rows = new Rows(rowArena, 1);
+        try (Table table = engine.table(Rule.SGD, List.of(entry("a")))) {
+            Rows rows = new Rows(1);
             refused(Code.UNSUPPORTED, "the " + engine.name() + " engine does not have [AVERAGE] in the same pass yet",
                     () -> engine.step(table, rows, null, Extras.of(Extras.Part.AVERAGE), Stream.DEFAULT));
             refused(Code.UNSUPPORTED, "Engine.measure: the " + engine.name() + " engine does not have this verb yet",
@@ -142,7 +165,7 @@ class TableTest {
     @ParameterizedTest(autoCloseArguments = false)
     @MethodSource("engines")
     void columnsForWhatComesLaterAreRefusedByName(Engine engine) {
-        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4);
+        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4, 0);
         refused(Code.UNSUPPORTED, "the average of 'w'", () -> engine.table(Rule.SGD, List.of(averaged)));
     }
 
@@ -150,15 +173,13 @@ class TableTest {
     @MethodSource("engines")
     void aTableOfAnotherEngineOrAClosedOneIsRefused(Engine engine) {
         Engine other = engine.name().equals("cpu") ? TestEngines.reference() : TestEngines.cpu();
-        try (Arena rowArena = Arena.ofConfined()) {
-            Rows rows = new Rows(rowArena, 1);
-            Table table = engine.table(Rule.SGD, List.of(entry("a")));
-            refused(Code.INVALID, "built by another engine",
-                    () -> other.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
-            table.close();
-            table.close();
-            refused(Code.CLOSED, "the table is closed",
-                    () -> engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
-        }
+        Rows rows = new Rows(1);
+        Table table = engine.table(Rule.SGD, List.of(entry("a")));
+        refused(Code.INVALID, "built by another engine", () -> other.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
+        table.close();
+        table.close();
+        refused(Code.CLOSED, "the table is closed", () -> engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT));
+        refused(Code.CLOSED, "the table is closed", () -> table.classes(new int[] {0}));
+        refused(Code.CLOSED, "the table is closed", () -> table.point(Column.GRADIENT, Map.of(0, vector(4))));
     }
 }

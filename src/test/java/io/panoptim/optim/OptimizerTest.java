@@ -377,6 +377,92 @@ class OptimizerTest {
         assertEquals(Code.CONCURRENT, ((PanoptimException) refusal.get()).code());
     }
 
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aRefusedFirstStepLeavesNoStateAndNoFault(Engine engine) {
+        Parameter p = parameter("p", 1);
+        Parameter odd = Parameter.of("odd", Tensor.of(arena.allocate(8).asSlice(1), DType.FLOAT32, 1)).gradient(vector(1));
+        AdamW optimizer = adamW(engine, p, odd);
+        refused(Code.INVALID, "element size", optimizer::step);
+        assertEquals(Map.of(), optimizer.state(p));
+        odd.gradient(null);
+        optimizer.step();
+        assertEquals(1, optimizer.state(p).get("step").get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void stateThatDoesNotFitInMemoryIsRefusedWithoutAFault(Engine engine) {
+        Tensor huge = Tensor.of(MemorySegment.ofAddress(4096).reinterpret(1L << 60), DType.FLOAT32, 1L << 58);
+        Tensor gradient = Tensor.of(MemorySegment.ofAddress((1L << 60) + 4096).reinterpret(1L << 60), DType.FLOAT32, 1L << 58);
+        Parameter p = Parameter.of("huge", huge).gradient(gradient);
+        AdamW optimizer = adamW(engine, p, parameter("q", 1));
+        refused(Code.EXHAUSTED, "no memory left", optimizer::step);
+        p.gradient(null);
+        optimizer.step();
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void aParameterWithoutGradientMayLieInAClosedArena(Engine engine) {
+        Arena gone = Arena.ofShared();
+        Parameter closed = Parameter.of("closed", Tensor.of(gone, new float[] {1})).gradient(vector(1));
+        Parameter p = parameter("p", 1);
+        Parameter late = Parameter.of("late", vector(1));
+        SGD optimizer = sgd(engine, SGD_OPTIONS, closed, p, late);
+        optimizer.step();
+        closed.gradient(null);
+        gone.close();
+        late.gradient(vector(1));
+        optimizer.step();
+        assertEquals(0, p.value().get(0));
+        assertEquals(0.5, late.value().get(0));
+        closed.gradient(vector(1));
+        refused(Code.CLOSED, "the value of 'closed'", optimizer::step);
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void bytesSeenAsTwoTypesAreNotOneParameter(Engine engine) {
+        Tensor floats = vector(1, 1);
+        Parameter a = Parameter.of("a", floats).gradient(vector(1, 1));
+        Parameter b = Parameter.of("b", Tensor.of(floats.segment(), DType.BFLOAT16, 4))
+                .gradient(Tensor.zeros(arena, DType.BFLOAT16, 4));
+        refused(Code.INVALID, "overlaps the value of 'a'", sgd(engine, SGD_OPTIONS, a, b)::step);
+        assertEquals(1, floats.get(0));
+    }
+
+    @ParameterizedTest(autoCloseArguments = false)
+    @MethodSource("engines")
+    void zeroGradOverAClosedGradientZeroesNone(Engine engine) {
+        Parameter a = parameter("a", 1);
+        Arena gone = Arena.ofShared();
+        Parameter b = Parameter.of("b", vector(1)).gradient(Tensor.of(gone, new float[] {1}));
+        SGD optimizer = sgd(engine, SGD_OPTIONS, a, b);
+        gone.close();
+        refused(Code.CLOSED, "arena that was closed", () -> optimizer.zeroGrad(false));
+        assertEquals(1, a.gradient().get(0));
+    }
+
+    @Test
+    void aScheduleMayLeaveTheRangeOfTheConstructorAndOtherOptionsStillChange() {
+        ParamGroup group = sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).paramGroups().getFirst();
+        group.lr(-1e-19);
+        group.set("momentum", 0.5);
+        assertEquals(0.5, group.get("momentum"));
+        assertEquals(-1e-19, group.lr());
+        refused(Code.INVALID, "Invalid learning rate: -1.0", () -> group.set("lr", -1.0));
+    }
+
+    @Test
+    void aClosedOptimizerDoesNotEvaluateAClosure() {
+        SGD optimizer = sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1));
+        optimizer.close();
+        refused(Code.CLOSED, "the optimizer is closed", () -> optimizer.step(() -> {
+            throw new AssertionError();
+        }));
+    }
+
     @Test
     void printsItsGroupsAsTorchDoes() {
         assertEquals("""

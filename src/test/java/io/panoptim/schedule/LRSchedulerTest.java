@@ -70,6 +70,19 @@ class LRSchedulerTest {
     }
 
     @Test
+    void aRefusedSchedulerLeavesNoTrace() {
+        assertThrows(PanoptimException.class, () -> new StepLR(optimizer, 0));
+        optimizer.paramGroups().getFirst().lr(0.5);
+        assertEquals(0.5, after(new LambdaLR(optimizer, epoch -> 1), 1));
+        LambdaLR failing = new LambdaLR(optimizer, epoch -> epoch == 1 ? Double.NaN : 2);
+        assertThrows(PanoptimException.class, failing::step);
+        assertEquals(0, failing.lastEpoch());
+        assertEquals(1.0, optimizer.paramGroups().getFirst().lr());
+        optimizer.paramGroups().getFirst().lr(7);
+        assertEquals(List.of(1.0), failing.lastLr());
+    }
+
+    @Test
     void schedulersChainAndStartFromTheSameInitialRate() {
         StepLR first = new StepLR(optimizer, 1, 0.5);
         after(first, 1);
@@ -84,6 +97,5 @@ class LRSchedulerTest {
         optimizer.addParamGroup(List.of(parameter()), SGD.Options.defaults());
         PanoptimException refusal = assertThrows(PanoptimException.class, scheduler::step);
         assertTrue(refusal.getMessage().contains("the optimizer has 2 groups, but had 1"), refusal.getMessage());
-        assertThrows(PanoptimException.class, () -> new StepLR(optimizer, 0));
     }
 }

@@ -50,7 +50,9 @@ class TensorTest {
         refused("leave gaps or overlap", () -> Tensor.of(segment, DType.FLOAT32, new long[] {2, 2}, new long[] {1, 1}));
         refused("leave gaps or overlap", () -> Tensor.of(segment, DType.FLOAT32, new long[] {4}, new long[] {2}));
         refused("3 values do not fill the shape", () -> Tensor.of(Arena.ofAuto(), new float[3], 2, 2));
-        assertThrows(ArithmeticException.class, () -> Tensor.of(segment, DType.FLOAT32, 1L << 40, 1L << 40));
+        refused("more bytes than can be addressed", () -> Tensor.of(segment, DType.FLOAT32, 1L << 40, 1L << 40));
+        refused("the CPU's memory is wrapped", () -> Tensor.ofAddress(64, this, Device.cpu(), DType.FLOAT32, 1));
+        assertEquals(0, Tensor.of(segment, DType.FLOAT32, 1L << 40, 1L << 40, 0).elements());
     }
 
     @Test

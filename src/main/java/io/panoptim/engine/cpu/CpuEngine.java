@@ -24,9 +24,10 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     private final CpuLibrary library;
     private final CpuOptions options;
-    private final MemorySegment pool;
     private final MemorySegment stepFunction;
-    private boolean closed;
+    /** Open as long as the pool is; a running step keeps it open. */
+    private final Arena poolArena = Arena.ofShared();
+    private final MemorySegment pool;
 
     private CpuEngine(CpuLibrary library, CpuOptions options) {
         this.library = library;
@@ -35,7 +36,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             MemorySegment created = arena.allocate(panoptim_h.C_POINTER);
             library.check("CPU engine", panoptim_api.pool_create.invoke(panoptim_api.pool_create(library.api()),
                     options.threads(), created));
-            this.pool = created.get(panoptim_h.C_POINTER, 0);
+            this.pool = created.get(panoptim_h.C_POINTER, 0).reinterpret(poolArena,
+                    opened -> panoptim_api.pool_destroy.invoke(panoptim_api.pool_destroy(library.api()), opened));
         }
         this.stepFunction = panoptim_api.step(library.api());
     }
@@ -75,64 +77,76 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     @Override
     protected void update(Table table, Rows rows, Extras extras) {
-        if (closed) {
-            throw new PanoptimException(Code.CLOSED, "Engine.step", "the engine is closed");
-        }
         if (!(table instanceof CpuTable cpuTable)) {
             throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
         }
-        MemorySegment step = cpuTable.step(rows, extras);
-        List<CpuTable.Part> parts = cpuTable.parts();
-        if (parts.size() == 1) {
-            runWhole(parts.getFirst(), step, cpuTable);
+        MemorySegment step = cpuTable.fill(rows, extras);
+        if (cpuTable.parts().size() == 1) {
+            runWhole(cpuTable, step);
         } else {
-            runParts(parts, step, cpuTable);
+            runParts(cpuTable, step);
         }
         Reference.reachabilityFence(rows);
     }
 
-    /** The guards may name an arena that no tensor lies in any more and that was closed since. */
-    private void runWhole(CpuTable.Part part, MemorySegment step, CpuTable table) {
+    /** The guards may name an arena that no tensor lies in any more, and that was closed since or is another thread's. */
+    private void runWhole(CpuTable table, MemorySegment step) {
         try {
-            run(part, step);
-        } catch (IllegalStateException closedArena) {
+            run(table.parts().getFirst(), step);
+        } catch (IllegalStateException | WrongThreadException refusedGuard) {
+            checkOpen();
             table.checkAccessible();
             table.renewGuards();
-            run(table.parts().getFirst(), step);
+            try {
+                run(table.parts().getFirst(), step);
+            } catch (IllegalStateException closedMeanwhile) {
+                throw closedMeanwhile(Code.CLOSED, closedMeanwhile);
+            }
         }
     }
 
     /** With more arenas than one call can guard, what can be foreseen is refused before the first call. */
-    private void runParts(List<CpuTable.Part> parts, MemorySegment step, CpuTable table) {
+    private void runParts(CpuTable table, MemorySegment step) {
+        checkOpen();
         table.checkAccessible();
-        try {
-            for (CpuTable.Part part : parts) {
-                run(part, step);
+        List<CpuTable.Part> parts = table.parts();
+        for (int i = 0; i < parts.size(); i++) {
+            try {
+                run(parts.get(i), step);
+            } catch (IllegalStateException closedMeanwhile) {
+                throw closedMeanwhile(i == 0 ? Code.CLOSED : Code.FAULT, closedMeanwhile);
             }
-        } catch (IllegalStateException closedArena) {
-            throw new PanoptimException(Code.FAULT, "Engine.step", "an arena was closed while a step was running", closedArena);
         }
+    }
+
+    private static PanoptimException closedMeanwhile(Code code, IllegalStateException cause) {
+        return new PanoptimException(code, "Engine.step", "an arena was closed while a step was running", cause);
     }
 
     private void run(CpuTable.Part part, MemorySegment step) {
         MemorySegment[] guards = part.guards();
-        int result;
-        try {
-            result = panoptim_api.step.invoke(stepFunction, pool, part.table(), step, guards[0], guards[1], guards[2],
-                    guards[3], guards[4], guards[5], guards[6], guards[7]);
-        } catch (WrongThreadException confined) {
-            throw new PanoptimException(Code.CONCURRENT, "Engine.step", "memory in use is confined to another thread: allocate it "
-                    + "from a shared arena", confined);
-        }
-        library.check("Engine.step", result);
+        library.check("Engine.step", panoptim_api.step.invoke(stepFunction, pool, part.table(), step, guards[0], guards[1],
+                guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]));
     }
 
-    /** Ends the threads; idempotent. The engines that {@link io.panoptim.engine.Engines} shares are not the caller's to close. */
+    private void checkOpen() {
+        if (!poolArena.scope().isAlive()) {
+            throw new PanoptimException(Code.CLOSED, "Engine.step", "the engine is closed");
+        }
+    }
+
+    /**
+     * Ends the threads; idempotent, and refused while a step is running. The engines that
+     * {@link io.panoptim.engine.Engines} shares are not the caller's to close.
+     */
     @Override
     public synchronized void close() {
-        if (!closed) {
-            closed = true;
-            library.check("Engine.close", panoptim_api.pool_destroy.invoke(panoptim_api.pool_destroy(library.api()), pool));
+        try {
+            if (poolArena.scope().isAlive()) {
+                poolArena.close();
+            }
+        } catch (IllegalStateException running) {
+            throw new PanoptimException(Code.CONCURRENT, "Engine.close", "a step is running", running);
         }
     }
 }

@@ -53,8 +53,8 @@ final class CpuTable extends Table {
         panoptim_step.ring(step, 1);
     }
 
-    /** The {@code panoptim_step} of the coming call. */
-    MemorySegment step(Rows rows, Extras extras) {
+    /** Fills in the {@code panoptim_step} of the coming call. */
+    MemorySegment fill(Rows rows, Extras extras) {
         panoptim_step.classes(step, rows.count());
         panoptim_step.rows(step, rows.segment());
         panoptim_extras.flags(stepExtras, extras.flags());
@@ -83,7 +83,8 @@ final class CpuTable extends Table {
     protected void pointed(int tensor, int column) {
         image.update(tensor, column);
         Tensor place = tensor(tensor, column);
-        partsValid &= place == null || parts.size() == 1 && guarded.contains(place.segment().scope());
+        partsValid &= place == null || !closeable(place.segment())
+                || parts.size() == 1 && guarded.contains(place.segment().scope());
     }
 
     @Override
@@ -143,6 +144,9 @@ final class CpuTable extends Table {
     }
 
     private Part part(int first, int end, List<MemorySegment> guards) {
+        if (guards.size() > GUARDS) {
+            throw new IllegalStateException("one tensor lies in more arenas than a native step takes guards");
+        }
         MemorySegment[] padded = new MemorySegment[GUARDS];
         for (int i = 0; i < GUARDS; i++) {
             padded[i] = i < guards.size() ? guards.get(i) : MemorySegment.NULL;

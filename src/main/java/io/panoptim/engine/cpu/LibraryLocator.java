@@ -1,23 +1,15 @@
 package io.panoptim.engine.cpu;
 
+import io.panoptim.engine.NativeResource;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStream;
 import java.net.URI;
 import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.PosixFilePermission;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.Set;
 
 /**
  * Finds the native library's file: where {@value #PATH_PROPERTY} says, on {@code java.library.path}, or among the
@@ -53,7 +45,8 @@ final class LibraryLocator {
             return Optional.empty();
         }
         try {
-            return Optional.of(url.getProtocol().equals("file") ? Path.of(URI.create(url.toString())) : unpack(url, fileName));
+            return Optional.of(url.getProtocol().equals("file") ? Path.of(URI.create(url.toString()))
+                    : NativeResource.unpack(url, fileName));
         } catch (IOException failure) {
             tried.add("resource " + resource + ": cannot be unpacked: " + failure);
             return Optional.empty();
@@ -65,41 +58,5 @@ final class LibraryLocator {
         String os = System.getProperty("os.name").toLowerCase(Locale.ROOT).replace(" ", "");
         String architecture = System.getProperty("os.arch");
         return os + "-" + (architecture.equals("amd64") ? "x86_64" : architecture);
-    }
-
-    private static Path unpack(URL url, String fileName) throws IOException {
-        byte[] content;
-        try (InputStream in = url.openStream()) {
-            content = in.readAllBytes();
-        }
-        Path folder = cache().resolve(sha256(content).substring(0, 16));
-        Path file = folder.resolve(fileName);
-        Set<PosixFilePermission> owners = PosixFilePermissions.fromString("rwx------");
-        Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(owners));
-        Files.setPosixFilePermissions(folder, owners); // fails for a folder that somebody else has put there
-        if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), content)) {
-            return file;
-        }
-        Path part = Files.createTempFile(folder, fileName, ".part");
-        try {
-            Files.write(part, content);
-            return Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(part);
-        }
-    }
-
-    private static Path cache() {
-        String xdg = System.getenv("XDG_CACHE_HOME");
-        Path base = xdg == null || xdg.isBlank() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(xdg);
-        return base.resolve("panoptim");
-    }
-
-    private static String sha256(byte[] content) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
-        } catch (NoSuchAlgorithmException impossible) {
-            throw new AssertionError(impossible);
-        }
     }
 }

@@ -1,6 +1,7 @@
 package io.panoptim.engine.reference;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.Rows;
@@ -34,6 +35,14 @@ public final class ReferenceEngine extends HostEngine {
             throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
         }
         reference.checkAccessible();
+        try {
+            run(table, rows, extras);
+        } catch (IllegalStateException closed) {
+            throw new PanoptimException(Code.FAULT, "Engine.step", "an arena was closed while a step was running", closed);
+        }
+    }
+
+    private static void run(Table table, Rows rows, Extras extras) {
         UpdateLoop loop = UpdateLoop.of(table.rule());
         for (int i = 0; i < table.size(); i++) {
             if (table.classOf(i) != Table.ABSENT) {

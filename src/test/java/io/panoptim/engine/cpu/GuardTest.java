@@ -103,4 +103,50 @@ class GuardTest {
             }
         }
     }
+
+    @Test
+    void anEngineIsClosedOnceNoStepRunsInItAndThenSaysSo() throws InterruptedException {
+        try (Arena arena = Arena.ofShared()) {
+            Parameter p = Parameter.of("p", Tensor.zeros(arena, DType.FLOAT32, 1 << 20))
+                    .gradient(Tensor.zeros(arena, DType.FLOAT32, 1 << 20));
+            CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(2));
+            try (AdamW optimizer = new AdamW(engine, List.of(p), AdamW.Options.defaults())) {
+                optimizer.step();
+                Thread closing = new Thread(() -> {
+                    while (true) {
+                        try {
+                            engine.close();
+                            return;
+                        } catch (PanoptimException running) {
+                            assertEquals(Code.CONCURRENT, running.code());
+                        }
+                    }
+                });
+                closing.start();
+                PanoptimException refusal = assertThrows(PanoptimException.class, () -> {
+                    while (true) {
+                        optimizer.step();
+                    }
+                });
+                closing.join();
+                assertEquals("Engine.step: the engine is closed", refusal.getMessage());
+                engine.close();
+            }
+        }
+    }
+
+    @Test
+    void anArenaThatIsNoLongerUsedDoesNotStandInTheWay() throws InterruptedException {
+        try (Arena confined = Arena.ofConfined(); Arena arena = Arena.ofShared()) {
+            Parameter p = Parameter.of("p", Tensor.of(arena, new float[] {0})).gradient(Tensor.of(confined, new float[] {-1}));
+            try (SGD optimizer = new SGD(TestEngines.cpu(), List.of(p), OPTIONS)) {
+                optimizer.step();
+                p.gradient(Tensor.of(arena, new float[] {-1}));
+                Thread other = new Thread(optimizer::step);
+                other.start();
+                other.join();
+                assertEquals(2, p.value().get(0));
+            }
+        }
+    }
 }

@@ -1,0 +1,5 @@
+/** CUDA, through NVIDIA's driver. */
+@NullMarked
+package io.panoptim.engine.cuda;
+
+import org.jspecify.annotations.NullMarked;
