@@ -36,6 +36,12 @@ PANOPTIM_INLINE T addcdiv(T a, T b, T c, T s) {
     return a + (s * b) / c;
 }
 
+// s / a, which torch takes for a reciprocal and a product.
+template <class T>
+PANOPTIM_INLINE T reciprocal_times(T a, T s) {
+    return (T(1) / a) * s;
+}
+
 // a.mul(decay).addcmul(b, c, value=s): the decayed average of a product.
 template <class T>
 PANOPTIM_INLINE T average(T a, T decay, T b, T c, T s) {

@@ -7,8 +7,8 @@
 #include "panoptim_rules.h"
 
 #define PANOPTIM_THREADS 256
-// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more columns are in flight anyway.
-#define PANOPTIM_BLOCKS(slots) ((slots) > 3 ? 2 : 4)
+// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway.
+#define PANOPTIM_BLOCKS(slots, T) ((slots) > 3 || sizeof(T) > 4 ? 2 : 4)
 
 // To be compared with the host's when the module is loaded.
 extern "C" {
@@ -215,7 +215,7 @@ __device__ void step(const Arguments<T>& arguments) {
 }  // namespace panoptim
 
 #define PANOPTIM_KERNEL(name, type, slots, T, compute)                                             \
-    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, PANOPTIM_BLOCKS(slots))         \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, PANOPTIM_BLOCKS(slots, T))      \
         panoptim_step_##name##_##compute##_##slots(                                                \
             const __grid_constant__ panoptim::Arguments<T> arguments) {                            \
         panoptim::step<panoptim::type, panoptim::type##Scalars<T>, T, slots>(arguments);           \

@@ -1,6 +1,6 @@
 """Records the golden traces: what torch.optim's for-loop path does, bit for bit, on inputs that Java can rebuild.
 
-    python record.py                                  write sgd.json, adam.json, adamw.json, inputs.json beside this file
+    python record.py                                  write sgd.json, adam.json … (one per optimizer), inputs.json beside this file
     python record.py --out DIR [--stock]              write them elsewhere
     python record.py --safetensors DIR [NAME ...]     write DIR/NAME/{CONFIG.json,TRACE.safetensors,EXPECTED.safetensors}
                                                       for the named cases (default: all) instead; for `panoptim replay`
@@ -12,6 +12,7 @@ Needs torch (CPU), numpy and, for --safetensors, safetensors. The committed file
 numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the file layout.
 """
 import argparse
+import inspect
 import json
 import os
 import pathlib
@@ -124,6 +125,8 @@ def hash32(dtype, bits):
 SIX = {"scalar": [], "one": [1], "three": [3], "seven": [7], "vector": [17], "matrix": [13, 79]}
 SOME = {"scalar": [], "vector": [17], "matrix": [13, 79]}
 OTHERS = {"one": [1], "seven": [7], "flat": [1027]}
+THREE = {"scalar": [], "seven": [7], "matrix": [13, 79]}
+FLAT = {"flat": [1027]}
 LARGE = {"large": [100003]}
 NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
 
@@ -134,6 +137,8 @@ ABSENT = sorted([[s, "late"] for s in range(5)] + [[s, "early"] for s in range(2
 STEP_LR = {"name": "StepLR", "step_size": 7, "gamma": 0.7}
 MULTI_STEP_LR = {"name": "MultiStepLR", "milestones": [4, 11, 11, 20], "gamma": 0.3}
 TO_ZERO = {"name": "MultiStepLR", "milestones": [21], "gamma": 0.0}
+
+LERP, MIDDLE = [0.5, 0.9], [0.95, 0.98]         # betas; 1 - 0.5 takes the second branch of lerp
 
 
 def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=()):
@@ -190,21 +195,20 @@ def adam_cases(optimizer):
     def adam(name, defaults, **kwargs):
         return both(optimizer, name, defaults, **kwargs)
 
-    lerp, middle = [0.5, 0.9], [0.95, 0.98]     # 1 - 0.5 takes the second branch of lerp
     decay = {"weight_decay": 0.1} if adamw else {"weight_decay": 0.1, "decoupled_weight_decay": True}
-    groups = [(["vector", "three"], {"lr": 0.01, "betas": middle, "amsgrad": True}),
+    groups = [(["vector", "three"], {"lr": 0.01, "betas": MIDDLE, "amsgrad": True}),
               (["matrix"], {"weight_decay": 0.2, "maximize": True, "eps": 1e-4}),
-              (["scalar", "seven"], {"weight_decay": 0.0, "betas": lerp}),
+              (["scalar", "seven"], {"weight_decay": 0.0, "betas": LERP}),
               (["one"], {"lr": 0.0})]
     cases = [
         *adam("defaults", {}),
-        *adam("amsgrad-lerp-decay", {"lr": 0.01, "betas": lerp, "amsgrad": True, "weight_decay": 0.1, "eps": 1e-3}, kind="wide"),
+        *adam("amsgrad-lerp-decay", {"lr": 0.01, "betas": LERP, "amsgrad": True, "weight_decay": 0.1, "eps": 1e-3}, kind="wide"),
         *adam("amsgrad-maximize-eps", {"lr": 0.002, "amsgrad": True, "maximize": True, "weight_decay": 0.0, "eps": 1e-3}),
-        *adam("middle-decay-maximize", {"lr": 0.01, "betas": middle, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
+        *adam("middle-decay-maximize", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
         # without eps, 0 / 0 is NaN where no gradient has come yet, in torch too
-        *adam("lerp-maximize", {"lr": 0.01, "betas": lerp, "maximize": True, "eps": 0.0, "weight_decay": 0.0}, tensors=OTHERS),
-        *adam("middle-amsgrad", {"lr": 0.1, "betas": middle, "amsgrad": True, "weight_decay": 0.0}, kind="wide"),
-        *adam("middle-eps", {"lr": 0.1, "betas": middle, "eps": 1e-3, "weight_decay": 0.0}, kind="constant", tensors=OTHERS, steps=50),
+        *adam("lerp-maximize", {"lr": 0.01, "betas": LERP, "maximize": True, "eps": 0.0, "weight_decay": 0.0}, tensors=OTHERS),
+        *adam("middle-amsgrad", {"lr": 0.1, "betas": MIDDLE, "amsgrad": True, "weight_decay": 0.0}, kind="wide"),
+        *adam("middle-eps", {"lr": 0.1, "betas": MIDDLE, "eps": 1e-3, "weight_decay": 0.0}, kind="constant", tensors=OTHERS, steps=50),
         *adam("groups", {"lr": 0.002} | decay, tensors=SIX, groups=groups, scheduler=STEP_LR),
         *adam("lr-to-zero", {"lr": 0.01} | decay, kind="wide", scheduler=TO_ZERO),
         *adam("absent", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.01}, tensors=NAMED, absent=ABSENT),
@@ -216,14 +220,111 @@ def adam_cases(optimizer):
     return cases + [
         *adam("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
         *adam("multistep", {"lr": 0.01, "weight_decay": 0.1}, scheduler=MULTI_STEP_LR),
-        *adam("decoupled", {"lr": 0.01, "betas": middle} | decay, tensors=OTHERS),
-        *adam("decoupled-lerp-maximize", {"lr": 0.01, "betas": lerp, "maximize": True, "eps": 1e-3} | decay, kind="wide"),
+        *adam("decoupled", {"lr": 0.01, "betas": MIDDLE} | decay, tensors=OTHERS),
+        *adam("decoupled-lerp-maximize", {"lr": 0.01, "betas": LERP, "maximize": True, "eps": 1e-3} | decay, kind="wide"),
         *adam("decoupled-amsgrad", {"lr": 0.01, "amsgrad": True} | decay),
         case(optimizer, "large", "float32", {"lr": 0.01, "weight_decay": 0.05}, tensors=LARGE),
     ]
 
 
-CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW")}
+def rule_cases(optimizer, full, variants, overrides, large):
+    """What the other elementwise optimizers share. `full`: every flag at once; `variants`: (name, kind, defaults) of further cases;
+    `overrides`: of one group per tensor of THREE, over `full`; `large`: the dtype of the large case."""
+    def rule(name, defaults, tensors=FLAT, **kwargs):
+        return both(optimizer, name, defaults, tensors=tensors, **kwargs)
+
+    groups = [([name], over) for name, over in zip(THREE, overrides, strict=True)]
+    return [
+        *rule("defaults", {}),
+        *(c for name, kind, defaults in variants for c in rule(name, defaults, kind=kind, steps=50 if kind == "constant" else 30)),
+        *rule("groups", full, tensors=THREE, groups=groups, scheduler=STEP_LR),
+        *rule("lr-to-zero", full, kind="wide", scheduler=TO_ZERO),
+        *rule("absent", full, tensors=NAMED, absent=ABSENT, scheduler=MULTI_STEP_LR),    # `late` starts with another lr
+        *rule("special", full, kind="special"),
+        case(optimizer, "zero", "float32", {"maximize": True}, tensors=FLAT, kind="zero"),
+        case(optimizer, "large", large, full, tensors=LARGE),
+    ]
+
+
+def adamax_cases():
+    return rule_cases(
+        "Adamax", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.01, "maximize": True}, [
+            ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
+            ("decay-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
+        ], [{"maximize": False}, {"betas": LERP, "eps": 1e-4}, {"lr": 0.1, "weight_decay": 0.0}], "float32")
+
+
+def nadam_cases():
+    decoupled = {"weight_decay": 0.1, "decoupled_weight_decay": True}
+    return rule_cases(
+        "NAdam", {"lr": 0.01, "betas": MIDDLE, "momentum_decay": 0.1, "maximize": True} | decoupled, [
+            ("lerp-decay", "wide", {"lr": 0.01, "betas": LERP, "weight_decay": 0.1, "momentum_decay": 0.02}),
+            ("maximize-eps", "constant", {"lr": 0.05, "maximize": True, "eps": 1e-3}),
+            ("decoupled", "normal", {"lr": 0.03} | decoupled),
+        ], [{"maximize": False, "momentum_decay": 0.0}, {"betas": LERP, "weight_decay": 0.0},
+            {"lr": 0.1, "decoupled_weight_decay": False}], "float64")
+
+
+def radam_cases():
+    """rho passes 5 at step 6 (counted from 1) by default, at step 12 with `late`, and never with `never`."""
+    late, never = [0.9, 0.68], [0.9, 0.6]
+    return rule_cases(
+        "RAdam", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}, [
+            ("late-decay", "normal", {"lr": 0.1, "betas": late, "weight_decay": 0.1}),
+            ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
+            ("decay-maximize-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "maximize": True, "eps": 1e-3}),
+        ], [{"betas": late, "maximize": False}, {"betas": never, "weight_decay": 0.0},
+            {"lr": 0.1, "decoupled_weight_decay": False}], "float32")
+
+
+def adagrad_cases():
+    """torch takes `initial_accumulator_value` from the constructor alone, so no group overrides it."""
+    return rule_cases(
+        "Adagrad", {"lr": 0.1, "lr_decay": 0.05, "initial_accumulator_value": 0.1, "weight_decay": 0.01, "maximize": True}, [
+            ("lr-decay", "constant", {"lr": 0.1, "lr_decay": 0.3}),
+            ("accumulator-maximize", "wide", {"initial_accumulator_value": 0.3, "maximize": True}),
+            ("decay-eps", "normal", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
+        ], [{"maximize": False}, {"lr_decay": 0.0, "eps": 1e-4}, {"lr": 0.3, "weight_decay": 0.0}], "float64")
+
+
+def adadelta_cases():
+    return rule_cases(
+        "Adadelta", {"lr": 0.3, "rho": 0.95, "weight_decay": 0.01, "maximize": True}, [
+            ("rho-decay", "wide", {"rho": 0.5, "weight_decay": 0.1}),
+            ("maximize-eps", "constant", {"lr": 0.5, "eps": 1e-3, "maximize": True}),
+        ], [{"maximize": False}, {"rho": 0.3, "eps": 1e-4}, {"lr": 1.5, "weight_decay": 0.0}], "float32")
+
+
+def rmsprop_cases():
+    return rule_cases(
+        "RMSprop", {"lr": 0.003, "alpha": 0.9, "momentum": 0.9, "centered": True, "weight_decay": 0.01, "maximize": True}, [
+            ("momentum-decay", "wide", {"lr": 0.003, "momentum": 0.5, "weight_decay": 0.1}),
+            ("centered-lerp", "normal", {"alpha": 0.5, "centered": True}),
+            ("maximize-eps", "constant", {"alpha": 0.9, "eps": 1e-3, "maximize": True}),
+        ], [{"maximize": False}, {"momentum": 0, "alpha": 0.5}, {"centered": False, "weight_decay": 0.0}], "float64")
+
+
+def rprop_cases():
+    return rule_cases(
+        "Rprop", {"lr": 0.02, "etas": [0.4, 1.3], "step_sizes": [1e-3, 0.05], "maximize": True}, [
+            ("steady", "constant", {}),         # up to the largest step size
+            ("etas", "wide", {"lr": 0.1, "etas": [0.7, 1.05]}),
+            ("step-sizes-maximize", "normal", {"step_sizes": [5e-3, 0.015], "maximize": True}),
+        ], [{"maximize": False}, {"etas": [0.5, 1.2]}, {"lr": 0.1, "step_sizes": [1e-6, 50]}], "float32")
+
+
+def asgd_cases():
+    return rule_cases(
+        "ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.01, "maximize": True}, [
+            ("average", "constant", {"t0": 5}),
+            ("lambd-decay", "wide", {"lambd": 0.01, "weight_decay": 0.1}),
+            ("alpha-maximize", "normal", {"lr": 0.1, "alpha": 0.9, "t0": 10, "maximize": True}),
+        ], [{"maximize": False, "t0": 0}, {"lambd": 0.0, "t0": 1e6}, {"lr": 0.1, "weight_decay": 0.0, "alpha": 1.5}], "float64")
+
+
+CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW"), "adamax": adamax_cases(), "nadam": nadam_cases(),
+         "radam": radam_cases(), "adagrad": adagrad_cases(), "adadelta": adadelta_cases(), "rmsprop": rmsprop_cases(),
+         "rprop": rprop_cases(), "asgd": asgd_cases()}
 
 
 # ---- Running torch
@@ -255,7 +356,9 @@ def run(case):
     params = {s["name"]: torch.nn.Parameter(tensor_of(s, i, case, PARAM, 0)) for i, s in enumerate(specs)}
     groups = [g | {"params": [params[n] for n in g["params"]]} for g in config["param_groups"]]
     assert sorted(n for g in config["param_groups"] for n in g["params"]) == sorted(params), case["name"]
-    optimizer = getattr(torch.optim, config["optimizer"])(groups, **config["defaults"], foreach=False, fused=False)
+    kind = getattr(torch.optim, config["optimizer"])
+    loop = {path: False for path in ("foreach", "fused") if path in inspect.signature(kind).parameters}     # few can be fused
+    optimizer = kind(groups, **config["defaults"], **loop)
     scheduler = dict(config.get("scheduler", {}))
     if scheduler:
         scheduler = getattr(torch.optim.lr_scheduler, scheduler.pop("name"))(optimizer, **scheduler)
@@ -283,28 +386,35 @@ def states(params, optimizer):
 
 # ---- Writing
 
-def digest(column, tensor, dtype):
+def dtype_of(tensor):
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def digest(column, tensor):
     if column.endswith("/step"):                # the count itself says more than its hash
         assert tensor.dtype == torch.float32 and tensor.shape == ()
         return str(int(tensor))
-    return hash32(dtype, bits_of(tensor))
+    return hash32(dtype_of(tensor), bits_of(tensor))
+
+
+def hex_of(tensor):
+    dtype = dtype_of(tensor)
+    return " ".join(f"{int(b):0{FORMATS[dtype].width // 4}x}" for b in canonical(dtype, bits_of(tensor)))
 
 
 def record(case):
-    dtype, rows, lr, previous = case["dtype"], [], {}, None
+    rows, lr, previous = [], {}, None
     for step, _, lrs, params, optimizer in run(case):
         if lrs != previous:
             lr[step] = " ".join(struct.pack(">d", x).hex() for x in lrs)
             previous = lrs
         now = states(params, optimizer)
-        rows.append({c: digest(c, t, dtype) for c, t in now.items()})
+        rows.append({c: digest(c, t) for c, t in now.items()})
     seen = {c for row in rows for c in row}     # state may appear after the first step
     columns = []
     for name in (s["name"] for s in case["tensors"]):
         columns += [f"param/{name}"] + sorted(c for c in seen if c.startswith(f"state/{name}/"))
-    digits = FORMATS[dtype].width // 4
-    final = {c: " ".join(f"{int(b):0{digits}x}" for b in canonical(dtype, bits_of(t)))
-             for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
+    final = {c: hex_of(t) for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
     return lr, columns, [" ".join(row.get(c, "-") for c in columns) for row in rows], final
 
 

@@ -28,8 +28,8 @@ public interface Engine {
     /** Copies one tensor's elements into another of the same type and layout, either of them on this engine's device. */
     void copy(Tensor from, Tensor to, Stream stream);
 
-    /** Sets every element of a tensor to zero. */
-    void zero(Tensor tensor, Stream stream);
+    /** Sets every element of a tensor to a value, rounded once. */
+    void fill(Tensor tensor, double value, Stream stream);
 
     /** Validates a topology, once, and builds its table. */
     Table table(Rule rule, List<TensorEntry> entries);

@@ -57,10 +57,16 @@ public abstract class HostEngine implements Engine {
     protected abstract void update(Table table, Rows rows, Extras extras);
 
     @Override
-    public final void zero(Tensor tensor, Stream stream) {
-        checkStream("Engine.zero", stream);
-        tensor.checkAccessible("Engine.zero", "the tensor");
-        tensor.segment().fill((byte) 0);
+    public final void fill(Tensor tensor, double value, Stream stream) {
+        checkStream("Engine.fill", stream);
+        tensor.checkAccessible("Engine.fill", "the tensor");
+        if (Double.doubleToRawLongBits(value) == 0) {
+            tensor.segment().fill((byte) 0);
+        } else {
+            for (long i = 0; i < tensor.elements(); i++) {
+                tensor.set(i, value);
+            }
+        }
     }
 
     /** The CPU's engines do everything at once: they have no streams. */

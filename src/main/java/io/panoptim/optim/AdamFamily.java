@@ -20,7 +20,7 @@ abstract class AdamFamily extends ElementwiseOptimizer {
     private final int maximize;
 
     AdamFamily(Engine engine, OptionSchema<?> schema) {
-        super(engine, schema, Rule.ADAM, 1);
+        super(engine, schema, Rule.ADAM);
         lr = schema.index("lr");
         betas = schema.index("betas");
         eps = schema.index("eps");
@@ -39,7 +39,7 @@ abstract class AdamFamily extends ElementwiseOptimizer {
 
     @Override
     protected final void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
-        double step = (float) (history[STEP] + 1);
+        double step = next(history[STEP]);
         next[STEP] = step;
         double rate = group.value(lr);
         double beta1 = group.value(betas);

@@ -20,11 +20,21 @@ public final class Check {
     }
 
     public static void weightDecay(String optimizer, double weightDecay) {
-        check(weightDecay >= 0, optimizer, "Invalid weight_decay value: " + weightDecay);
+        atLeastZero(optimizer, "weight_decay", weightDecay);
     }
 
     public static void momentum(String optimizer, double momentum) {
-        check(momentum >= 0, optimizer, "Invalid momentum value: " + momentum);
+        atLeastZero(optimizer, "momentum", momentum);
+    }
+
+    /** An option that torch words as {@code Invalid <name> value}, at least 0. */
+    public static void atLeastZero(String optimizer, String name, double value) {
+        check(value >= 0, optimizer, "Invalid " + name + " value: " + value);
+    }
+
+    /** An option that torch does not check: all but NaN. */
+    public static void aNumber(String optimizer, String name, double value) {
+        check(!Double.isNaN(value), optimizer, "Invalid " + name + " value: " + value);
     }
 
     /** Refuses an optimizer's options with a message unless the condition holds. */

@@ -36,6 +36,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         final ParamGroup group;
         double[] history;
         double[] next;
+        /** Whether there is state to be shown: before the first step there is none, whatever has been allocated. */
         boolean stepped;
 
         ScalarClass(ParamGroup group, double[] history, boolean stepped) {
@@ -78,7 +79,6 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     private record ClassKey(ParamGroup group, boolean present, boolean stepped, List<Double> history) {}
 
     private final Rule rule;
-    private final int historyLength;
     private final List<Entry> entries = new ArrayList<>();
     private final Map<Place, Entry> places = new HashMap<>();
     private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
@@ -87,11 +87,34 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
 
-    /** {@code historyLength} numbers, at first zero, are what a row is computed from besides the options. */
-    protected ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule, int historyLength) {
+    protected ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule) {
         super(engine, schema);
         this.rule = rule;
-        this.historyLength = historyLength;
+    }
+
+    /** What a row is computed from besides the options, for a parameter that has taken no step yet. */
+    protected double[] initialHistory(ParamGroup group) {
+        return new double[1];
+    }
+
+    /** What a state slot holds before the first step. */
+    protected double initialState(ParamGroup group, int slot) {
+        return 0;
+    }
+
+    /** torch's key of a state slot. */
+    protected String stateKey(ParamGroup group, int slot) {
+        return rule.states().get(slot);
+    }
+
+    /** Whether, as in torch's Adagrad, a parameter has state from the moment it is added. */
+    protected boolean hasStateFromTheStart() {
+        return false;
+    }
+
+    /** The next value of a step count, which torch keeps in float32. */
+    protected static double next(double step) {
+        return (float) (step + 1);
     }
 
     /** How many of the rule's state slots a group's options need. */
@@ -148,6 +171,10 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         if (entry == null) {
             throw PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's");
         }
+        if (entry.scalarClass == null && hasStateFromTheStart()) {
+            states(entry);
+            entry.scalarClass = firstClass(entry.group);
+        }
         Map<String, Tensor> state = new LinkedHashMap<>();
         if (entry.scalarClass != null && entry.scalarClass.stepped) {
             numbers(entry.scalarClass.history).forEach((key, number) -> {
@@ -156,7 +183,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
                 state.put(key, scalar);
             });
             for (int slot = 0; slot < entry.states.size(); slot++) {
-                state.put(rule.states().get(slot), entry.states.get(slot));
+                state.put(stateKey(entry.group, slot), entry.states.get(slot));
             }
         }
         return state;
@@ -222,7 +249,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         List<TensorEntry> topology = new ArrayList<>();
         for (Entry entry : entries) {
             Tensor gradient = gradient(entry);
-            if (gradient != null || entry.scalarClass != null) {
+            if (gradient != null || entry.scalarClass != null || hasStateFromTheStart()) {
                 members.add(entry);
                 topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id));
             }
@@ -237,10 +264,14 @@ public abstract class ElementwiseOptimizer extends Optimizer {
             entry.index = i;
             entry.gradient = topology.get(i).gradient();
             if (entry.scalarClass == null) {
-                entry.scalarClass = new ScalarClass(entry.group, new double[historyLength], false);
+                entry.scalarClass = firstClass(entry.group);
             }
         }
         regroup(built);
+    }
+
+    private ScalarClass firstClass(ParamGroup group) {
+        return new ScalarClass(group, initialHistory(group), hasStateFromTheStart());
     }
 
     /** The slots that an entry's options need now; those it had before are kept. */
@@ -248,7 +279,12 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         int slots = slots(entry.group);
         while (entry.states.size() < slots) {
             memory = memory == null ? engine().memory() : memory;
-            entry.states.add(memory.zerosLike(entry.value()));
+            Tensor state = memory.zerosLike(entry.value());
+            double initial = initialState(entry.group, entry.states.size());
+            if (initial != 0) {
+                engine().fill(state, initial, Stream.DEFAULT);
+            }
+            entry.states.add(state);
         }
         return entry.states.subList(0, slots);
     }

@@ -111,7 +111,7 @@ public abstract class Optimizer implements AutoCloseable {
             } else {
                 List<Tensor> gradients = parameters.stream().map(Parameter::gradient).map(Objects::requireNonNull).toList();
                 gradients.forEach(gradient -> gradient.checkAccessible(call("zeroGrad"), "a gradient"));
-                gradients.forEach(gradient -> engine.zero(gradient, Stream.DEFAULT));
+                gradients.forEach(gradient -> engine.fill(gradient, 0, Stream.DEFAULT));
             }
         } finally {
             busy.set(false);

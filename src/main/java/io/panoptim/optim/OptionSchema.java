@@ -4,7 +4,6 @@ import io.panoptim.PanoptimException;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -13,7 +12,8 @@ import java.util.Map;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
- * of numbers that a group holds. Components are {@code double}, {@code boolean} (0 or 1) or {@link Betas} (two numbers).
+ * of numbers that a group holds. Components are {@code double}, {@code boolean} (0 or 1) or a record of doubles such as
+ * {@link Betas}.
  *
  * @param <O> the record
  */
@@ -31,16 +31,10 @@ public final class OptionSchema<O extends Record> {
         this.components = defaults.getClass().getRecordComponents();
         @SuppressWarnings("unchecked")
         Class<O> type = (Class<O>) defaults.getClass();
-        try {
-            this.constructor = type.getDeclaredConstructor(
-                    Arrays.stream(components).map(RecordComponent::getType).toArray(Class<?>[]::new));
-            this.constructor.setAccessible(true); // the record may be anybody's
-        } catch (NoSuchMethodException impossible) {
-            throw new AssertionError(impossible);
-        }
+        this.constructor = constructor(type);
         for (RecordComponent component : components) {
             offsets.put(torchName(component), size);
-            size += component.getType() == Betas.class ? 2 : 1;
+            size += component.getType().isRecord() ? component.getType().getRecordComponents().length : 1;
         }
     }
 
@@ -68,12 +62,15 @@ public final class OptionSchema<O extends Record> {
         return offset;
     }
 
-    /** A hyperparameter as its Java value: Double, Boolean or {@link Betas}. */
+    /** A hyperparameter as its Java value: Double, Boolean or a record of doubles. */
     Object get(double[] values, String name) {
         int i = index(name);
         Class<?> type = type(name);
-        return type == Betas.class ? new Betas(values[i], values[i + 1])
-                : type == boolean.class ? (Object) (values[i] != 0) : values[i];
+        if (type.isRecord()) {
+            Object[] numbers = Arrays.stream(values, i, i + type.getRecordComponents().length).boxed().toArray();
+            return construct(constructor(type), numbers);
+        }
+        return type == boolean.class ? (Object) (values[i] != 0) : values[i];
     }
 
     /** Replaces some options by name. The record's own checks see the result. */
@@ -83,43 +80,53 @@ public final class OptionSchema<O extends Record> {
         return options(values);
     }
 
-    /** Writes a Java value into the numbers; what it says is checked when they become a record. */
+    /** Writes a Java value, or the numbers of one, into the numbers; what it says is checked when they become a record. */
     void set(double[] values, String name, Object value) {
         int i = index(name);
         Class<?> type = type(name);
-        if (type == Betas.class && value instanceof Betas betas) {
-            values[i] = betas.first();
-            values[i + 1] = betas.second();
+        if (type.isRecord() && (type.isInstance(value) || value instanceof double[])) {
+            double[] numbers = value instanceof double[] given ? given : numbers((Record) value);
+            if (numbers.length != type.getRecordComponents().length) {
+                throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type) + ", not "
+                        + numbers.length);
+            }
+            System.arraycopy(numbers, 0, values, i, numbers.length);
         } else if (type == boolean.class && value instanceof Boolean flag) {
             values[i] = flag ? 1 : 0;
         } else if (type == double.class && value instanceof Number number) {
             values[i] = number.doubleValue();
         } else {
-            throw PanoptimException.invalid(optimizer, "option '" + name + "' takes a " + typeName(type) + ", not " + value);
+            throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type) + ", not " + value);
         }
     }
 
     double[] values(Record options) {
         double[] values = new double[size];
         for (RecordComponent component : components) {
-            try {
-                component.getAccessor().setAccessible(true);
-                set(values, torchName(component), component.getAccessor().invoke(options));
-            } catch (IllegalAccessException | InvocationTargetException impossible) {
-                throw new AssertionError(impossible);
-            }
+            set(values, torchName(component), read(component, options));
         }
         return values;
     }
 
     /** The record of these numbers: its constructor refuses what is out of range. */
     O options(double[] values) {
-        List<Object> arguments = new ArrayList<>();
-        for (RecordComponent component : components) {
-            arguments.add(get(values, torchName(component)));
-        }
+        return construct(constructor, names().stream().map(name -> get(values, name)).toArray());
+    }
+
+    private static <R> Constructor<R> constructor(Class<R> type) {
         try {
-            return constructor.newInstance(arguments.toArray());
+            Constructor<R> found = type.getDeclaredConstructor(Arrays.stream(type.getRecordComponents())
+                    .map(RecordComponent::getType).toArray(Class<?>[]::new));
+            found.setAccessible(true); // the record may be anybody's
+            return found;
+        } catch (NoSuchMethodException impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static <R> R construct(Constructor<R> constructor, Object[] arguments) {
+        try {
+            return constructor.newInstance(arguments);
         } catch (InvocationTargetException refused) {
             if (refused.getCause() instanceof PanoptimException reason) {
                 throw reason;
@@ -130,13 +137,27 @@ public final class OptionSchema<O extends Record> {
         }
     }
 
+    private static Object read(RecordComponent component, Record record) {
+        try {
+            component.getAccessor().setAccessible(true);
+            return component.getAccessor().invoke(record);
+        } catch (IllegalAccessException | InvocationTargetException impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static double[] numbers(Record record) {
+        return Arrays.stream(record.getClass().getRecordComponents())
+                .mapToDouble(component -> (double) read(component, record)).toArray();
+    }
+
     private Class<?> type(String name) {
         return Arrays.stream(components).filter(component -> torchName(component).equals(name)).findFirst().orElseThrow()
                 .getType();
     }
 
     private static String typeName(Class<?> type) {
-        return type == Betas.class ? "pair of numbers" : type == boolean.class ? "boolean" : "number";
+        return type.isRecord() ? type.getRecordComponents().length + " numbers" : type == boolean.class ? "a boolean" : "a number";
     }
 
     private static String torchName(RecordComponent component) {

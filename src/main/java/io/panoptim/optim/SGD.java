@@ -34,7 +34,7 @@ public final class SGD extends ElementwiseOptimizer {
         public Options {
             Check.lr("SGD", lr);
             Check.momentum("SGD", momentum);
-            Check.check(!Double.isNaN(dampening), "SGD", "Invalid dampening value: " + dampening);
+            Check.aNumber("SGD", "dampening", dampening);
             Check.weightDecay("SGD", weightDecay);
             Check.check(!nesterov || momentum > 0 && dampening == 0, "SGD",
                     "Nesterov momentum requires a momentum and zero dampening");
@@ -90,7 +90,7 @@ public final class SGD extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public SGD(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.SGD, 1);
+        super(engine, SCHEMA, Rule.SGD);
         addParamGroup(parameters, options);
     }
 

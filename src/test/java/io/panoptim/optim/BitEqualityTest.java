@@ -120,6 +120,23 @@ class BitEqualityTest {
             add(cases, "AdamW", adamw, dtype, Kind.NORMAL);
             add(cases, "AdamW AMSGrad maximize", adamw.withAmsgrad(true).withMaximize(true), dtype, Kind.WIDE);
             add(cases, "AdamW lr 0, zero gradients", adamw.withLr(0), dtype, Kind.ZERO);
+            add(cases, "Adamax", Adamax.Options.defaults().withWeightDecay(0.1), dtype, Kind.SPECIAL);
+            add(cases, "NAdam", NAdam.Options.defaults().withWeightDecay(0.1), dtype, Kind.NORMAL);
+            add(cases, "NAdam decoupled maximize", NAdam.Options.defaults().withDecoupledWeightDecay(true).withWeightDecay(0.1)
+                    .withMaximize(true), dtype, Kind.SPECIAL);
+            add(cases, "RAdam", RAdam.Options.defaults().withWeightDecay(0.1).withBetas(0.9, 0.99), dtype, Kind.NORMAL);
+            add(cases, "RAdam decoupled", RAdam.Options.defaults().withDecoupledWeightDecay(true).withWeightDecay(0.1), dtype,
+                    Kind.SPECIAL);
+            add(cases, "Adagrad", Adagrad.Options.defaults().withInitialAccumulatorValue(0.1).withLrDecay(0.01), dtype,
+                    Kind.SPECIAL);
+            add(cases, "Adadelta", Adadelta.Options.defaults().withWeightDecay(0.1).withMaximize(true), dtype, Kind.NORMAL);
+            add(cases, "RMSprop", RMSprop.Options.defaults().withWeightDecay(0.1), dtype, Kind.SPECIAL);
+            add(cases, "RMSprop centered", RMSprop.Options.defaults().withCentered(true), dtype, Kind.NORMAL);
+            add(cases, "RMSprop momentum", RMSprop.Options.defaults().withMomentum(0.9).withMaximize(true), dtype, Kind.WIDE);
+            add(cases, "RMSprop centered momentum", RMSprop.Options.defaults().withMomentum(0.9).withCentered(true), dtype,
+                    Kind.SPECIAL);
+            add(cases, "Rprop", Rprop.Options.defaults(), dtype, Kind.SPECIAL);
+            add(cases, "ASGD", ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), dtype, Kind.SPECIAL);
         }
         return cases;
     }
@@ -129,6 +146,14 @@ class BitEqualityTest {
             case SGD.Options sgd -> new SGD(engine, parameters, sgd);
             case Adam.Options adam -> new Adam(engine, parameters, adam);
             case AdamW.Options adamw -> new AdamW(engine, parameters, adamw);
+            case Adamax.Options adamax -> new Adamax(engine, parameters, adamax);
+            case NAdam.Options nadam -> new NAdam(engine, parameters, nadam);
+            case RAdam.Options radam -> new RAdam(engine, parameters, radam);
+            case Adagrad.Options adagrad -> new Adagrad(engine, parameters, adagrad);
+            case Adadelta.Options adadelta -> new Adadelta(engine, parameters, adadelta);
+            case RMSprop.Options rmsprop -> new RMSprop(engine, parameters, rmsprop);
+            case Rprop.Options rprop -> new Rprop(engine, parameters, rprop);
+            case ASGD.Options asgd -> new ASGD(engine, parameters, asgd);
             default -> throw new AssertionError(options);
         };
         cases.add(Arguments.of(name, make, dtype, kind));

@@ -61,8 +61,8 @@ final class FailingEngine implements Engine {
     }
 
     @Override
-    public void zero(Tensor tensor, Stream stream) {
-        engine.zero(tensor, stream);
+    public void fill(Tensor tensor, double value, Stream stream) {
+        engine.fill(tensor, value, stream);
     }
 
     @Override

@@ -56,6 +56,11 @@ abstract sealed class Arithmetic {
         return add(a, divide(multiply(s, b), c));
     }
 
+    /** {@code s / a}, which torch takes for a reciprocal and a product. */
+    final double reciprocalTimes(double a, double s) {
+        return multiply(divide(1, a), s);
+    }
+
     /** {@code a.mul(decay).addcmul(b, c, value=s)}: the decayed average of a product. */
     final double average(double a, double decay, double b, double c, double s) {
         return fma(multiply(s, b), c, multiply(a, decay));

@@ -10,6 +10,14 @@ interface UpdateLoop {
         return switch (rule) {
             case SGD -> new SgdLoop();
             case ADAM -> new AdamLoop();
+            case ADAMAX -> new AdamaxLoop();
+            case NADAM -> new NadamLoop();
+            case RADAM -> new RadamLoop();
+            case ADAGRAD -> new AdagradLoop();
+            case ADADELTA -> new AdadeltaLoop();
+            case RMSPROP -> new RmspropLoop();
+            case RPROP -> new RpropLoop();
+            case ASGD -> new AsgdLoop();
         };
     }
 }

@@ -1,0 +1,22 @@
+// Resilient backpropagation (torch/optim/rprop.py): step sizes by the signs of two gradients in turn.
+#pragma once
+
+namespace panoptim {
+
+struct Rprop {
+    template <class T>
+    static PANOPTIM_INLINE void update(const RpropScalars<T>& h, T& p, T g, T& prev, T& step_size) {
+        g = h.maximize ? -g : g;
+        T agreement = g * prev;
+        T factor = agreement > 0 ? h.eta_plus : (agreement < 0 ? h.eta_minus : T(1));
+        T size = step_size * factor;
+        size = size < h.step_size_min ? h.step_size_min : size;
+        step_size = size > h.step_size_max ? h.step_size_max : size;
+        g = factor == h.eta_minus ? T(0) : g;
+        prev = g;
+        T sign = g > 0 ? T(1) : (g < 0 ? T(-1) : T(0));
+        p = fma(-sign, step_size, p);
+    }
+};
+
+}  // namespace panoptim

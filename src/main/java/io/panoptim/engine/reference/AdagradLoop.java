@@ -1,0 +1,22 @@
+package io.panoptim.engine.reference;
+
+import static io.panoptim.engine.AdagradRow.*;
+
+/** The oracle of {@code kernels/rule/adagrad.h}. */
+final class AdagradLoop implements UpdateLoop {
+    private static final int SUM = 0;
+
+    @Override
+    public void run(Arithmetic a, Scalars h, Elements e) {
+        for (long i = e.begin(); i < e.end(); i++) {
+            double p = e.value(i);
+            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+            if (h.has(L2)) {
+                g = a.fma(h.get(WEIGHT_DECAY), p, g);
+            }
+            double sum = a.fma(g, g, e.state(SUM, i));
+            e.state(SUM, i, sum);
+            e.value(i, a.addcdiv(p, g, a.add(a.sqrt(sum), h.get(EPS)), h.get(STEP_SIZE)));
+        }
+    }
+}

@@ -1,0 +1,27 @@
+package io.panoptim.engine.reference;
+
+import static io.panoptim.engine.RpropRow.*;
+
+/** The oracle of {@code kernels/rule/rprop.h}. */
+final class RpropLoop implements UpdateLoop {
+    private static final int PREV = 0;
+    private static final int STEP_SIZE = 1;
+
+    @Override
+    public void run(Arithmetic a, Scalars h, Elements e) {
+        for (long i = e.begin(); i < e.end(); i++) {
+            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+            double agreement = a.multiply(g, e.state(PREV, i));
+            double factor = agreement > 0 ? h.get(ETA_PLUS) : agreement < 0 ? h.get(ETA_MINUS) : 1;
+            double size = a.multiply(e.state(STEP_SIZE, i), factor);
+            size = size < h.get(STEP_SIZE_MIN) ? h.get(STEP_SIZE_MIN) : size;
+            size = size > h.get(STEP_SIZE_MAX) ? h.get(STEP_SIZE_MAX) : size;
+            if (factor == h.get(ETA_MINUS)) {
+                g = 0;
+            }
+            e.state(PREV, i, g);
+            e.state(STEP_SIZE, i, size);
+            e.value(i, a.fma(g > 0 ? -1 : g < 0 ? 1 : -0.0, size, e.value(i)));
+        }
+    }
+}
