@@ -10,6 +10,7 @@ import io.panoptim.schedule.LRScheduler;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
+import io.panoptim.tools.SchedulerKind;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -20,15 +20,14 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /**
- * {@code panoptim replay}. Exits with 0 and the output written; with 1 if the result is not as expected; with 2 if
- * something is wrong, in one line on standard error. With 1 and 2 nothing is written.
+ * {@code panoptim replay}. Exits with 0 and the output written; with 1 if the result is not as expected, which is one line
+ * on standard error. Then, and when it throws, nothing is written.
  */
 @Command(name = "replay", sortOptions = false,
         description = "Repeats a training run recorded in PyTorch, and compares the result bit by bit.")
 public final class ReplayCommand implements Callable<Integer> {
     private static final int SAME = 0;
     private static final int DIFFERENT = 1;
-    private static final int REFUSED = 2;
 
     @Spec
     private CommandSpec spec;
@@ -54,15 +53,10 @@ public final class ReplayCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        try {
-            return expect == null ? replay(null) : compared(expect);
-        } catch (PanoptimException | OutOfMemoryError refused) {
-            return fail(REFUSED, String.valueOf(refused.getMessage()));
+        if (expect == null) {
+            return replay(null);
         }
-    }
-
-    private int compared(Path file) {
-        try (SafeTensors expected = SafeTensors.open(file)) {
+        try (SafeTensors expected = SafeTensors.open(expect)) {
             return replay(expected);
         }
     }
@@ -78,9 +72,11 @@ public final class ReplayCommand implements Callable<Integer> {
                 Comparison comparison = Comparison.of(tensors, expected);
                 comparison.lines().forEach(spec.commandLine().getOut()::println);
                 if (!comparison.differing().isEmpty()) {
-                    return fail(DIFFERENT, "replay: " + comparison.differing().size() + " of " + comparison.lines().size()
+                    String message = "panoptim: replay: " + comparison.differing().size() + " of " + comparison.lines().size()
                             + " tensors differ from " + expected.file() + ", the first '" + comparison.differing().getFirst()
-                            + "'; " + out + " was not written");
+                            + "'; " + out + " was not written";
+                    spec.commandLine().getErr().println(message.lines().collect(Collectors.joining("; ")));
+                    return DIFFERENT;
                 }
             }
             SafeTensors.write(out, tensors, Map.of("lr", replay.learningRates()));
@@ -115,10 +111,5 @@ public final class ReplayCommand implements Callable<Integer> {
         } catch (IOException missing) {
             return false; // what is missing is refused when it is opened
         }
-    }
-
-    private int fail(int status, String message) {
-        spec.commandLine().getErr().println("panoptim: " + message.lines().collect(Collectors.joining("; ")));
-        return status;
     }
 }

@@ -1,5 +1,7 @@
 package io.panoptim.tools.replay;
 
+import io.panoptim.tools.JsonKeys;
+import io.panoptim.tools.OptimizerKind;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
@@ -15,7 +17,7 @@ import java.util.Set;
  */
 record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optional<JsonKeys> scheduler) {
     static ReplayConfig read(Path file) {
-        JsonKeys keys = JsonKeys.read(file);
+        JsonKeys keys = JsonKeys.read("replay", file);
         OptimizerKind<?, ?> kind = OptimizerKind.in(keys);
         JsonKeys defaults = keys.objectOrEmpty("defaults");
         List<JsonKeys> groups = keys.has("param_groups") ? keys.objects("param_groups") : List.of();

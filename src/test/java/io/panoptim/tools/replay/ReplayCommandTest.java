@@ -12,9 +12,8 @@ import io.panoptim.engine.EngineProvider;
 import io.panoptim.engine.Engines;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
+import io.panoptim.tools.Tool;
 import java.io.IOException;
-import java.io.PrintWriter;
-import java.io.StringWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -28,12 +27,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import picocli.CommandLine;
 
 class ReplayCommandTest {
     private static final Path RECORDED = Path.of("src/test/resources/io/panoptim/tools/replay");
@@ -41,25 +40,24 @@ class ReplayCommandTest {
 
     @TempDir
     private Path folder;
-    private final StringWriter output = new StringWriter();
-    private final StringWriter errors = new StringWriter();
+    private String output = "";
+    private String errors = "";
 
     @ParameterizedTest
     @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups"})
     void repeatsWhatTorchDid(String run) throws IOException {
         for (String device : available()) {
-            output.getBuffer().setLength(0);
-            assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), errors::toString);
+            assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), () -> errors);
             try (SafeTensors expected = SafeTensors.open(file(run, "EXPECTED")); SafeTensors found = SafeTensors.open(out())) {
                 assertEquals(expected.tensors().keySet(), found.tensors().keySet());
-                expected.tensors().keySet().forEach(name -> assertTrue(output.toString().contains(
+                expected.tensors().keySet().forEach(name -> assertTrue(output.contains(
                         name + ": 0 of " + found.tensor(name).elements() + " values differ, largest difference 0 ulp"), name));
                 ObjectMapper json = new ObjectMapper();
                 assertArrayEquals(json.readValue(expected.metadata().get("lr"), double[][].class),
                         json.readValue(found.metadata().get("lr"), double[][].class));
             }
+            assertEquals("", errors);
         }
-        assertEquals("", errors.toString());
     }
 
     private static List<String> available() {
@@ -82,16 +80,16 @@ class ReplayCommandTest {
                 }
                 trace.put(key, tensor);
             }
-            assertEquals(0, replay(config, trace, "--device", "reference"), errors::toString);
+            assertEquals(0, replay(config, trace, "--device", "reference"), () -> errors);
             Path reference = Files.move(out(), folder.resolve("reference " + dtype));
-            assertEquals(0, replay(config, trace, "--device", "cpu", "--expect", reference.toString()), errors::toString);
+            assertEquals(0, replay(config, trace, "--device", "cpu", "--expect", reference.toString()), () -> errors);
         }
     }
 
     @Test
     void writesShapesAndStepsAsTorch() throws IOException {
-        assertEquals(0, recorded("adam-groups"), errors::toString);
-        assertEquals(out() + ": 13 tensors after 6 steps\n", output.toString());
+        assertEquals(0, recorded("adam-groups"), () -> errors);
+        assertEquals(out() + ": 13 tensors after 6 steps\n", output);
         try (SafeTensors found = SafeTensors.open(out())) {
             assertEquals("F32[]", found.tensors().get("state/matrix/step").toString());
             assertEquals(5, found.tensor("state/matrix/step").get(0));
@@ -106,7 +104,7 @@ class ReplayCommandTest {
     void aParameterThatNeverHasAGradientHasNoStateAndStaysAsItWas() throws IOException {
         assertEquals(0, replay("""
                 {"optimizer": "AdamW"}""", Map.of("param/a", floats(1, 2), "grad/2/a", floats(3, 4), "param/b", floats(5),
-                "param/none", floats())), errors::toString);
+                "param/none", floats())), () -> errors);
         try (SafeTensors found = SafeTensors.open(out())) {
             assertEquals(5, found.tensor("param/b").get(0));
             assertEquals(1, found.tensor("state/a/step").get(0));
@@ -127,7 +125,7 @@ class ReplayCommandTest {
         {"optimizer": "SGD", "param_groups": [{"params": ["b", "a"], "lr": 0.5, "foreach": true}],
          "scheduler": {"name": "StepLR", "step_size": 1, "last_epoch": -1}}"""})
     void takesWhatTorchUsersPaste(String config) throws IOException {
-        assertEquals(0, replay(config, trace()), errors::toString);
+        assertEquals(0, replay(config, trace()), () -> errors);
     }
 
     @ParameterizedTest
@@ -138,7 +136,7 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'optimizer': 'Adam'}|not valid JSON: Duplicate field 'optimizer' (line 1, column 33)",
         "{}|$: 'optimizer' is missing",
         "{'optimizer': 3}|$.optimizer: expected a string, found 3",
-        "{'optimizer': 'LBFGS'}|$.optimizer: no optimizer 'LBFGS' in this version: it has [Adam, AdamW, SGD]",
+        "{'optimizer': 'Foo'}|$.optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]",
         "{'optimizer': 'SGD', 'default': {}}|$.default: unknown key: expected one of [optimizer, defaults, param_groups, scheduler, "
                 + "clip_grad_norm, metrics]",
         "{'optimizer': 'SGD', 'defaults': []}|$.defaults: expected an object, found []",
@@ -173,8 +171,8 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'param_groups': [{'params': ['a']}]}|$.param_groups[0].params: neither this group nor one before lists "
                 + "'b' of the trace: every parameter is in exactly one group",
         "{'optimizer': 'SGD', 'scheduler': 'StepLR'}|$.scheduler: expected an object, found 'StepLR'",
-        "{'optimizer': 'SGD', 'scheduler': {'name': 'OneCycleLR'}}|"
-                + "$.scheduler.name: no scheduler 'OneCycleLR' in this version: it has [MultiStepLR, StepLR]",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'Foo'}}|"
+                + "$.scheduler: no scheduler 'Foo' in this version: it has [SCHEDULERS]",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR'}}|$.scheduler: 'step_size' is missing",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 0}}|"
                 + "$.scheduler: StepLR: Invalid step_size: 0, at least 1 is needed",
@@ -185,7 +183,7 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'gamma': null}}|"
                 + "$.scheduler.gamma: expected a number, found null",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'last_epoch': 4}}|"
-                + "$.scheduler.last_epoch: expected -1, since a replay begins at the first step",
+                + "$.scheduler.last_epoch: expected -1, since a run begins at the first step",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'MultiStepLR', 'milestones': [1, 2.5]}}|"
                 + "$.scheduler.milestones[1]: expected an integer, found 2.5",
         "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1.0}}|$.clip_grad_norm: this version does not clip gradients",
@@ -193,7 +191,7 @@ class ReplayCommandTest {
     })
     void refusesAConfiguration(String config, String message) throws IOException {
         assertEquals(2, replay(config.replace('\'', '"'), trace()));
-        assertRefused("replay: " + folder.resolve("config") + ": " + message);
+        assertRefused("replay: " + folder.resolve("config") + ": " + Tool.withNames(message));
     }
 
     @ParameterizedTest
@@ -307,22 +305,20 @@ class ReplayCommandTest {
         Files.delete(out());
         Path planted = folder.resolve("expected");
         SafeTensors.write(planted, expected, Map.of());
-        output.getBuffer().setLength(0);
 
         assertEquals(1, replay(SGD, trace(), "--expect", planted.toString()));
         assertEquals("""
                 param/a: 1 of 2 values differ, largest difference 2 ulp
                 param/b: expected F32[3], found F32[2]
                 state/a/momentum_buffer: missing from the result
-                """, output.toString());
+                """, output);
         assertRefused("replay: 3 of 3 tensors differ from " + planted + ", the first 'param/a'; " + out() + " was not written");
     }
 
     @Test
     void refusesACommandWithoutItsFiles() {
         assertEquals(2, run("--config", "c"));
-        assertTrue(errors.toString().contains("Missing required options: '--trace=TRACE.safetensors', '--out=OUT.safetensors'"),
-                errors::toString);
+        assertRefused("Missing required options: '--trace=TRACE.safetensors', '--out=OUT.safetensors' (see panoptim replay --help)");
     }
 
     /** Two parameters, {@code a} and {@code b}, and a gradient for each. */
@@ -361,19 +357,20 @@ class ReplayCommandTest {
     }
 
     private int run(String... arguments) {
-        errors.getBuffer().setLength(0);
-        return new CommandLine(new ReplayCommand()).setOut(new PrintWriter(output)).setErr(new PrintWriter(errors))
-                .execute(arguments);
+        Tool tool = Tool.run(Stream.concat(Stream.of("replay"), Arrays.stream(arguments)).toArray(String[]::new));
+        output = tool.out();
+        errors = tool.err();
+        return tool.status();
     }
 
     private void assertRefused(String message) {
-        assertEquals("panoptim: " + message + "\n", errors.toString().replace("\"", "'"));
+        assertEquals("panoptim: " + message + "\n", errors.replace("\"", "'"));
         assertFalse(Files.exists(out()), "an output was written");
     }
 
     private void assertOneLine(String beginning) {
-        assertTrue(errors.toString().startsWith(beginning), errors::toString);
-        assertEquals(1, errors.toString().lines().count());
+        assertTrue(errors.startsWith(beginning), () -> errors);
+        assertEquals(1, errors.lines().count());
         assertFalse(Files.exists(out()), "an output was written");
     }
 

@@ -1,34 +1,60 @@
-package io.panoptim.tools.replay;
+package io.panoptim.tools;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
+import io.panoptim.optim.ASGD;
+import io.panoptim.optim.Adadelta;
+import io.panoptim.optim.Adagrad;
 import io.panoptim.optim.Adam;
 import io.panoptim.optim.AdamW;
-import io.panoptim.optim.Betas;
+import io.panoptim.optim.Adamax;
+import io.panoptim.optim.NAdam;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.RAdam;
+import io.panoptim.optim.RMSprop;
+import io.panoptim.optim.Rprop;
 import io.panoptim.optim.SGD;
 import io.panoptim.tensor.Parameter;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
 
 /**
- * An optimizer that can be replayed. A new one is a line in {@link #ALL}.
+ * An optimizer that the commands know by its name. A new one is a line in {@link #ALL}.
  *
  * @param name the class's name in torch, or here if torch lacks it
  * @param fixed options that torch's groups hold, but that must have one value
  */
-record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionSchema<O> schema, Constructor<T, O> constructor,
-                                                             GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
+public record OptimizerKind<T extends Optimizer, O extends Record>(
+        String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
     private static final List<OptimizerKind<?, ?>> ALL = List.of(
+            of("ASGD", ASGD.SCHEMA, ASGD::new, ASGD::addParamGroup),
+            of("Adadelta", Adadelta.SCHEMA, Adadelta::new, Adadelta::addParamGroup),
+            of("Adagrad", Adagrad.SCHEMA, Adagrad::new, Adagrad::addParamGroup),
             of("Adam", Adam.SCHEMA, Adam::new, Adam::addParamGroup),
             new OptimizerKind<>("AdamW", AdamW.SCHEMA, AdamW::new, AdamW::addParamGroup, Map.of("decoupled_weight_decay", true)),
+            of("Adamax", Adamax.SCHEMA, Adamax::new, Adamax::addParamGroup),
+            of("NAdam", NAdam.SCHEMA, NAdam::new, NAdam::addParamGroup),
+            of("RAdam", RAdam.SCHEMA, RAdam::new, RAdam::addParamGroup),
+            of("RMSprop", RMSprop.SCHEMA, RMSprop::new, RMSprop::addParamGroup),
+            of("Rprop", Rprop.SCHEMA, Rprop::new, Rprop::addParamGroup),
             of("SGD", SGD.SCHEMA, SGD::new, SGD::addParamGroup));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");
+
+    /** All names, for help texts. */
+    public static final class Names implements Iterable<String> {
+        @Override
+        public Iterator<String> iterator() {
+            return ALL.stream().<String>map(OptimizerKind::name).iterator();
+        }
+    }
 
     interface Constructor<T, O> {
         T construct(Engine engine, List<Parameter> parameters, O options);
@@ -39,7 +65,7 @@ record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionS
     }
 
     /** An optimizer whose options are known, but not yet its parameters. */
-    interface Recipe {
+    public interface Recipe {
         Optimizer make(Engine engine, List<List<Parameter>> groups);
     }
 
@@ -49,10 +75,19 @@ record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionS
     }
 
     /** The kind that {@code keys} name as their {@code optimizer}. */
-    static OptimizerKind<?, ?> in(JsonKeys keys) {
-        String name = keys.text("optimizer");
-        return ALL.stream().filter(kind -> kind.name.equals(name)).findFirst().orElseThrow(() -> keys.refusalOf("optimizer",
+    public static OptimizerKind<?, ?> in(JsonKeys keys) {
+        return named(keys.text("optimizer"), message -> keys.refusalOf("optimizer", message));
+    }
+
+    /** The kind of a name; {@code refusal} says where an unknown one was found. */
+    public static OptimizerKind<?, ?> named(String name, Function<String, PanoptimException> refusal) {
+        return ALL.stream().filter(kind -> kind.name.equals(name)).findFirst().orElseThrow(() -> refusal.apply(
                 "no optimizer '" + name + "' in this version: it has " + ALL.stream().map(OptimizerKind::name).toList()));
+    }
+
+    /** An optimizer of one group, with torch's defaults except for some options by torch's names. */
+    public Optimizer create(Engine engine, List<Parameter> parameters, Map<String, ?> options) {
+        return constructor.construct(engine, parameters, schema.with(schema.defaults(), options));
     }
 
     /**
@@ -61,7 +96,7 @@ record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionS
      * @param defaults what differs from torch's defaults
      * @param overrides for each group what differs from those
      */
-    Recipe recipe(JsonKeys defaults, List<JsonKeys> overrides) {
+    public Recipe recipe(JsonKeys defaults, List<JsonKeys> overrides) {
         O common = options(schema.defaults(), defaults);
         List<O> options = overrides.stream().map(group -> options(common, group)).toList();
         return (engine, groups) -> {
@@ -103,7 +138,7 @@ record OptimizerKind<T extends Optimizer, O extends Record>(String name, OptionS
         }
         require(value.isArray() && value.size() == 2 && value.get(0).isNumber() && value.get(1).isNumber(), keys, key,
                 "a number, true, false or two numbers", value);
-        return new Betas(value.get(0).doubleValue(), value.get(1).doubleValue());
+        return new double[] {value.get(0).doubleValue(), value.get(1).doubleValue()};
     }
 
     private static void require(boolean condition, JsonKeys keys, String key, String expected, JsonNode found) {

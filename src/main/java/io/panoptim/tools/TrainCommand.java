@@ -1,0 +1,21 @@
+package io.panoptim.tools;
+
+import io.panoptim.tools.train.moons.MoonsCommand;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** {@code panoptim train}: one subcommand for each experiment. */
+@Command(name = "train", subcommands = MoonsCommand.class, synopsisSubcommandLabel = "EXPERIMENT",
+        commandListHeading = "%nExperiments:%n", description = "Trains a small model, and plots how it went.")
+final class TrainCommand implements Callable<Integer> {
+    @Spec
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() {
+        spec.commandLine().usage(spec.commandLine().getErr());
+        return Main.FAILED;
+    }
+}
