@@ -21,8 +21,13 @@ public final class TestEngines {
 
     /** The CPU engine with its defaults; without one the test is skipped, with the reason. */
     public static Engine cpu() {
+        return named("cpu");
+    }
+
+    /** The engine of a name; without it the test is skipped, with the reason. */
+    public static Engine named(String name) {
         try {
-            return Engines.named("cpu");
+            return Engines.named(name);
         } catch (PanoptimException reason) {
             return abort(reason.getMessage());
         }

@@ -109,7 +109,7 @@ class GuardTest {
         try (Arena arena = Arena.ofShared()) {
             Parameter p = Parameter.of("p", Tensor.zeros(arena, DType.FLOAT32, 1 << 20))
                     .gradient(Tensor.zeros(arena, DType.FLOAT32, 1 << 20));
-            CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(2));
+            CpuEngine engine = TestEngines.open(TestEngines.tiers().getFirst(), 2, 16);
             try (AdamW optimizer = new AdamW(engine, List.of(p), AdamW.Options.defaults())) {
                 optimizer.step();
                 Thread closing = new Thread(() -> {

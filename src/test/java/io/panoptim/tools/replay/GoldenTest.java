@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.cpu.CpuEngine;
+import io.panoptim.engine.cpu.Isa;
 import io.panoptim.golden.GoldenInputs;
 import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
@@ -31,30 +32,16 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.StreamSupport;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Named;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every engine repeats the traces recorded from PyTorch: parameters, states and learning rates, after every step. */
+/** The engines repeat the traces recorded from PyTorch: parameters, states and learning rates, after every step. */
 @Tag("native")
 class GoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final List<CpuEngine> CPU = new ArrayList<>();
-
-    @BeforeAll
-    static void open() {
-        TestEngines.tiers().forEach(isa -> CPU.add(TestEngines.open(isa, 2, 16)));
-    }
-
-    @AfterAll
-    static void close() {
-        CPU.forEach(CpuEngine::close);
-    }
-
     static List<Named<JsonNode>> cases() throws IOException {
         List<Named<JsonNode>> cases = new ArrayList<>();
         for (String file : List.of("sgd", "adam", "adamw", "adamax", "nadam", "radam", "adagrad", "adadelta", "rmsprop", "rprop",
@@ -68,14 +55,24 @@ class GoldenTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void everyEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
-        Path config = Files.writeString(folder.resolve("config.json"), golden.get("config").toString());
-        List<Engine> engines = new ArrayList<>(CPU);
-        engines.add(TestEngines.reference());
-        for (Engine engine : engines) {
-            try (Arena arena = Arena.ofShared()) {
-                repeat(golden, ReplayConfig.read(config), engine, arena);
+    void theReferenceEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
+        repeat(golden, folder, TestEngines.reference());
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void everyTierOfTheCpuEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
+        for (Isa isa : TestEngines.tiers()) {
+            try (CpuEngine engine = TestEngines.open(isa, 2, 16)) {
+                repeat(golden, folder, engine);
             }
+        }
+    }
+
+    private static void repeat(JsonNode golden, Path folder, Engine engine) throws IOException {
+        Path config = Files.writeString(folder.resolve("config.json"), golden.get("config").toString());
+        try (Arena arena = Arena.ofShared()) {
+            repeat(golden, ReplayConfig.read(config), engine, arena);
         }
     }
 
