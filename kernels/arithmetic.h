@@ -48,4 +48,11 @@ PANOPTIM_INLINE T average(T a, T decay, T b, T c, T s) {
     return fma(s * b, c, a * decay);
 }
 
+// How every rule of torch begins: the gradient's sign is turned to maximize, and the L2 penalty added.
+template <class Scalars, class T>
+PANOPTIM_INLINE T regularized(const Scalars& h, T p, T g) {
+    g = h.maximize ? -g : g;
+    return h.l2 ? fma(h.weight_decay, p, g) : g;
+}
+
 }  // namespace panoptim

@@ -6,8 +6,7 @@ namespace panoptim {
 struct Adagrad {
     template <class T>
     static PANOPTIM_INLINE void update(const AdagradScalars<T>& h, T& p, T g, T& sum) {
-        g = h.maximize ? -g : g;
-        g = h.l2 ? fma(h.weight_decay, p, g) : g;
+        g = regularized(h, p, g);
         sum = fma(g, g, sum);
         p = addcdiv(p, g, sqrt(sum) + h.eps, h.step_size);
     }

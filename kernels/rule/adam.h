@@ -8,9 +8,8 @@ struct Adam {
     template <class T, class... Maximum>
     static PANOPTIM_INLINE void update(const AdamScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq,
                                        Maximum&... max_exp_avg_sq) {
-        g = h.maximize ? -g : g;
         p = p * h.decay;
-        g = h.l2 ? fma(h.weight_decay, p, g) : g;
+        g = regularized(h, p, g);
         exp_avg = lerp(exp_avg, g, h.exp_avg_weight);
         exp_avg_sq = average(exp_avg_sq, h.exp_avg_sq_decay, g, g, h.exp_avg_sq_weight);
         T second_moment = exp_avg_sq;

@@ -6,8 +6,7 @@ namespace panoptim {
 struct Asgd {
     template <class T>
     static PANOPTIM_INLINE void update(const AsgdScalars<T>& h, T& p, T g, T& ax) {
-        g = h.maximize ? -g : g;
-        g = h.l2 ? fma(h.weight_decay, p, g) : g;
+        g = regularized(h, p, g);
         p = p * h.decay;
         p = fma(h.step_size, g, p);
         T averaged = ax + (p - ax) * h.average_weight;

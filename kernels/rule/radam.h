@@ -6,9 +6,8 @@ namespace panoptim {
 struct Radam {
     template <class T>
     static PANOPTIM_INLINE void update(const RadamScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq) {
-        g = h.maximize ? -g : g;
         p = p * h.decay;
-        g = h.l2 ? fma(h.weight_decay, p, g) : g;
+        g = regularized(h, p, g);
         exp_avg = lerp(exp_avg, g, h.exp_avg_weight);
         exp_avg_sq = average(exp_avg_sq, h.exp_avg_sq_decay, g, g, h.exp_avg_sq_weight);
         T step = (exp_avg / h.correction) * h.lr;

@@ -38,12 +38,6 @@ struct Rmsprop {
 
 private:
     template <class T>
-    static PANOPTIM_INLINE T regularized(const RmspropScalars<T>& h, T p, T g) {
-        g = h.maximize ? -g : g;
-        return h.l2 ? fma(h.weight_decay, p, g) : g;
-    }
-
-    template <class T>
     static PANOPTIM_INLINE T variance(T square_avg, T grad_avg) {
         return fma(-grad_avg, grad_avg, square_avg);
     }

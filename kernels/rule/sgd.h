@@ -18,13 +18,6 @@ struct Sgd {
         T ahead = fma(h.momentum, momentum_buffer, g);
         p = fma(h.step_size, h.nesterov ? ahead : momentum_buffer, p);
     }
-
-private:
-    template <class T>
-    static PANOPTIM_INLINE T regularized(const SgdScalars<T>& h, T p, T g) {
-        g = h.maximize ? -g : g;
-        return h.l2 ? fma(h.weight_decay, p, g) : g;
-    }
 };
 
 }  // namespace panoptim

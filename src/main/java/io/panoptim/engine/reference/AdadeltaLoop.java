@@ -11,10 +11,7 @@ final class AdadeltaLoop implements UpdateLoop {
     public void run(Arithmetic a, Scalars h, Elements e) {
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             double square = a.average(e.state(SQUARE_AVG, i), h.get(RHO), g, g, h.get(RHO_WEIGHT));
             double accumulated = e.state(ACC_DELTA, i);
             double ratio = a.divide(a.sqrt(a.add(accumulated, h.get(EPS))), a.sqrt(a.add(square, h.get(EPS))));

@@ -10,10 +10,7 @@ final class AdagradLoop implements UpdateLoop {
     public void run(Arithmetic a, Scalars h, Elements e) {
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             double sum = a.fma(g, g, e.state(SUM, i));
             e.state(SUM, i, sum);
             e.value(i, a.addcdiv(p, g, a.add(a.sqrt(sum), h.get(EPS)), h.get(STEP_SIZE)));

@@ -11,10 +11,7 @@ final class AdamaxLoop implements UpdateLoop {
     public void run(Arithmetic a, Scalars h, Elements e) {
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             double average = a.lerp(e.state(EXP_AVG, i), g, h.get(EXP_AVG_WEIGHT));
             double norm = Arithmetic.maximum(a.multiply(e.state(EXP_INF, i), h.get(EXP_INF_DECAY)),
                     a.add(Math.abs(g), h.get(EPS)));

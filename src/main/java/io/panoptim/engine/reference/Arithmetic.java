@@ -66,6 +66,12 @@ abstract sealed class Arithmetic {
         return fma(multiply(s, b), c, multiply(a, decay));
     }
 
+    /** How every rule of torch begins: the gradient's sign is turned to maximize, and the L2 penalty added. */
+    final double regularized(double p, double g, boolean maximize, boolean l2, double weightDecay) {
+        double signed = maximize ? -g : g;
+        return l2 ? fma(weightDecay, p, signed) : signed;
+    }
+
     private static final class Float32 extends Arithmetic {
         @Override
         double round(double a) {

@@ -10,10 +10,7 @@ final class AsgdLoop implements UpdateLoop {
     public void run(Arithmetic a, Scalars h, Elements e) {
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             p = a.fma(h.get(STEP_SIZE), g, a.multiply(p, h.get(DECAY)));
             double ax = e.state(AX, i);
             e.state(AX, i, h.has(AVERAGING) ? a.add(ax, a.multiply(a.subtract(p, ax), h.get(AVERAGE_WEIGHT))) : p);

@@ -14,10 +14,7 @@ final class RmspropLoop implements UpdateLoop {
         int gradAvg = accelerated ? 2 : 1;
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             double square = a.average(e.state(SQUARE_AVG, i), h.get(ALPHA), g, g, h.get(ALPHA_WEIGHT));
             e.state(SQUARE_AVG, i, square);
             if (h.has(CENTERED)) {

@@ -8,10 +8,7 @@ final class SgdLoop implements UpdateLoop {
     public void run(Arithmetic a, Scalars h, Elements e) {
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
-            if (h.has(L2)) {
-                g = a.fma(h.get(WEIGHT_DECAY), p, g);
-            }
+            double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             if (e.hasState(0)) {
                 double buffer = h.has(FIRST) ? g
                         : a.fma(h.get(UNDAMPENED), g, a.multiply(e.state(0, i), h.get(MOMENTUM)));
