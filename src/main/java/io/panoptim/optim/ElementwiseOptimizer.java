@@ -21,6 +21,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -60,7 +61,8 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         final ParamGroup group;
         final long id;
         final List<Parameter> tied = new ArrayList<>();
-        final List<Tensor> states = new ArrayList<>();
+        /** By torch's keys: what a slot holds depends on the options. */
+        final Map<String, Tensor> states = new LinkedHashMap<>();
         @Nullable Tensor gradient;
         @Nullable ScalarClass scalarClass;
         int index = Table.ABSENT;
@@ -76,6 +78,9 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         }
     }
 
+    /** The keys of a group's slots as the table has them. */
+    private record Slots(ParamGroup group, List<String> keys) {}
+
     private record ClassKey(ParamGroup group, boolean present, boolean stepped, List<Double> history) {}
 
     private final Rule rule;
@@ -84,6 +89,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
     private @Nullable Memory memory;
     private @Nullable Table table;
+    private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
 
@@ -182,9 +188,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
                 scalar.set(0, number);
                 state.put(key, scalar);
             });
-            for (int slot = 0; slot < entry.states.size(); slot++) {
-                state.put(stateKey(entry.group, slot), entry.states.get(slot));
-            }
+            state.putAll(entry.states);
         }
         return state;
     }
@@ -201,13 +205,13 @@ public abstract class ElementwiseOptimizer extends Optimizer {
 
     /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
     private void synchronize() {
-        boolean rebuild = false;
+        boolean rebuild = slotsChanged();
         boolean regroup = false;
         Map<Integer, @Nullable Tensor> moved = Map.of();
         for (int i = 0; i < entries.size(); i++) {
             Entry entry = entries.get(i);
             Tensor gradient = gradient(entry);
-            rebuild |= gradient != null && (entry.index == Table.ABSENT || slots(entry.group) != slotsInTable(entry));
+            rebuild |= gradient != null && entry.index == Table.ABSENT;
             if (gradient != entry.gradient && entry.index != Table.ABSENT) {
                 moved = moved.isEmpty() ? new HashMap<>() : moved;
                 moved.put(entry.index, gradient);
@@ -225,8 +229,24 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         }
     }
 
-    private int slotsInTable(Entry entry) {
-        return table == null ? Table.ABSENT : table.entry(entry.index).states().size();
+    /** Whether options have changed that say which state a group needs. */
+    private boolean slotsChanged() {
+        for (int i = 0; i < slotsInTable.size(); i++) {
+            ParamGroup group = slotsInTable.get(i).group;
+            List<String> keys = slotsInTable.get(i).keys;
+            boolean changed = slots(group) != keys.size();
+            for (int slot = 0; slot < keys.size() && !changed; slot++) {
+                changed = !keys.get(slot).equals(stateKey(group, slot));
+            }
+            if (changed) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private List<String> keys(ParamGroup group) {
+        return IntStream.range(0, slots(group)).mapToObj(slot -> stateKey(group, slot)).toList();
     }
 
     private @Nullable Tensor gradient(Entry entry) {
@@ -259,6 +279,7 @@ public abstract class ElementwiseOptimizer extends Optimizer {
             table.close();
         }
         table = built;
+        slotsInTable = paramGroups().stream().map(group -> new Slots(group, keys(group))).toList();
         for (int i = 0; i < members.size(); i++) {
             Entry entry = members.get(i);
             entry.index = i;
@@ -274,19 +295,25 @@ public abstract class ElementwiseOptimizer extends Optimizer {
         return new ScalarClass(group, initialHistory(group), hasStateFromTheStart());
     }
 
-    /** The slots that an entry's options need now; those it had before are kept. */
+    /** The states that an entry's options need now, by slot; those it had before are kept. */
     private List<Tensor> states(Entry entry) {
-        int slots = slots(entry.group);
-        while (entry.states.size() < slots) {
-            memory = memory == null ? engine().memory() : memory;
-            Tensor state = memory.zerosLike(entry.value());
-            double initial = initialState(entry.group, entry.states.size());
-            if (initial != 0) {
-                engine().fill(state, initial, Stream.DEFAULT);
+        List<String> keys = keys(entry.group);
+        for (int slot = 0; slot < keys.size(); slot++) {
+            if (!entry.states.containsKey(keys.get(slot))) {
+                entry.states.put(keys.get(slot), newState(entry, slot));
             }
-            entry.states.add(state);
         }
-        return entry.states.subList(0, slots);
+        return keys.stream().map(entry.states::get).toList();
+    }
+
+    private Tensor newState(Entry entry, int slot) {
+        memory = memory == null ? engine().memory() : memory;
+        Tensor state = memory.zerosLike(entry.value());
+        double initial = initialState(entry.group, slot);
+        if (initial != 0) {
+            engine().fill(state, initial, Stream.DEFAULT);
+        }
+        return state;
     }
 
     /** Gives each present parameter the row of its group and history. */

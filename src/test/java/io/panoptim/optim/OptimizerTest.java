@@ -467,6 +467,27 @@ class OptimizerTest {
         refused(Code.INVALID, "Invalid learning rate: -1.0", () -> group.set("lr", -1.0));
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void aStateKeepsItsMeaningWhenOptionsGiveItAnotherSlot(String name) {
+        Parameter p = parameter("p", 1);
+        RMSprop optimizer = new RMSprop(TestEngines.named(name), List.of(p), RMSprop.Options.defaults().withCentered(true));
+        opened.add(optimizer);
+        optimizer.step();
+        Tensor gradAvg = optimizer.state(p).get("grad_avg");
+        double before = gradAvg.get(0);
+        ParamGroup group = optimizer.paramGroups().getFirst();
+        group.set("centered", false);
+        group.set("momentum", 0.9);
+        optimizer.step();
+        assertEquals(before, gradAvg.get(0), "not used");
+        assertTrue(optimizer.state(p).get("momentum_buffer").get(0) > 1);
+        group.set("centered", true);
+        optimizer.step();
+        assertSame(gradAvg, optimizer.state(p).get("grad_avg"));
+        assertEquals((float) (0.99 * before + 0.01), gradAvg.get(0), 1e-8);
+    }
+
     @Test
     void aClosedOptimizerDoesNotEvaluateAClosure() {
         SGD optimizer = sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1));
