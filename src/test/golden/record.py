@@ -12,16 +12,21 @@ Needs torch (CPU), numpy and, for --safetensors, safetensors. The committed file
 numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the file layout.
 """
 import argparse
-import inspect
 import json
 import os
 import pathlib
 import platform
 import struct
-import zlib
 
 import numpy as np
 import torch
+
+import torch_cases
+
+# Each says what is recorded: CASES, by file, and make(), by which a case's optimizer comes to be.
+SOURCES = [torch_cases]
+CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
+source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
 
 # ---- The generator and the hash: README.md, GoldenInputs.java and this section say the same thing.
 
@@ -120,214 +125,7 @@ def hash32(dtype, bits):
     return f"{int(word(total, bits.size)) >> 32:08x}"
 
 
-# ---- Cases
-
-SIX = {"scalar": [], "one": [1], "three": [3], "seven": [7], "vector": [17], "matrix": [13, 79]}
-SOME = {"scalar": [], "vector": [17], "matrix": [13, 79]}
-OTHERS = {"one": [1], "seven": [7], "flat": [1027]}
-THREE = {"scalar": [], "seven": [7], "matrix": [13, 79]}
-FLAT = {"flat": [1027]}
-LARGE = {"large": [100003]}
-NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
-
-# Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.
-ABSENT = sorted([[s, "late"] for s in range(5)] + [[s, "early"] for s in range(25, 30)] + [[s, "never"] for s in range(30)]
-                + [[s, "bias"] for s in (7, 12, 13)] + [[12, "late"], [12, "early"]])
-
-STEP_LR = {"name": "StepLR", "step_size": 7, "gamma": 0.7}
-MULTI_STEP_LR = {"name": "MultiStepLR", "milestones": [4, 11, 11, 20], "gamma": 0.3}
-TO_ZERO = {"name": "MultiStepLR", "milestones": [21], "gamma": 0.0}
-
-LERP, MIDDLE = [0.5, 0.9], [0.95, 0.98]         # betas; 1 - 0.5 takes the second branch of lerp
-
-
-def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=()):
-    """`groups`: a list of (parameter names, overrides); by default one group with everything."""
-    name = f"{optimizer.lower()}-{name}-{dtype}"
-    config = {"optimizer": optimizer, "defaults": defaults,
-              "param_groups": [{"params": list(names)} | over for names, over in groups or [(tensors, {})]]}
-    if scheduler:
-        config["scheduler"] = scheduler
-    return {"name": name, "dtype": dtype, "kind": kind, "seed": zlib.crc32(name.encode()), "steps": steps, "config": config,
-            "tensors": [{"name": n, "shape": s} for n, s in tensors.items()], "absent": [list(a) for a in absent]}
-
-
-def both(optimizer, name, defaults, **kwargs):
-    return [case(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
-
-
-def sgd_cases():
-    def sgd(name, defaults, **kwargs):
-        return both("SGD", name, defaults, **kwargs)
-
-    heavy = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
-    groups = [(["vector", "three"], {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.05}),
-              (["matrix"], {"maximize": True, "dampening": 0.25}),
-              (["scalar", "seven"], {"momentum": 0, "lr": 0.003}),
-              (["one"], {"lr": 0.0, "nesterov": True})]
-    return [
-        *sgd("plain", {"lr": 0.1}),
-        *sgd("defaults", {}, tensors=OTHERS),
-        *sgd("momentum", {"lr": 0.1, "momentum": 0.9}),
-        *sgd("momentum-decay-maximize", {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
-        *sgd("dampening", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, kind="wide"),
-        *sgd("dampening-decay-maximize", {"lr": 0.1, "momentum": 0.5, "dampening": 0.7, "weight_decay": 0.1, "maximize": True}),
-        *sgd("nesterov", {"lr": 0.05, "momentum": 0.9, "nesterov": True}, kind="wide"),
-        *sgd("nesterov-maximize", {"lr": 0.05, "momentum": 0.99, "nesterov": True, "maximize": True}, tensors=OTHERS),
-        *sgd("nesterov-decay", heavy, kind="constant", steps=50),
-        *sgd("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
-        *sgd("dampening-only", {"lr": 0.01, "dampening": 0.5, "weight_decay": 0.2}, tensors=OTHERS),
-        *sgd("maximize", {"lr": 0.001, "maximize": True}, kind="constant"),
-        *sgd("groups", {"lr": 0.05, "momentum": 0.9}, tensors=SIX, groups=groups, scheduler=STEP_LR, steps=50),
-        *sgd("multistep", heavy, scheduler=MULTI_STEP_LR),
-        *sgd("lr-to-zero", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, kind="wide", scheduler=TO_ZERO),
-        *sgd("absent", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1}, tensors=NAMED, absent=ABSENT),
-        *sgd("special", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, kind="special"),
-        case("SGD", "zero", "float32", {"lr": 0.1, "momentum": 0.9, "maximize": True}, kind="zero"),
-        case("SGD", "large", "float32", heavy, tensors=LARGE),
-    ]
-
-
-def adam_cases(optimizer):
-    """Adam and AdamW share their flags; Adam also has `decoupled_weight_decay`, and AdamW decays by default."""
-    adamw = optimizer == "AdamW"
-
-    def adam(name, defaults, **kwargs):
-        return both(optimizer, name, defaults, **kwargs)
-
-    decay = {"weight_decay": 0.1} if adamw else {"weight_decay": 0.1, "decoupled_weight_decay": True}
-    groups = [(["vector", "three"], {"lr": 0.01, "betas": MIDDLE, "amsgrad": True}),
-              (["matrix"], {"weight_decay": 0.2, "maximize": True, "eps": 1e-4}),
-              (["scalar", "seven"], {"weight_decay": 0.0, "betas": LERP}),
-              (["one"], {"lr": 0.0})]
-    cases = [
-        *adam("defaults", {}),
-        *adam("amsgrad-lerp-decay", {"lr": 0.01, "betas": LERP, "amsgrad": True, "weight_decay": 0.1, "eps": 1e-3}, kind="wide"),
-        *adam("amsgrad-maximize-eps", {"lr": 0.002, "amsgrad": True, "maximize": True, "weight_decay": 0.0, "eps": 1e-3}),
-        *adam("middle-decay-maximize", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.01, "maximize": True}, tensors=OTHERS),
-        # without eps, 0 / 0 is NaN where no gradient has come yet, in torch too
-        *adam("lerp-maximize", {"lr": 0.01, "betas": LERP, "maximize": True, "eps": 0.0, "weight_decay": 0.0}, tensors=OTHERS),
-        *adam("middle-amsgrad", {"lr": 0.1, "betas": MIDDLE, "amsgrad": True, "weight_decay": 0.0}, kind="wide"),
-        *adam("middle-eps", {"lr": 0.1, "betas": MIDDLE, "eps": 1e-3, "weight_decay": 0.0}, kind="constant", tensors=OTHERS, steps=50),
-        *adam("groups", {"lr": 0.002} | decay, tensors=SIX, groups=groups, scheduler=STEP_LR),
-        *adam("lr-to-zero", {"lr": 0.01} | decay, kind="wide", scheduler=TO_ZERO),
-        *adam("absent", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.01}, tensors=NAMED, absent=ABSENT),
-        *adam("special", {"lr": 0.01, "weight_decay": 0.01}, kind="special"),
-        case(optimizer, "zero", "float32", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.0}, kind="zero"),
-    ]
-    if adamw:
-        return cases + [case(optimizer, "large", "float64", {"lr": 0.01, "weight_decay": 0.05}, tensors=LARGE)]
-    return cases + [
-        *adam("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
-        *adam("multistep", {"lr": 0.01, "weight_decay": 0.1}, scheduler=MULTI_STEP_LR),
-        *adam("decoupled", {"lr": 0.01, "betas": MIDDLE} | decay, tensors=OTHERS),
-        *adam("decoupled-lerp-maximize", {"lr": 0.01, "betas": LERP, "maximize": True, "eps": 1e-3} | decay, kind="wide"),
-        *adam("decoupled-amsgrad", {"lr": 0.01, "amsgrad": True} | decay),
-        case(optimizer, "large", "float32", {"lr": 0.01, "weight_decay": 0.05}, tensors=LARGE),
-    ]
-
-
-def rule_cases(optimizer, full, variants, overrides, large):
-    """What the other elementwise optimizers share. `full`: every flag at once; `variants`: (name, kind, defaults) of further cases;
-    `overrides`: of one group per tensor of THREE, over `full`; `large`: the dtype of the large case."""
-    def rule(name, defaults, tensors=FLAT, **kwargs):
-        return both(optimizer, name, defaults, tensors=tensors, **kwargs)
-
-    groups = [([name], over) for name, over in zip(THREE, overrides, strict=True)]
-    return [
-        *rule("defaults", {}),
-        *(c for name, kind, defaults in variants for c in rule(name, defaults, kind=kind, steps=50 if kind == "constant" else 30)),
-        *rule("groups", full, tensors=THREE, groups=groups, scheduler=STEP_LR),
-        *rule("lr-to-zero", full, kind="wide", scheduler=TO_ZERO),
-        *rule("absent", full, tensors=NAMED, absent=ABSENT, scheduler=MULTI_STEP_LR),    # `late` starts with another lr
-        *rule("special", full, kind="special"),
-        case(optimizer, "zero", "float32", {"maximize": True}, tensors=FLAT, kind="zero"),
-        case(optimizer, "large", large, full, tensors=LARGE),
-    ]
-
-
-def adamax_cases():
-    return rule_cases(
-        "Adamax", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.01, "maximize": True}, [
-            ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
-            ("decay-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
-        ], [{"maximize": False}, {"betas": LERP, "eps": 1e-4}, {"lr": 0.1, "weight_decay": 0.0}], "float32")
-
-
-def nadam_cases():
-    decoupled = {"weight_decay": 0.1, "decoupled_weight_decay": True}
-    return rule_cases(
-        "NAdam", {"lr": 0.01, "betas": MIDDLE, "momentum_decay": 0.1, "maximize": True} | decoupled, [
-            ("lerp-decay", "wide", {"lr": 0.01, "betas": LERP, "weight_decay": 0.1, "momentum_decay": 0.02}),
-            ("maximize-eps", "constant", {"lr": 0.05, "maximize": True, "eps": 1e-3}),
-            ("decoupled", "normal", {"lr": 0.03} | decoupled),
-        ], [{"maximize": False, "momentum_decay": 0.0}, {"betas": LERP, "weight_decay": 0.0},
-            {"lr": 0.1, "decoupled_weight_decay": False}], "float64")
-
-
-def radam_cases():
-    """rho passes 5 at step 6 (counted from 1) by default, at step 12 with `late`, and never with `never`."""
-    late, never = [0.9, 0.68], [0.9, 0.6]
-    return rule_cases(
-        "RAdam", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}, [
-            ("late-decay", "normal", {"lr": 0.1, "betas": late, "weight_decay": 0.1}),
-            ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
-            ("decay-maximize-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "maximize": True, "eps": 1e-3}),
-        ], [{"betas": late, "maximize": False}, {"betas": never, "weight_decay": 0.0},
-            {"lr": 0.1, "decoupled_weight_decay": False}], "float32")
-
-
-def adagrad_cases():
-    """torch takes `initial_accumulator_value` from the constructor alone, so no group overrides it."""
-    return rule_cases(
-        "Adagrad", {"lr": 0.1, "lr_decay": 0.05, "initial_accumulator_value": 0.1, "weight_decay": 0.01, "maximize": True}, [
-            ("lr-decay", "constant", {"lr": 0.1, "lr_decay": 0.3}),
-            ("accumulator-maximize", "wide", {"initial_accumulator_value": 0.3, "maximize": True}),
-            ("decay-eps", "normal", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
-        ], [{"maximize": False}, {"lr_decay": 0.0, "eps": 1e-4}, {"lr": 0.3, "weight_decay": 0.0}], "float64")
-
-
-def adadelta_cases():
-    return rule_cases(
-        "Adadelta", {"lr": 0.3, "rho": 0.95, "weight_decay": 0.01, "maximize": True}, [
-            ("rho-decay", "wide", {"rho": 0.5, "weight_decay": 0.1}),
-            ("maximize-eps", "constant", {"lr": 0.5, "eps": 1e-3, "maximize": True}),
-        ], [{"maximize": False}, {"rho": 0.3, "eps": 1e-4}, {"lr": 1.5, "weight_decay": 0.0}], "float32")
-
-
-def rmsprop_cases():
-    return rule_cases(
-        "RMSprop", {"lr": 0.003, "alpha": 0.9, "momentum": 0.9, "centered": True, "weight_decay": 0.01, "maximize": True}, [
-            ("momentum-decay", "wide", {"lr": 0.003, "momentum": 0.5, "weight_decay": 0.1}),
-            ("centered-lerp", "normal", {"alpha": 0.5, "centered": True}),
-            ("maximize-eps", "constant", {"alpha": 0.9, "eps": 1e-3, "maximize": True}),
-        ], [{"maximize": False}, {"momentum": 0, "alpha": 0.5}, {"centered": False, "weight_decay": 0.0}], "float64")
-
-
-def rprop_cases():
-    return rule_cases(
-        "Rprop", {"lr": 0.02, "etas": [0.4, 1.3], "step_sizes": [1e-3, 0.05], "maximize": True}, [
-            ("steady", "constant", {}),         # up to the largest step size
-            ("etas", "wide", {"lr": 0.1, "etas": [0.7, 1.05]}),
-            ("step-sizes-maximize", "normal", {"step_sizes": [5e-3, 0.015], "maximize": True}),
-        ], [{"maximize": False}, {"etas": [0.5, 1.2]}, {"lr": 0.1, "step_sizes": [1e-6, 50]}], "float32")
-
-
-def asgd_cases():
-    return rule_cases(
-        "ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.01, "maximize": True}, [
-            ("average", "constant", {"t0": 5}),
-            ("lambd-decay", "wide", {"lambd": 0.01, "weight_decay": 0.1}),
-            ("alpha-maximize", "normal", {"lr": 0.1, "alpha": 0.9, "t0": 10, "maximize": True}),
-        ], [{"maximize": False, "t0": 0}, {"lambd": 0.0, "t0": 1e6}, {"lr": 0.1, "weight_decay": 0.0, "alpha": 1.5}], "float64")
-
-
-CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW"), "adamax": adamax_cases(), "nadam": nadam_cases(),
-         "radam": radam_cases(), "adagrad": adagrad_cases(), "adadelta": adadelta_cases(), "rmsprop": rmsprop_cases(),
-         "rprop": rprop_cases(), "asgd": asgd_cases()}
-
-
-# ---- Running torch
+# ---- Running an optimizer
 
 def exact_sqrt(tensor):
     with np.errstate(invalid="ignore"):
@@ -356,9 +154,7 @@ def run(case):
     params = {s["name"]: torch.nn.Parameter(tensor_of(s, i, case, PARAM, 0)) for i, s in enumerate(specs)}
     groups = [g | {"params": [params[n] for n in g["params"]]} for g in config["param_groups"]]
     assert sorted(n for g in config["param_groups"] for n in g["params"]) == sorted(params), case["name"]
-    kind = getattr(torch.optim, config["optimizer"])
-    loop = {path: False for path in ("foreach", "fused") if path in inspect.signature(kind).parameters}     # few can be fused
-    optimizer = kind(groups, **config["defaults"], **loop)
+    optimizer = source_of[case["name"]].make(config["optimizer"], groups, config["defaults"])
     scheduler = dict(config.get("scheduler", {}))
     if scheduler:
         scheduler = getattr(torch.optim.lr_scheduler, scheduler.pop("name"))(optimizer, **scheduler)

@@ -18,7 +18,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.ASGD.html">torch.optim.ASGD</a>
  * @see <a href="https://dl.acm.org/citation.cfm?id=131098">Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging</a>
  */
-public final class ASGD extends ElementwiseOptimizer {
+public final class ASGD extends FusedOptimizer<ASGD.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -91,13 +91,7 @@ public final class ASGD extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public ASGD(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.ASGD);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.ASGD, parameters, options);
     }
 
     @Override

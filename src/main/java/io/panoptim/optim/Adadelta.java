@@ -17,7 +17,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html">torch.optim.Adadelta</a>
  * @see <a href="https://arxiv.org/abs/1212.5701">Zeiler, ADADELTA: An Adaptive Learning Rate Method</a>
  */
-public final class Adadelta extends ElementwiseOptimizer {
+public final class Adadelta extends FusedOptimizer<Adadelta.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -81,13 +81,7 @@ public final class Adadelta extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public Adadelta(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.ADADELTA);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.ADADELTA, parameters, options);
     }
 
     @Override

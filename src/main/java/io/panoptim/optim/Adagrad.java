@@ -17,7 +17,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html">torch.optim.Adagrad</a>
  * @see <a href="https://jmlr.org/papers/v12/duchi11a.html">Duchi et al., Adaptive Subgradient Methods</a>
  */
-public final class Adagrad extends ElementwiseOptimizer {
+public final class Adagrad extends FusedOptimizer<Adagrad.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -89,13 +89,7 @@ public final class Adagrad extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public Adagrad(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.ADAGRAD);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.ADAGRAD, parameters, options);
     }
 
     @Override

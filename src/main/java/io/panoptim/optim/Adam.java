@@ -14,7 +14,7 @@ import java.util.List;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html">torch.optim.Adam</a>
  * @see <a href="https://arxiv.org/abs/1412.6980">Kingma and Ba, Adam: A Method for Stochastic Optimization</a>
  */
-public final class Adam extends AdamFamily {
+public final class Adam extends AdamFamily<Adam.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -82,13 +82,7 @@ public final class Adam extends AdamFamily {
 
     /** An optimizer of one group on a given engine. */
     public Adam(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, parameters, options);
     }
 
     @Override

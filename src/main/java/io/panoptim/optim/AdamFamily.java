@@ -5,10 +5,12 @@ import io.panoptim.engine.CMath;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
+import io.panoptim.tensor.Parameter;
+import java.util.List;
 import java.util.Map;
 
 /** What Adam and AdamW share: all but the way the weights decay. */
-abstract class AdamFamily extends ElementwiseOptimizer {
+abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
     /** History: the number of steps taken, which torch counts in float32. */
     private static final int STEP = 0;
 
@@ -19,8 +21,8 @@ abstract class AdamFamily extends ElementwiseOptimizer {
     private final int amsgrad;
     private final int maximize;
 
-    AdamFamily(Engine engine, OptionSchema<?> schema) {
-        super(engine, schema, Rule.ADAM);
+    AdamFamily(Engine engine, OptionSchema<O> schema, List<Parameter> parameters, O options) {
+        super(engine, schema, Rule.ADAM, parameters, options);
         lr = schema.index("lr");
         betas = schema.index("betas");
         eps = schema.index("eps");

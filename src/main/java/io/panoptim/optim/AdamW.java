@@ -15,7 +15,7 @@ import java.util.List;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html">torch.optim.AdamW</a>
  * @see <a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter, Decoupled Weight Decay Regularization</a>
  */
-public final class AdamW extends AdamFamily {
+public final class AdamW extends AdamFamily<AdamW.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -76,13 +76,7 @@ public final class AdamW extends AdamFamily {
 
     /** An optimizer of one group on a given engine. */
     public AdamW(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, parameters, options);
     }
 
     @Override

@@ -18,7 +18,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Adamax.html">torch.optim.Adamax</a>
  * @see <a href="https://arxiv.org/abs/1412.6980">Kingma and Ba, Adam: A Method for Stochastic Optimization, section 7.1</a>
  */
-public final class Adamax extends ElementwiseOptimizer {
+public final class Adamax extends FusedOptimizer<Adamax.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -82,13 +82,7 @@ public final class Adamax extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public Adamax(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.ADAMAX);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.ADAMAX, parameters, options);
     }
 
     @Override

@@ -19,7 +19,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html">torch.optim.NAdam</a>
  * @see <a href="https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ">Dozat, Incorporating Nesterov Momentum into Adam</a>
  */
-public final class NAdam extends ElementwiseOptimizer {
+public final class NAdam extends FusedOptimizer<NAdam.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -98,13 +98,7 @@ public final class NAdam extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public NAdam(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.NADAM);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.NADAM, parameters, options);
     }
 
     @Override

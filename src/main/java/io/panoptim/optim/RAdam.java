@@ -19,7 +19,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.RAdam.html">torch.optim.RAdam</a>
  * @see <a href="https://arxiv.org/abs/1908.03265">Liu et al., On the Variance of the Adaptive Learning Rate and Beyond</a>
  */
-public final class RAdam extends ElementwiseOptimizer {
+public final class RAdam extends FusedOptimizer<RAdam.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -90,13 +90,7 @@ public final class RAdam extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public RAdam(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.RADAM);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.RADAM, parameters, options);
     }
 
     @Override

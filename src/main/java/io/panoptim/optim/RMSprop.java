@@ -18,7 +18,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html">torch.optim.RMSprop</a>
  * @see <a href="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf">Hinton, lecture 6e</a>
  */
-public final class RMSprop extends ElementwiseOptimizer {
+public final class RMSprop extends FusedOptimizer<RMSprop.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -96,13 +96,7 @@ public final class RMSprop extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public RMSprop(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.RMSPROP);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.RMSPROP, parameters, options);
     }
 
     private static boolean accelerated(ParamGroup group) {

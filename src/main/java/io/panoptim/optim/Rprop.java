@@ -18,7 +18,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html">torch.optim.Rprop</a>
  * @see <a href="https://doi.org/10.1109/ICNN.1993.298623">Riedmiller and Braun, The RPROP algorithm</a>
  */
-public final class Rprop extends ElementwiseOptimizer {
+public final class Rprop extends FusedOptimizer<Rprop.Options> {
     /**
      * torch's {@code etas}.
      *
@@ -92,13 +92,7 @@ public final class Rprop extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public Rprop(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.RPROP);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.RPROP, parameters, options);
     }
 
     @Override

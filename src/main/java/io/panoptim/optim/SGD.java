@@ -17,7 +17,7 @@ import java.util.Map;
  *
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html">torch.optim.SGD</a>
  */
-public final class SGD extends ElementwiseOptimizer {
+public final class SGD extends FusedOptimizer<SGD.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -90,13 +90,7 @@ public final class SGD extends ElementwiseOptimizer {
 
     /** An optimizer of one group on a given engine. */
     public SGD(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.SGD);
-        addParamGroup(parameters, options);
-    }
-
-    /** Adds a group with options of its own. */
-    public void addParamGroup(List<Parameter> parameters, Options options) {
-        add(parameters, options);
+        super(engine, SCHEMA, Rule.SGD, parameters, options);
     }
 
     @Override

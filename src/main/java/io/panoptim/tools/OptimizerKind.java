@@ -9,6 +9,7 @@ import io.panoptim.optim.Adagrad;
 import io.panoptim.optim.Adam;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.Adamax;
+import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.NAdam;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.Optimizer;
@@ -33,17 +34,17 @@ import java.util.function.Function;
 public record OptimizerKind<T extends Optimizer, O extends Record>(
         String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
     private static final List<OptimizerKind<?, ?>> ALL = List.of(
-            of("ASGD", ASGD.SCHEMA, ASGD::new, ASGD::addParamGroup),
-            of("Adadelta", Adadelta.SCHEMA, Adadelta::new, Adadelta::addParamGroup),
-            of("Adagrad", Adagrad.SCHEMA, Adagrad::new, Adagrad::addParamGroup),
-            of("Adam", Adam.SCHEMA, Adam::new, Adam::addParamGroup),
-            new OptimizerKind<>("AdamW", AdamW.SCHEMA, AdamW::new, AdamW::addParamGroup, Map.of("decoupled_weight_decay", true)),
-            of("Adamax", Adamax.SCHEMA, Adamax::new, Adamax::addParamGroup),
-            of("NAdam", NAdam.SCHEMA, NAdam::new, NAdam::addParamGroup),
-            of("RAdam", RAdam.SCHEMA, RAdam::new, RAdam::addParamGroup),
-            of("RMSprop", RMSprop.SCHEMA, RMSprop::new, RMSprop::addParamGroup),
-            of("Rprop", Rprop.SCHEMA, Rprop::new, Rprop::addParamGroup),
-            of("SGD", SGD.SCHEMA, SGD::new, SGD::addParamGroup));
+            of("ASGD", ASGD.SCHEMA, ASGD::new),
+            of("Adadelta", Adadelta.SCHEMA, Adadelta::new),
+            of("Adagrad", Adagrad.SCHEMA, Adagrad::new),
+            of("Adam", Adam.SCHEMA, Adam::new),
+            of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
+            of("Adamax", Adamax.SCHEMA, Adamax::new),
+            of("NAdam", NAdam.SCHEMA, NAdam::new),
+            of("RAdam", RAdam.SCHEMA, RAdam::new),
+            of("RMSprop", RMSprop.SCHEMA, RMSprop::new),
+            of("Rprop", Rprop.SCHEMA, Rprop::new),
+            of("SGD", SGD.SCHEMA, SGD::new));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");
@@ -69,9 +70,14 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         Optimizer make(Engine engine, List<List<Parameter>> groups);
     }
 
-    private static <T extends Optimizer, O extends Record> OptimizerKind<T, O> of(
-            String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder) {
-        return new OptimizerKind<>(name, schema, constructor, adder, Map.of());
+    private static <T extends FusedOptimizer<O>, O extends Record> OptimizerKind<T, O> of(
+            String name, OptionSchema<O> schema, Constructor<T, O> constructor) {
+        return of(name, schema, constructor, Map.of());
+    }
+
+    private static <T extends FusedOptimizer<O>, O extends Record> OptimizerKind<T, O> of(
+            String name, OptionSchema<O> schema, Constructor<T, O> constructor, Map<String, Boolean> fixed) {
+        return new OptimizerKind<>(name, schema, constructor, FusedOptimizer::addParamGroup, fixed);
     }
 
     /** The kind that {@code keys} name as their {@code optimizer}. */

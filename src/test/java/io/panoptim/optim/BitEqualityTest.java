@@ -105,57 +105,61 @@ class BitEqualityTest {
 
     static List<Arguments> cases() {
         List<Arguments> cases = new ArrayList<>();
-        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16)) {
-            SGD.Options sgd = SGD.Options.defaults().withLr(0.01);
-            add(cases, "SGD", sgd, dtype, Kind.NORMAL);
-            add(cases, "SGD decay maximize", sgd.withWeightDecay(0.1).withMaximize(true), dtype, Kind.WIDE);
-            add(cases, "SGD momentum", sgd.withMomentum(0.9).withDampening(0.3), dtype, Kind.SPECIAL);
-            add(cases, "SGD Nesterov", sgd.withMomentum(0.9).withNesterov(true).withWeightDecay(0.1), dtype, Kind.NORMAL);
-            Adam.Options adam = Adam.Options.defaults();
-            add(cases, "Adam", adam, dtype, Kind.NORMAL);
-            add(cases, "Adam decay maximize", adam.withWeightDecay(0.1).withMaximize(true), dtype, Kind.WIDE);
-            add(cases, "Adam AMSGrad", adam.withAmsgrad(true).withBetas(LERP_FROM_THE_END.first(), LERP_FROM_THE_END.second()),
-                    dtype, Kind.SPECIAL);
-            AdamW.Options adamw = AdamW.Options.defaults();
-            add(cases, "AdamW", adamw, dtype, Kind.NORMAL);
-            add(cases, "AdamW AMSGrad maximize", adamw.withAmsgrad(true).withMaximize(true), dtype, Kind.WIDE);
-            add(cases, "AdamW lr 0, zero gradients", adamw.withLr(0), dtype, Kind.ZERO);
-            add(cases, "Adamax", Adamax.Options.defaults().withWeightDecay(0.1), dtype, Kind.SPECIAL);
-            add(cases, "NAdam", NAdam.Options.defaults().withWeightDecay(0.1), dtype, Kind.NORMAL);
-            add(cases, "NAdam decoupled maximize", NAdam.Options.defaults().withDecoupledWeightDecay(true).withWeightDecay(0.1)
-                    .withMaximize(true), dtype, Kind.SPECIAL);
-            add(cases, "RAdam", RAdam.Options.defaults().withWeightDecay(0.1).withBetas(0.9, 0.99), dtype, Kind.NORMAL);
-            add(cases, "RAdam decoupled", RAdam.Options.defaults().withDecoupledWeightDecay(true).withWeightDecay(0.1), dtype,
-                    Kind.SPECIAL);
-            add(cases, "Adagrad", Adagrad.Options.defaults().withInitialAccumulatorValue(0.1).withLrDecay(0.01), dtype,
-                    Kind.SPECIAL);
-            add(cases, "Adadelta", Adadelta.Options.defaults().withWeightDecay(0.1).withMaximize(true), dtype, Kind.NORMAL);
-            add(cases, "RMSprop", RMSprop.Options.defaults().withWeightDecay(0.1), dtype, Kind.SPECIAL);
-            add(cases, "RMSprop centered", RMSprop.Options.defaults().withCentered(true), dtype, Kind.NORMAL);
-            add(cases, "RMSprop momentum", RMSprop.Options.defaults().withMomentum(0.9).withMaximize(true), dtype, Kind.WIDE);
-            add(cases, "RMSprop centered momentum", RMSprop.Options.defaults().withMomentum(0.9).withCentered(true), dtype,
-                    Kind.SPECIAL);
-            add(cases, "Rprop", Rprop.Options.defaults(), dtype, Kind.SPECIAL);
-            add(cases, "ASGD", ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), dtype, Kind.SPECIAL);
+        for (Configuration configuration : new Configurations().all) {
+            for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16)) {
+                cases.add(Arguments.of(configuration.name, configuration.make, dtype, configuration.kind));
+            }
         }
         return cases;
     }
 
-    private static void add(List<Arguments> cases, String name, Record options, DType dtype, Kind kind) {
-        BiFunction<Engine, List<Parameter>, Optimizer> make = (engine, parameters) -> switch (options) {
-            case SGD.Options sgd -> new SGD(engine, parameters, sgd);
-            case Adam.Options adam -> new Adam(engine, parameters, adam);
-            case AdamW.Options adamw -> new AdamW(engine, parameters, adamw);
-            case Adamax.Options adamax -> new Adamax(engine, parameters, adamax);
-            case NAdam.Options nadam -> new NAdam(engine, parameters, nadam);
-            case RAdam.Options radam -> new RAdam(engine, parameters, radam);
-            case Adagrad.Options adagrad -> new Adagrad(engine, parameters, adagrad);
-            case Adadelta.Options adadelta -> new Adadelta(engine, parameters, adadelta);
-            case RMSprop.Options rmsprop -> new RMSprop(engine, parameters, rmsprop);
-            case Rprop.Options rprop -> new Rprop(engine, parameters, rprop);
-            case ASGD.Options asgd -> new ASGD(engine, parameters, asgd);
-            default -> throw new AssertionError(options);
-        };
-        cases.add(Arguments.of(name, make, dtype, kind));
+    /** An optimizer with options, and the kind of values it meets. */
+    private record Configuration(String name, BiFunction<Engine, List<Parameter>, Optimizer> make, Kind kind) {}
+
+    /** An optimizer's constructor. */
+    private interface Constructor<O> {
+        Optimizer construct(Engine engine, List<Parameter> parameters, O options);
+    }
+
+    private static final class Configurations {
+        final List<Configuration> all = new ArrayList<>();
+
+        Configurations() {
+            SGD.Options sgd = SGD.Options.defaults().withLr(0.01);
+            add("SGD", SGD::new, sgd, Kind.NORMAL);
+            add("SGD decay maximize", SGD::new, sgd.withWeightDecay(0.1).withMaximize(true), Kind.WIDE);
+            add("SGD momentum", SGD::new, sgd.withMomentum(0.9).withDampening(0.3), Kind.SPECIAL);
+            add("SGD Nesterov", SGD::new, sgd.withMomentum(0.9).withNesterov(true).withWeightDecay(0.1), Kind.NORMAL);
+            Adam.Options adam = Adam.Options.defaults();
+            add("Adam", Adam::new, adam, Kind.NORMAL);
+            add("Adam decay maximize", Adam::new, adam.withWeightDecay(0.1).withMaximize(true), Kind.WIDE);
+            add("Adam AMSGrad", Adam::new, adam.withAmsgrad(true).withBetas(LERP_FROM_THE_END.first(), LERP_FROM_THE_END.second()),
+                    Kind.SPECIAL);
+            AdamW.Options adamw = AdamW.Options.defaults();
+            add("AdamW", AdamW::new, adamw, Kind.NORMAL);
+            add("AdamW AMSGrad maximize", AdamW::new, adamw.withAmsgrad(true).withMaximize(true), Kind.WIDE);
+            add("AdamW lr 0, zero gradients", AdamW::new, adamw.withLr(0), Kind.ZERO);
+            add("Adamax", Adamax::new, Adamax.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
+            NAdam.Options nadam = NAdam.Options.defaults();
+            add("NAdam", NAdam::new, nadam.withWeightDecay(0.1), Kind.NORMAL);
+            add("NAdam decoupled maximize", NAdam::new,
+                    nadam.withDecoupledWeightDecay(true).withWeightDecay(0.1).withMaximize(true), Kind.SPECIAL);
+            RAdam.Options radam = RAdam.Options.defaults();
+            add("RAdam", RAdam::new, radam.withWeightDecay(0.1).withBetas(0.9, 0.99), Kind.NORMAL);
+            add("RAdam decoupled", RAdam::new, radam.withDecoupledWeightDecay(true).withWeightDecay(0.1), Kind.SPECIAL);
+            add("Adagrad", Adagrad::new, Adagrad.Options.defaults().withInitialAccumulatorValue(0.1).withLrDecay(0.01), Kind.SPECIAL);
+            add("Adadelta", Adadelta::new, Adadelta.Options.defaults().withWeightDecay(0.1).withMaximize(true), Kind.NORMAL);
+            RMSprop.Options rmsprop = RMSprop.Options.defaults();
+            add("RMSprop", RMSprop::new, rmsprop.withWeightDecay(0.1), Kind.SPECIAL);
+            add("RMSprop centered", RMSprop::new, rmsprop.withCentered(true), Kind.NORMAL);
+            add("RMSprop momentum", RMSprop::new, rmsprop.withMomentum(0.9).withMaximize(true), Kind.WIDE);
+            add("RMSprop centered momentum", RMSprop::new, rmsprop.withMomentum(0.9).withCentered(true), Kind.SPECIAL);
+            add("Rprop", Rprop::new, Rprop.Options.defaults(), Kind.SPECIAL);
+            add("ASGD", ASGD::new, ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), Kind.SPECIAL);
+        }
+
+        private <O> void add(String name, Constructor<O> constructor, O options, Kind kind) {
+            all.add(new Configuration(name, (engine, parameters) -> constructor.construct(engine, parameters, options), kind));
+        }
     }
 }

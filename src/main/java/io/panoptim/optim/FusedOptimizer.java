@@ -30,8 +30,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>State is allocated when a parameter first has a gradient. Parameters of one group with the same history (step count
  * and the like) form a class and share a row; those that miss a step get a class of their own.
+ *
+ * @param <O> the options
  */
-public abstract class ElementwiseOptimizer extends Optimizer {
+public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Parameters that share a group and a history, and so a row. */
     private static final class ScalarClass {
         final ParamGroup group;
@@ -93,9 +95,17 @@ public abstract class ElementwiseOptimizer extends Optimizer {
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
 
-    protected ElementwiseOptimizer(Engine engine, OptionSchema<?> schema, Rule rule) {
+    /** An optimizer of one group. */
+    @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
+    protected FusedOptimizer(Engine engine, OptionSchema<O> schema, Rule rule, List<Parameter> parameters, O options) {
         super(engine, schema);
         this.rule = rule;
+        addParamGroup(parameters, options);
+    }
+
+    /** Adds a group with options of its own. */
+    public final void addParamGroup(List<Parameter> parameters, O options) {
+        add(parameters, options);
     }
 
     /** What a row is computed from besides the options, for a parameter that has taken no step yet. */

@@ -1,0 +1,54 @@
+"""What golden cases are made of: shapes, schedules, and the cases that every optimizer has."""
+import zlib
+
+SIX = {"scalar": [], "one": [1], "three": [3], "seven": [7], "vector": [17], "matrix": [13, 79]}
+SOME = {"scalar": [], "vector": [17], "matrix": [13, 79]}
+OTHERS = {"one": [1], "seven": [7], "flat": [1027]}
+THREE = {"scalar": [], "seven": [7], "matrix": [13, 79]}
+FLAT = {"flat": [1027]}
+LARGE = {"large": [100003]}
+NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
+
+# Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.
+ABSENT = sorted([[s, "late"] for s in range(5)] + [[s, "early"] for s in range(25, 30)] + [[s, "never"] for s in range(30)]
+                + [[s, "bias"] for s in (7, 12, 13)] + [[12, "late"], [12, "early"]])
+
+STEP_LR = {"name": "StepLR", "step_size": 7, "gamma": 0.7}
+MULTI_STEP_LR = {"name": "MultiStepLR", "milestones": [4, 11, 11, 20], "gamma": 0.3}
+TO_ZERO = {"name": "MultiStepLR", "milestones": [21], "gamma": 0.0}
+
+LERP, MIDDLE = [0.5, 0.9], [0.95, 0.98]         # betas; 1 - 0.5 takes the second branch of lerp
+
+
+def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=()):
+    """`groups`: a list of (parameter names, overrides); by default one group with everything."""
+    name = f"{optimizer.lower()}-{name}-{dtype}"
+    config = {"optimizer": optimizer, "defaults": defaults,
+              "param_groups": [{"params": list(names)} | over for names, over in groups or [(tensors, {})]]}
+    if scheduler:
+        config["scheduler"] = scheduler
+    return {"name": name, "dtype": dtype, "kind": kind, "seed": zlib.crc32(name.encode()), "steps": steps, "config": config,
+            "tensors": [{"name": n, "shape": s} for n, s in tensors.items()], "absent": [list(a) for a in absent]}
+
+
+def both(optimizer, name, defaults, **kwargs):
+    return [case(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
+
+
+def rule_cases(optimizer, full, variants, overrides, large):
+    """What the other elementwise optimizers share. `full`: every flag at once; `variants`: (name, kind, defaults) of further cases;
+    `overrides`: of one group per tensor of THREE, over `full`; `large`: the dtype of the large case."""
+    def rule(name, defaults, tensors=FLAT, **kwargs):
+        return both(optimizer, name, defaults, tensors=tensors, **kwargs)
+
+    groups = [([name], over) for name, over in zip(THREE, overrides, strict=True)]
+    return [
+        *rule("defaults", {}),
+        *(c for name, kind, defaults in variants for c in rule(name, defaults, kind=kind, steps=50 if kind == "constant" else 30)),
+        *rule("groups", full, tensors=THREE, groups=groups, scheduler=STEP_LR),
+        *rule("lr-to-zero", full, kind="wide", scheduler=TO_ZERO),
+        *rule("absent", full, tensors=NAMED, absent=ABSENT, scheduler=MULTI_STEP_LR),    # `late` starts with another lr
+        *rule("special", full, kind="special"),
+        case(optimizer, "zero", "float32", {"maximize": True}, tensors=FLAT, kind="zero"),
+        case(optimizer, "large", large, full, tensors=LARGE),
+    ]
