@@ -8,9 +8,11 @@ import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Writes what follows from {@code rules.txt}: the C++ header, the Java enum and row constants, and the README's table.
@@ -20,27 +22,59 @@ public final class GenerateRules {
     private static final int MAX_SCALARS = 16;
     private static final int MAX_FLAGS = 32;
     private static final int MAX_STATES = 6;
-    private static final Set<String> KINDS = Set.of("elementwise", "tensor", "global", "matrix");
+    private static final int MAX_REDUCED = 8;
+    private static final Pattern KIND = Pattern.compile(
+            "elementwise|matrix|(?<over>tensor|row|global)(?: if (?<flag>\\w+))?: (?<reads>[^>]+) -> (?<sums>[^>]+) -> (?<reduced>[^>]+)");
 
     private GenerateRules() {}
 
-    record Rule(int id, String name, List<String> optimizers, List<String> states, int minSlots, List<String> scalars,
-                List<String> flags, String kind, String exactness, String source) {
+    /** A state of which there is one value for a tensor, for each of its rows, or for all tensors. */
+    record SharedState(String key, String over) {}
+
+    /**
+     * Sums that are taken before the update.
+     *
+     * @param over what they are taken over: {@code tensor}, {@code row} or {@code global}
+     * @param flag the flag without which there is none, or empty
+     * @param reads the columns that it reads
+     * @param sums their names
+     * @param reduced the names of the values that follow from them, further scalars of the update
+     */
+    record Reduction(String over, String flag, List<String> reads, List<String> sums, List<String> reduced) {}
+
+    record Rule(int id, String name, List<String> optimizers, List<String> states, int minSlots, List<SharedState> sharedStates,
+                List<String> scalars, List<String> flags, String kind, Reduction reduction, String exactness, String source) {
 
         static Rule parse(int id, String line) {
             String[] column = Arrays.stream(line.split("\\|", -1)).map(String::strip).toArray(String[]::new);
             check(column.length == 8, line, "8 columns expected, found " + column.length);
-            List<String> marked = words(column[2]);
+            List<String> marked = words(column[2]).stream().takeWhile(state -> !state.contains("/")).toList();
+            List<String> shared = words(column[2]).subList(marked.size(), words(column[2]).size());
+            check(shared.stream().allMatch(state -> state.contains("/")), line, "states that elements share come last");
             int required = (int) marked.stream().takeWhile(state -> !state.endsWith("?")).count();
             check(marked.stream().skip(required).allMatch(state -> state.endsWith("?")), line, "optional states come last");
             List<String> states = marked.stream().map(state -> state.replace("?", "")).toList();
+            Matcher kind = KIND.matcher(column[5]);
+            check(kind.matches(), line, "kind is elementwise, matrix, or tensor, row or global with its reduction");
+            Reduction reduction = kind.group("over") == null ? null : new Reduction(kind.group("over"),
+                    kind.group("flag") == null ? "" : kind.group("flag"), words(kind.group("reads").strip()),
+                    words(kind.group("sums").strip()), words(kind.group("reduced").strip()));
             Rule rule = new Rule(id, column[0], Arrays.asList(column[1].split(",\\s*")), states, required,
-                    words(column[3]), words(column[4]), column[5], column[6], column[7]);
+                    shared.stream().map(state -> new SharedState(state.split("/")[0], state.split("/")[1])).toList(),
+                    words(column[3]), words(column[4]), column[5].split("[ :]")[0], reduction, column[6], column[7]);
             check(rule.name.matches("[a-z][a-z0-9_]*"), line, "a rule's name is lower case");
-            check(states.size() <= MAX_STATES, line, "more than " + MAX_STATES + " states");
+            check(states.size() + shared.size() <= MAX_STATES, line, "more than " + MAX_STATES + " states");
             check(rule.scalars.size() <= MAX_SCALARS, line, "more than " + MAX_SCALARS + " scalars");
             check(rule.flags.size() <= MAX_FLAGS, line, "more than " + MAX_FLAGS + " flags");
-            check(KINDS.contains(rule.kind), line, "kind is one of " + KINDS);
+            check(reduction == null || reduction.reduced.size() <= MAX_REDUCED, line, "more than " + MAX_REDUCED + " reduced values");
+            for (SharedState state : rule.sharedStates) {
+                check(reduction != null && reduction.over.equals(state.over), line, "a shared state is over what the rule reduces");
+            }
+            if (reduction != null) {
+                check(reduction.flag.isEmpty() || rule.flags.contains(reduction.flag), line, "there is no flag " + reduction.flag);
+                List<String> columns = rule.columns();
+                check(columns.containsAll(reduction.reads), line, "what a reduction reads is one of " + columns);
+            }
             return rule;
         }
 
@@ -49,10 +83,29 @@ public final class GenerateRules {
                     .collect(Collectors.joining());
         }
 
-        /** Float32 bytes moved per parameter: value and states read and written, the gradient read. */
+        /** The columns of elements, in the order of {@code table.h}. */
+        List<String> columns() {
+            return Stream.concat(Stream.of("value", "gradient"), states.stream()).toList();
+        }
+
+        /** Float32 bytes moved per parameter: value and states read and written, the gradient read, after a reduction's reads. */
         String bytes() {
-            return IntStream.rangeClosed(minSlots, states.size()).mapToObj(slots -> "" + (12 + 8 * slots))
+            String update = IntStream.rangeClosed(minSlots, states.size()).mapToObj(slots -> "" + (12 + 8 * slots))
                     .collect(Collectors.joining(" or "));
+            if (reduction == null) {
+                return update;
+            }
+            String first = 4 * reduction.reads.size() + " + ";
+            return reduction.flag.isEmpty() ? first + update : update + "; " + first + "as much if " + reduction.flag;
+        }
+
+        /** What separates a flag's bit from the others; no bit for a reduction without a condition. */
+        int reductionFlag() {
+            return reduction.flag.isEmpty() ? 0 : 1 << flags.indexOf(reduction.flag);
+        }
+
+        int readColumns() {
+            return reduction.reads.stream().mapToInt(column -> 1 << columns().indexOf(column)).sum();
         }
     }
 
@@ -89,23 +142,7 @@ public final class GenerateRules {
 
                 namespace panoptim {
                 """.formatted(hash));
-        for (Rule rule : rules) {
-            String type = rule.type() + "Scalars";
-            out.append("\ntemplate <class T>\nstruct ").append(type).append(" {\n    T ")
-                    .append(String.join(", ", rule.scalars)).append(";\n");
-            if (!rule.flags.isEmpty()) {
-                out.append("    int ").append(String.join(", ", rule.flags)).append(";\n");
-            }
-            List<String> initializers = new ArrayList<>();
-            for (int i = 0; i < rule.scalars.size(); i++) {
-                initializers.add(rule.scalars.get(i) + "(row.scalar[" + i + "])");
-            }
-            for (int i = 0; i < rule.flags.size(); i++) {
-                initializers.add(rule.flags.get(i) + "(row.flags >> " + i + " & 1)");
-            }
-            out.append("    PANOPTIM_INLINE explicit ").append(type).append("(const Row<T>& row)\n        : ")
-                    .append(String.join(",\n          ", initializers)).append(" {}\n};\n");
-        }
+        rules.forEach(rule -> out.append(scalars(rule)).append(rule.reduction == null ? "" : sums(rule)));
         out.append("\n}  // namespace panoptim\n\n");
         rules.forEach(rule -> out.append("#include \"rule/").append(rule.name).append(".h\"\n"));
         out.append("\n// X(id, name, type, slots) for each rule and number of state slots.\n#define PANOPTIM_EACH_KERNEL(X)");
@@ -114,20 +151,80 @@ public final class GenerateRules {
                 out.append(" \\\n    X(%d, %s, %s, %d)".formatted(rule.id, rule.name, rule.type(), slots));
             }
         }
+        out.append("\n\n// X(id, name, type, slots, over, flag, reads, shared states) for each of them that reduces.\n")
+                .append("#define PANOPTIM_EACH_REDUCTION(X)");
+        for (Rule rule : rules.stream().filter(rule -> rule.reduction != null).toList()) {
+            for (int slots = rule.minSlots; slots <= rule.states.size(); slots++) {
+                out.append(" \\\n    X(%d, %s, %s, %d, PANOPTIM_%s, %du, %du, %d)".formatted(rule.id, rule.name, rule.type(), slots,
+                        upper(rule.reduction.over), rule.reductionFlag(), rule.readColumns(), rule.sharedStates.size()));
+            }
+        }
+        out.append("\n\n// X(name, type, flag, shared states) for each rule that reduces.\n#define PANOPTIM_EACH_FINISH(X)");
+        rules.stream().filter(rule -> rule.reduction != null).forEach(rule -> out.append(" \\\n    X(%s, %s, %du, %d)"
+                .formatted(rule.name, rule.type(), rule.reductionFlag(), rule.sharedStates.size())));
         return out.append("\n\n#define PANOPTIM_RULE_COUNT ").append(rules.size()).append("\n").toString();
+    }
+
+    /** What an update reads besides its element: the row's scalars, the reduced values, the row's flags. */
+    private static String scalars(Rule rule) {
+        String type = rule.type() + "Scalars";
+        List<String> reduced = rule.reduction == null ? List.of() : rule.reduction.reduced;
+        StringBuilder out = new StringBuilder("\ntemplate <class T>\nstruct ").append(type).append(" {\n    T ")
+                .append(String.join(", ", Stream.concat(rule.scalars.stream(), reduced.stream()).toList())).append(";\n");
+        if (!rule.flags.isEmpty()) {
+            out.append("    int ").append(String.join(", ", rule.flags)).append(";\n");
+        }
+        List<String> initializers = new ArrayList<>();
+        for (int i = 0; i < rule.scalars.size(); i++) {
+            initializers.add(rule.scalars.get(i) + "(row.scalar[" + i + "])");
+        }
+        for (int i = 0; i < reduced.size(); i++) {
+            String condition = rule.reductionFlag() == 0 ? "" : "(row.flags & " + rule.reductionFlag() + "u) == 0 ? T(0) : ";
+            initializers.add(reduced.get(i) + "(" + condition + "T(reduced[" + i + "]))");
+        }
+        for (int i = 0; i < rule.flags.size(); i++) {
+            initializers.add(rule.flags.get(i) + "(row.flags >> " + i + " & 1)");
+        }
+        out.append("    static constexpr int OVER = ").append(rule.reduction == null ? "0" : "PANOPTIM_" + upper(rule.reduction.over))
+                .append(", REDUCED = ").append(reduced.size()).append(";\n");
+        return out.append("    PANOPTIM_INLINE ").append(type).append("(const Row<T>& row, const double* ")
+                .append(reduced.isEmpty() ? "" : "reduced").append(")\n        : ")
+                .append(String.join(",\n          ", initializers)).append(" {}\n};\n").toString();
+    }
+
+    private static String sums(Rule rule) {
+        List<String> sums = rule.reduction.sums;
+        String add = IntStream.range(0, sums.size()).mapToObj(i -> "lane[" + i + " * DISTANCE] += sums." + sums.get(i) + ";")
+                .collect(Collectors.joining(" "));
+        return """
+
+                struct %1$sSums {
+                    double %2$s;
+                    static constexpr int COUNT = %3$d;
+                    template <int DISTANCE>
+                    static PANOPTIM_INLINE void add(%1$sSums sums, double* lane) { %4$s }
+                };
+                struct %1$sReduced {
+                    double %5$s;
+                    static constexpr int COUNT = %6$d;
+                };
+                """.formatted(rule.type(), String.join(", ", sums), sums.size(), add, String.join(", ", rule.reduction.reduced),
+                rule.reduction.reduced.size());
     }
 
     private static String javaEnum(List<Rule> rules, String hash) {
         String constants = rules.stream().map(rule -> """
                     /** %s: {@code %s}. */
-                    %s(%s, %d, %s, %s, Kind.%s, "%s")""".formatted(String.join(", ", rule.optimizers), rule.source,
-                upper(rule.name), strings(rule.states), rule.minSlots, strings(rule.scalars), strings(rule.flags),
-                upper(rule.kind), rule.exactness)).collect(Collectors.joining(",\n"));
+                    %s(%s, %d, %s, %s, %s, %s, "%s")""".formatted(String.join(", ", rule.optimizers), rule.source,
+                upper(rule.name), strings(rule.states), rule.minSlots,
+                strings(rule.sharedStates.stream().map(SharedState::key).toList()), strings(rule.scalars), strings(rule.flags),
+                javaSums(rule), rule.exactness)).collect(Collectors.joining(",\n"));
         return """
                 // Written by kernels/GenerateRules.java from kernels/rules.txt.
                 package io.panoptim.engine;
 
                 import java.util.List;
+                import org.jspecify.annotations.Nullable;
 
                 /** The update rules, in the order of their native identifiers. */
                 public enum Rule {
@@ -136,22 +233,22 @@ public final class GenerateRules {
                     /** SHA-256 of the list of rules: every native binary carries it too. */
                     public static final String HASH = "%s";
 
-                    /** What a rule reads besides the element it updates. */
-                    public enum Kind { ELEMENTWISE, TENSOR, GLOBAL, MATRIX }
-
                     private final List<String> states;
                     private final int minSlots;
+                    private final List<String> sharedStates;
                     private final List<String> scalars;
                     private final List<String> flags;
-                    private final Kind kind;
+                    private final @Nullable RuleSums sums;
                     private final String exactness;
 
-                    Rule(List<String> states, int minSlots, List<String> scalars, List<String> flags, Kind kind, String exactness) {
+                    Rule(List<String> states, int minSlots, List<String> sharedStates, List<String> scalars, List<String> flags,
+                         @Nullable RuleSums sums, String exactness) {
                         this.states = states;
                         this.minSlots = minSlots;
+                        this.sharedStates = sharedStates;
                         this.scalars = scalars;
                         this.flags = flags;
-                        this.kind = kind;
+                        this.sums = sums;
                         this.exactness = exactness;
                     }
 
@@ -165,6 +262,11 @@ public final class GenerateRules {
                         return minSlots;
                     }
 
+                    /** The keys of the states that a tensor, its rows or all tensors have one float64 value of; they follow the others. */
+                    public List<String> sharedStates() {
+                        return sharedStates;
+                    }
+
                     /** The names of a row's scalars, in row order. */
                     public List<String> scalars() {
                         return scalars;
@@ -175,8 +277,9 @@ public final class GenerateRules {
                         return flags;
                     }
 
-                    public Kind kind() {
-                        return kind;
+                    /** The sums that an update needs first, or null. */
+                    public @Nullable RuleSums sums() {
+                        return sums;
                     }
 
                     /** {@code bits}, {@code engines} or a bound in ulp, as the list of rules explains. */
@@ -185,6 +288,12 @@ public final class GenerateRules {
                     }
                 }
                 """.formatted(constants, hash);
+    }
+
+    private static String javaSums(Rule rule) {
+        Reduction reduction = rule.reduction;
+        return reduction == null ? "null" : "new RuleSums(RuleSums.Over.%s, %d, %d, %s, %s)".formatted(upper(reduction.over),
+                rule.reductionFlag(), rule.readColumns(), strings(reduction.sums), strings(reduction.reduced));
     }
 
     private static String javaRow(Rule rule) {
@@ -199,6 +308,15 @@ public final class GenerateRules {
                 """.formatted(upper(rule.name), rule.type()));
         for (int i = 0; i < rule.scalars.size(); i++) {
             out.append("    public static final int %s = %d;\n".formatted(upper(rule.scalars.get(i)), i));
+        }
+        if (rule.reduction != null) {
+            out.append("\n    // the sums before an update, and the scalars that follow from them\n");
+            for (int i = 0; i < rule.reduction.sums.size(); i++) {
+                out.append("    public static final int %s = %d;\n".formatted(upper(rule.reduction.sums.get(i)), i));
+            }
+            for (int i = 0; i < rule.reduction.reduced.size(); i++) {
+                out.append("    public static final int %s = %d;\n".formatted(upper(rule.reduction.reduced.get(i)), MAX_SCALARS + i));
+            }
         }
         out.append("\n");
         for (int i = 0; i < rule.flags.size(); i++) {

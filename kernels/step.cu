@@ -1,9 +1,11 @@
 // The fused step on CUDA: one kernel per rule, compute type and number of state slots; one block per chunk, whose threads
-// load a group of elements, apply the rule, and store. Compiled by nvcc and, without any standard header, by NVRTC.
+// load a group of elements, apply the rule, and store. Rules that take sums have two kernels more, to be launched before it:
+// one that sums over the leaves, likewise with one block per chunk, and one with a block per reduction that finishes them.
+// Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
 #include "groups.h"
-#include "half.h"
+#include "leaf.h"
 #include "panoptim_rules.h"
 
 #define PANOPTIM_THREADS 256
@@ -23,8 +25,10 @@ struct Arguments {
     const panoptim_record* records;
     const panoptim_chunk* chunks;  // one per block, of records with this kernel's compute type and number of slots
     const Row<T>* rows;            // by class; null: those below
+    double* partials;              // the sums over leaves, and what follows from them; null where the rule has none
+    double* reduced;
     uint32_t extras;
-    uint32_t reserved[9];
+    uint32_t reserved[5];
     Row<T> row[(4096 - 64) / sizeof(Row<T>)];
 };
 static_assert(sizeof(Arguments<float>) == 4080 && sizeof(Arguments<double>) == 4008, "as Java writes them");
@@ -126,6 +130,14 @@ struct Column {
     }
 };
 
+// The scalars of a record's class; where rows have reduced values of their own, those of one row.
+template <class Scalars, class T>
+__device__ Scalars scalars_of(const Arguments<T>& arguments, const panoptim_record& record, uint64_t row) {
+    const double* reduced = arguments.reduced + (record.reduced + row) * Scalars::REDUCED;
+    const int32_t own = record.scalar_class;
+    return arguments.rows ? Scalars(arguments.rows[own], reduced) : Scalars(arguments.row[own], reduced);
+}
+
 // Calls the rule on one lane of all columns.
 template <class Rule, class Scalars, class T, int COLUMNS, int LANES, class... State>
 __device__ void update(const Scalars& scalars, T (&x)[COLUMNS][LANES], int lane, State&... state) {
@@ -158,9 +170,8 @@ __device__ void step(const Arguments<T>& arguments) {
 
     const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
     const panoptim_record& record = arguments.records[chunk.tensor];
-    const int32_t row = record.scalar_class;
-    if (row < 0) return;
-    const Scalars scalars = arguments.rows ? Scalars(arguments.rows[row]) : Scalars(arguments.row[row]);
+    if (record.scalar_class < 0) return;
+    const Scalars scalars = scalars_of<Scalars>(arguments, record, 0);
     const uint32_t extras = arguments.extras;
 
     // Where all columns are halves, their vectors hold two parts.
@@ -198,7 +209,16 @@ __device__ void step(const Arguments<T>& arguments) {
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++) columns[c].widen(v[c], part, x[c]);
 #pragma unroll
-            for (int k = 0; k < LANES; k++) update<Rule>(scalars, x, k);
+            for (int k = 0; k < LANES; k++) {
+                if constexpr (Scalars::OVER == PANOPTIM_ROW) {
+                    const uint32_t lane = group.first + part * LANES + k;
+                    const uint64_t index = chunk.start - record.begin + (lane < begin ? 0 : lane - begin);
+                    const uint64_t row = index / record.columns < record.rows ? index / record.columns : 0;
+                    update<Rule>(scalars_of<Scalars>(arguments, record, row), x, k);
+                } else {
+                    update<Rule>(scalars, x, k);
+                }
+            }
             epilogue(extras, x);
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++) {
@@ -210,6 +230,194 @@ __device__ void step(const Arguments<T>& arguments) {
             if (stored(c, extras)) columns[c].store(group, v[c]);
         }
     }
+}
+
+// Calls the rule's terms on one lane of all columns.
+template <class Rule, class Scalars, class T, int COLUMNS, int LANES, class... State>
+__device__ auto terms(const Scalars& scalars, const T (&x)[COLUMNS][LANES], int lane, const State&... state) {
+    constexpr int next = PANOPTIM_STATE + sizeof...(State);
+    if constexpr (next < COLUMNS) {
+        return terms<Rule>(scalars, x, lane, state..., x[next][lane]);
+    } else {
+        return Rule::terms(scalars, x[PANOPTIM_VALUE][lane], x[PANOPTIM_GRADIENT][lane], state...);
+    }
+}
+
+constexpr int WARP = 32;
+constexpr int LANES_OF_THREAD = PANOPTIM_LANES / WARP;
+
+// Adds the upper half of a warp's lanes to the lower, until one is left: in the first thread. Each thread has VECTOR
+// neighbouring lanes at a time.
+template <int VECTOR>
+__device__ double add_lanes(double (&lane)[LANES_OF_THREAD]) {
+#pragma unroll
+    for (int half = PANOPTIM_LANES / 2; half > 0; half /= 2) {
+        const int distance = half >= VECTOR * WARP ? half / WARP : half < VECTOR ? half : 0;  // within a thread
+#pragma unroll
+        for (int k = 0; k < LANES_OF_THREAD; k++) {
+            if (distance == 0) lane[k] += __shfl_down_sync(~0u, lane[k], half / VECTOR);
+            else if (k + distance < LANES_OF_THREAD) lane[k] += lane[k + distance];
+        }
+    }
+    return lane[0];
+}
+
+// Where the leaves of a record lie. (One that is reduced as a whole has one row.)
+struct Leaves {
+    const panoptim_record& record;
+    const uint64_t in_row;
+
+    __device__ explicit Leaves(const panoptim_record& record)
+        : record(record), in_row((record.columns + PANOPTIM_LEAF - 1) / PANOPTIM_LEAF) {}
+
+    // The leaf of an element that counts from the record's first.
+    __device__ uint64_t of(uint64_t index) const {
+        return index / record.columns * in_row + index % record.columns / PANOPTIM_LEAF;
+    }
+    __device__ uint64_t row(uint64_t leaf) const { return leaf / in_row; }
+    __device__ uint64_t first(uint64_t leaf) const { return row(leaf) * record.columns + leaf % in_row * PANOPTIM_LEAF; }
+    __device__ uint32_t elements(uint64_t leaf) const {
+        const uint64_t rest = record.columns - leaf % in_row * PANOPTIM_LEAF;
+        return rest < PANOPTIM_LEAF ? (uint32_t)rest : PANOPTIM_LEAF;
+    }
+};
+
+// Each warp takes a leaf at a time.
+template <class Rule, class Scalars, class Sums, class T, int SLOTS>
+__device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
+    constexpr int COLUMNS = PANOPTIM_STATE + SLOTS;
+    constexpr int VECTOR = Vector<T>::LANES;
+
+    const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
+    const panoptim_record& record = arguments.records[chunk.tensor];
+    const int32_t own = record.scalar_class;
+    const bool idle = own < 0 || (flag & ~(arguments.rows ? arguments.rows[own].flags : arguments.row[own].flags)) != 0;
+    const Leaves leaves(record);
+    const uint64_t start = chunk.start - record.begin;
+
+    __shared__ Column<T> columns[COLUMNS];
+    if (threadIdx.x < COLUMNS) {
+        const uint32_t dtype = record.dtype[threadIdx.x];
+        const uint64_t address = Column<T>::start(record, threadIdx.x, chunk);
+        const bool whole_vectors = Scalars::OVER != PANOPTIM_ROW || record.columns % VECTOR == 0;
+        columns[threadIdx.x] = {address, dtype, whole_vectors && phase(address, Column<T>::size(dtype), VECTOR) == 0};
+    }
+    __syncthreads();
+
+    const uint32_t thread = threadIdx.x % WARP;
+    const uint64_t end = leaves.of(start + chunk.elements - 1) + 1;
+    for (uint64_t leaf = leaves.of(start) + threadIdx.x / WARP; leaf < end; leaf += PANOPTIM_THREADS / WARP) {
+        double lane[Sums::COUNT][LANES_OF_THREAD] = {};
+        if (!idle) {
+            const Scalars scalars = scalars_of<Scalars>(arguments, record, Scalars::OVER == PANOPTIM_ROW ? leaves.row(leaf) : 0);
+            const uint32_t first = (uint32_t)(leaves.first(leaf) - start);
+            const uint32_t elements = leaves.elements(leaf);
+#pragma unroll 1
+            for (uint32_t at = thread * VECTOR; at < elements; at += PANOPTIM_LANES) {
+#pragma unroll
+                for (int part = 0; part < LANES_OF_THREAD / VECTOR; part++) {
+                    const uint32_t from = at + part * VECTOR * WARP;
+                    const uint32_t rest = from < elements ? elements - from : 0;
+                    const Group group{first + from, VECTOR, rest < VECTOR ? (1u << rest) - 1 : (1u << VECTOR) - 1};
+                    T x[COLUMNS][VECTOR];
+#pragma unroll
+                    for (int c = 0; c < COLUMNS; c++) columns[c].widen(columns[c].load(group), 0, x[c]);
+#pragma unroll
+                    for (int k = 0; k < VECTOR; k++) {
+                        if (group.has(k)) {
+                            Sums::template add<LANES_OF_THREAD>(terms<Rule>(scalars, x, k), &lane[0][part * VECTOR + k]);
+                        }
+                    }
+                }
+            }
+        }
+#pragma unroll
+        for (int sum = 0; sum < Sums::COUNT; sum++) {
+            const double total = add_lanes<VECTOR>(lane[sum]);
+            if (thread == 0) arguments.partials[(record.partials + leaf) * Sums::COUNT + sum] = total;
+        }
+    }
+}
+
+// What finishing a table's reductions reads and writes; the rows are not rounded.
+struct FinishArguments {
+    const panoptim_record* records;
+    const panoptim_reduction* reductions;
+    const Row<double>* rows;
+    double* partials;
+    double* reduced;
+};
+
+// The exact sum over each row's leaves, which comes to lie where the row's number says: no row's leaves begin before that.
+template <int SUMS>
+__device__ void add_up(const panoptim_reduction& reduction, double* partials) {
+    __shared__ alignas(ExactSum) char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
+    ExactSum* exact = (ExactSum*)memory;
+    if (reduction.rows == 1) {
+        for (int sum = 0; sum < SUMS; sum++) {
+            ExactSum own;
+            for (uint64_t i = threadIdx.x; i < reduction.row_leaves; i += PANOPTIM_THREADS) own.show(partials[i * SUMS + sum]);
+            exact[threadIdx.x] = own;
+            __syncthreads();
+            for (int i = 0; i < PANOPTIM_THREADS; i++) own.show(exact[i]);
+            __syncthreads();
+            for (uint64_t i = threadIdx.x; i < reduction.row_leaves; i += PANOPTIM_THREADS) own.add(partials[i * SUMS + sum]);
+            exact[threadIdx.x] = own;
+            __syncthreads();
+            if (threadIdx.x == 0) {
+                for (int i = 1; i < PANOPTIM_THREADS; i++) own.add(exact[i]);
+                partials[sum] = own.result();
+            }
+            __syncthreads();
+        }
+        return;
+    }
+    for (uint64_t first = 0; first < reduction.rows; first += PANOPTIM_THREADS) {
+        const uint64_t row = first + threadIdx.x;
+        double total[SUMS];
+        for (int sum = 0; sum < SUMS && row < reduction.rows; sum++) {
+            const double* leaf = partials + row * reduction.row_leaves * SUMS + sum;
+            ExactSum own;
+            for (uint64_t i = 0; i < reduction.row_leaves; i++) own.show(leaf[i * SUMS]);
+            for (uint64_t i = 0; i < reduction.row_leaves; i++) own.add(leaf[i * SUMS]);
+            total[sum] = own.result();
+        }
+        __syncthreads();
+        for (int sum = 0; sum < SUMS && row < reduction.rows; sum++) partials[row * SUMS + sum] = total[sum];
+        __syncthreads();
+    }
+}
+
+template <class Rule, class Scalars, class Sums, class Reduced, class... Shared>
+__device__ void call(const Scalars& scalars, bool before, const panoptim_reduction& reduction, const Sums* sums, Reduced* reduced,
+                     Shared*... shared) {
+    if constexpr (Scalars::OVER == PANOPTIM_GLOBAL) {
+        if (before) return Rule::prepare(scalars, reduced, shared...);
+    }
+    Rule::finish(scalars, reduction.rows, reduction.columns, sums, reduced, shared...);
+}
+
+// Before the sums are taken this prepares them, where they are over all tensors.
+template <class Rule, class Scalars, class Sums, class Reduced, int SHARED>
+__device__ void finish(const FinishArguments& arguments, uint32_t flag, bool before) {
+    const panoptim_reduction& reduction = arguments.reductions[blockIdx.x];
+    const panoptim_record& record = arguments.records[reduction.tensor];
+    const bool global = Scalars::OVER == PANOPTIM_GLOBAL;
+    const int32_t own = record.scalar_class < 0 && global ? 0 : record.scalar_class;
+    if (own < 0 || (!global && (flag & ~arguments.rows[own].flags) != 0)) return;
+    double* sums = arguments.partials + reduction.leaves * Sums::COUNT;
+    double* reduced = arguments.reduced + reduction.reduced * Reduced::COUNT;
+    if (!before) add_up<Sums::COUNT>(reduction, sums);
+    if (threadIdx.x != 0) return;
+    const Scalars scalars(arguments.rows[own], reduced);
+    double* const* shared = (double* const*)(record.address + PANOPTIM_STATE + record.slots);
+    if constexpr (SHARED == 0) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced);
+    if constexpr (SHARED == 1) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0]);
+    if constexpr (SHARED == 2) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0], shared[1]);
+    if constexpr (SHARED == 3) {
+        call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0], shared[1], shared[2]);
+    }
+    static_assert(SHARED <= 3, "rules share at most three states");
 }
 
 }  // namespace panoptim
@@ -224,8 +432,25 @@ __device__ void step(const Arguments<T>& arguments) {
     PANOPTIM_KERNEL(name, type, slots, float, float32) \
     PANOPTIM_KERNEL(name, type, slots, double, float64)
 
+#define PANOPTIM_MEASURE(name, type, slots, flag, T, compute)                                                  \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, 2)                                          \
+        panoptim_measure_##name##_##compute##_##slots(const __grid_constant__ panoptim::Arguments<T> arguments) { \
+        panoptim::measure<panoptim::type, panoptim::type##Scalars<T>, panoptim::type##Sums, T, slots>(arguments, flag); \
+    }
+#define PANOPTIM_FINISH(name, type, flag, shared)                                                              \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, 2)                                          \
+        panoptim_finish_##name(const panoptim::FinishArguments arguments, bool before) {                       \
+        panoptim::finish<panoptim::type, panoptim::type##Scalars<double>, panoptim::type##Sums,                \
+                         panoptim::type##Reduced, shared>(arguments, flag, before);                            \
+    }
+#define PANOPTIM_MEASURES(id, name, type, slots, over, flag, reads, shared) \
+    PANOPTIM_MEASURE(name, type, slots, flag, float, float32)               \
+    PANOPTIM_MEASURE(name, type, slots, flag, double, float64)
+
 #ifdef PANOPTIM_ONLY  // one PANOPTIM_KERNEL(...), so that NVRTC compiles what is needed when it is needed
 PANOPTIM_ONLY
 #else
 PANOPTIM_EACH_KERNEL(PANOPTIM_KERNELS)
+PANOPTIM_EACH_REDUCTION(PANOPTIM_MEASURES)
+PANOPTIM_EACH_FINISH(PANOPTIM_FINISH)
 #endif

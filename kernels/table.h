@@ -17,8 +17,15 @@ typedef unsigned long long uint64_t;
 
 /* Leaves are the fixed blocks, counted from a tensor's global element 0, by which reductions and chunks are cut. */
 #define PANOPTIM_LEAF 1024
+/* The elements of a leaf go to so many lanes in turn. */
+#define PANOPTIM_LANES 128
 #define PANOPTIM_SCALARS 16
 #define PANOPTIM_STATES 6
+
+/* What a rule's sums are taken over: a tensor, each of its rows, or all tensors. */
+#define PANOPTIM_TENSOR 1
+#define PANOPTIM_ROW 2
+#define PANOPTIM_GLOBAL 3
 
 /* Element types, in the order of io.panoptim.tensor.DType. */
 #define PANOPTIM_FLOAT32 0
@@ -30,7 +37,7 @@ typedef unsigned long long uint64_t;
 /* Columns of a record. */
 #define PANOPTIM_VALUE 0
 #define PANOPTIM_GRADIENT 1
-#define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots */
+#define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots: those of one value an element, then those shared */
 #define PANOPTIM_SCALE 8         /* the scales of each quantised slot */
 #define PANOPTIM_MASTER 14       /* float32 master of a half-precision value, or its low 16 bits */
 #define PANOPTIM_COMPENSATION 15 /* Kahan's */
@@ -42,16 +49,16 @@ typedef unsigned long long uint64_t;
 typedef struct panoptim_record {
     uint64_t address[PANOPTIM_COLUMNS]; /* of element 0; 0 where the column is unused */
     uint8_t dtype[PANOPTIM_COLUMNS];
-    uint8_t slots;        /* state slots in use */
+    uint8_t slots;        /* state slots of one value an element in use */
     uint8_t compute;      /* PANOPTIM_FLOAT32 or PANOPTIM_FLOAT64 */
     int32_t scalar_class; /* its row; -1 when it has no gradient in this step */
     uint64_t elements;
     uint64_t origin;        /* global index of element 0: survives slicing and sharding */
-    uint64_t rows, columns; /* for row reductions and factored states; 1 x elements otherwise */
+    uint64_t rows, columns; /* what a reduction takes apart: 1 x all elements, but for row reductions */
     uint64_t begin, end;    /* the part to step */
     uint64_t id;            /* stable: statistics, random numbers, reordering */
-    uint64_t reduced;       /* index of its first per-tensor scalar */
-    uint64_t partials;      /* index of its first leaf partial */
+    uint64_t reduced;       /* index of its first reduced value; each row has its own */
+    uint64_t partials;      /* index of its first leaf, from element begin on; each row begins with a new one */
     uint64_t reserved[2];
 } panoptim_record;
 
@@ -61,6 +68,17 @@ typedef struct panoptim_chunk {
     uint32_t elements;
     uint64_t start;
 } panoptim_chunk;
+
+/* Sums that are finished together, and so the values that follow from them: over a tensor with its slices, or over all. */
+typedef struct panoptim_reduction {
+    uint64_t leaves;   /* index of the first */
+    uint64_t rows;     /* each with sums of its own */
+    uint64_t row_leaves;
+    uint64_t columns;  /* elements in each row */
+    uint64_t reduced;  /* index of the first reduced value */
+    uint32_t tensor;   /* its class and shared states hold for all */
+    uint32_t reserved;
+} panoptim_reduction;
 
 /* The scalars of one class: a parameter group together with a history (step count, ...), before rounding. */
 typedef struct panoptim_row {
@@ -81,10 +99,14 @@ typedef struct panoptim_table {
     uint64_t chunk_count;
     uint64_t elements; /* over all chunks */
     uint64_t epoch;
-    void *reduced;      /* per-tensor scalars, each tensor's from its record's index on */
-    void *partials;     /* leaf partials, likewise */
+    double *reduced;    /* what follows from the sums, each tensor's from its record's index on */
+    double *partials;   /* the sums over each leaf, one after the other */
+    uint64_t reduced_count; /* of tensors' rows */
+    uint64_t leaf_count;
+    panoptim_reduction *reductions;
+    uint64_t reduction_count;
     uint32_t *tickets;  /* one per tensor and one for all: who draws the last one finishes a reduction */
-    uint64_t reserved[4];
+    uint64_t reserved[2];
 } panoptim_table;
 
 /* What optimizers that share a loss scale share on a device. */

@@ -4,7 +4,7 @@
 
 #include "convert.h"
 #include "error.h"
-#include "sweep.h"
+#include "reduce.h"
 
 namespace panoptim {
 
@@ -66,6 +66,16 @@ static int32_t check_column(const panoptim_record& record, Count tensor, int col
     return PANOPTIM_OK;
 }
 
+// A state that elements share is a float64 array, whatever their type.
+static int32_t check_shared(const panoptim_record& record, Count tensor, int column) {
+    if (column >= PANOPTIM_SCALE || record.address[column] == 0 || record.dtype[column] != PANOPTIM_FLOAT64 ||
+        (record.address[column] & (sizeof(double) - 1)) != 0) {
+        return fail(PANOPTIM_INVALID, "step: tensor %llu: %s, shared by its elements, is not an aligned float64 array", tensor,
+                    ColumnName(column).text);
+    }
+    return PANOPTIM_OK;
+}
+
 static int32_t refuse_column(const panoptim_record& record, Count tensor, int column) {
     if (column < PANOPTIM_SCALE) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu has a %s, and only %u slots", tensor, ColumnName(column).text,
@@ -98,14 +108,64 @@ static int32_t check_record(const panoptim_record& record, Count tensor, const R
     for (int column = 0; column < columns; ++column) {
         if (int32_t code = check_column(record, tensor, column)) return code;
     }
+    for (int end = columns + int(rule.reduction.shared); columns < end; ++columns) {
+        if (int32_t code = check_shared(record, tensor, columns)) return code;
+    }
     for (int column = columns; column < PANOPTIM_COLUMNS; ++column) {
         if (record.address[column] != 0) return refuse_column(record, tensor, column);
     }
     return PANOPTIM_OK;
 }
 
+static bool leaf_boundary(const panoptim_record& record, uint64_t index) {
+    return (index - record.begin) % record.columns % PANOPTIM_LEAF == 0;
+}
+
+// That a chunk of a tensor can be reduced: whole leaves, each with a place for its sums.
+static int32_t check_reduced(const panoptim_table& table, const RuleReduction& reduction, const panoptim_record& record,
+                             const panoptim_chunk& chunk) {
+    if (chunk.elements == 0) return PANOPTIM_OK;
+    const uint64_t range = record.end - record.begin;
+    if (record.columns == 0 || range % record.columns != 0 || range / record.columns != record.rows) {
+        return fail(PANOPTIM_INVALID, "step: tensor %u: %llu rows of %llu elements are not its range of %llu", chunk.tensor,
+                    Count(record.rows), Count(record.columns), Count(range));
+    }
+    const uint64_t leaves = (record.columns + PANOPTIM_LEAF - 1) / PANOPTIM_LEAF * record.rows;
+    const uint64_t reduced = reduction.over == PANOPTIM_ROW ? record.rows : 1;
+    if (record.partials > table.leaf_count || leaves > table.leaf_count - record.partials ||
+        record.reduced > table.reduced_count || reduced > table.reduced_count - record.reduced) {
+        return fail(PANOPTIM_INVALID, "step: tensor %u has no place for its sums", chunk.tensor);
+    }
+    if (!leaf_boundary(record, chunk.start) || !leaf_boundary(record, chunk.start + chunk.elements)) {
+        return fail(PANOPTIM_INVALID, "step: tensor %u: a chunk of %u elements from %llu on is not made of whole leaves",
+                    chunk.tensor, chunk.elements, Count(chunk.start));
+    }
+    return PANOPTIM_OK;
+}
+
+static int32_t check_reductions(const panoptim_table& table, const RuleReduction& reduction) {
+    if (table.reduced == nullptr || table.partials == nullptr || table.reductions == nullptr) {
+        return fail(PANOPTIM_INVALID, "step: the table has no place for the rule's sums");
+    }
+    const bool global = reduction.over == PANOPTIM_GLOBAL;
+    if (global && table.reduction_count != 1) {
+        return fail(PANOPTIM_INVALID, "step: the rule reduces over all tensors at once, and there are %llu reductions",
+                    Count(table.reduction_count));
+    }
+    for (uint64_t i = 0; i < table.reduction_count; ++i) {
+        const panoptim_reduction& given = table.reductions[i];
+        if (given.tensor >= table.record_count || given.leaves > table.leaf_count ||
+            given.rows > (table.leaf_count - given.leaves) / (given.row_leaves == 0 ? 1 : given.row_leaves) ||
+            given.reduced > table.reduced_count || given.rows > table.reduced_count - given.reduced) {
+            return fail(PANOPTIM_INVALID, "step: reduction %llu is not within the table", Count(i));
+        }
+    }
+    return PANOPTIM_OK;
+}
+
 // Each chunk, and each tensor that has one.
-static int32_t check_chunks(const panoptim_table& table, const RuleSweeps& rule, uint32_t classes, uint64_t* elements) {
+static int32_t check_chunks(const panoptim_table& table, const RuleSweeps& rule, bool reduces, uint32_t classes,
+                            uint64_t* elements) {
     uint64_t all = 0;
     uint64_t updated = 0;
     const panoptim_record* checked = nullptr;
@@ -123,6 +183,9 @@ static int32_t check_chunks(const panoptim_table& table, const RuleSweeps& rule,
         if (chunk.start < record.begin || chunk.start > record.end || chunk.elements > record.end - chunk.start) {
             return fail(PANOPTIM_INVALID, "step: chunk %llu: %u elements from %llu on are not within [%llu, %llu) of tensor %u",
                         Count(i), chunk.elements, Count(chunk.start), Count(record.begin), Count(record.end), chunk.tensor);
+        }
+        if (reduces) {
+            if (int32_t code = check_reduced(table, rule.reduction, record, chunk)) return code;
         }
         all += chunk.elements;
         updated += record.scalar_class < 0 ? 0 : chunk.elements;
@@ -160,7 +223,12 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     if (step->control != nullptr) return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support a control block yet");
     if (int32_t code = check_extras(step->extras.flags)) return code;
 
-    return check_chunks(*table, rule_sweeps[size_t(table->rule)], step->classes, elements);
+    const RuleSweeps& rule = rule_sweeps[size_t(table->rule)];
+    const bool reducing = reduces(*step, rule.reduction);
+    if (reducing) {
+        if (int32_t code = check_reductions(*table, rule.reduction)) return code;
+    }
+    return check_chunks(*table, rule, reducing, step->classes, elements);
 }
 
 }  // namespace panoptim

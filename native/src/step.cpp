@@ -9,6 +9,7 @@
 #include "error.h"
 #include "floating_point.h"
 #include "pool.h"
+#include "reduce.h"
 #include "sweep.h"
 
 namespace panoptim {
@@ -18,49 +19,23 @@ static constexpr uint64_t SMALL = 32768;
 // What a thread takes at a time, at least.
 static constexpr uint64_t BATCH = 16384;
 
-struct Pass {
-    const panoptim_table& table;
-    const panoptim_step& step;
-    const RuleSweeps& rule;
-};
-
-template <class T>
-static Row<T> round(const panoptim_row& given) {
-    Row<T> row;
-    for (int i = 0; i < PANOPTIM_SCALARS; ++i) row.scalar[i] = T(given.scalar[i]);
-    row.flags = given.flags;
-    return row;
-}
-
-static char* element(const panoptim_record& record, int column, uint64_t index) {
-    return reinterpret_cast<char*>(record.address[column]) + index * bytes_of(record.dtype[column]);
-}
-
-static bool in_place(const panoptim_record& record, int columns) {
-    for (int column = 0; column < columns; ++column) {
-        if (record.dtype[column] != record.compute) return false;
-    }
-    return true;
-}
-
 // All columns have the compute type.
 template <class T>
-static void update_in_place(const panoptim_record& record, const panoptim_chunk& chunk, const Row<T>& row, Sweep<T> sweep) {
+static void update_in_place(const panoptim_record& record, const Piece& piece, const Row<T>& row, Sweep<T> sweep) {
     T* data[PANOPTIM_STATE + PANOPTIM_STATES];
     for (int column = 0; column < PANOPTIM_STATE + record.slots; ++column) {
-        data[column] = reinterpret_cast<T*>(element(record, column, chunk.start));
+        data[column] = reinterpret_cast<T*>(element(record, column, piece.start));
     }
-    sweep(row, chunk.elements, data);
+    sweep(row, piece.reduced, piece.elements, data);
 }
 
 // Columns of half types go through a buffer.
-static void update_converted(const panoptim_record& record, const panoptim_chunk& chunk, const Row<float>& row,
-                             Sweep<float> sweep) {
+static void update_converted(const panoptim_record& record, const Piece& piece, const Row<float>& row, Sweep<float> sweep) {
     const int columns = PANOPTIM_STATE + record.slots;
     alignas(64) float buffer[PANOPTIM_STATE + PANOPTIM_STATES][BLOCK];
-    for (uint64_t done = 0; done < chunk.elements; done += BLOCK) {
-        const uint64_t start = chunk.start + done;
-        const uint64_t elements = std::min(BLOCK, chunk.elements - done);
+    for (uint64_t done = 0; done < piece.elements; done += BLOCK) {
+        const uint64_t start = piece.start + done;
+        const uint64_t elements = std::min(BLOCK, piece.elements - done);
         float* data[PANOPTIM_STATE + PANOPTIM_STATES];
         for (int column = 0; column < columns; ++column) {
             char* memory = element(record, column, start);
@@ -71,7 +46,7 @@ static void update_converted(const panoptim_record& record, const panoptim_chunk
                 load(record.dtype[column], memory, elements, buffer[column]);
             }
         }
-        sweep(row, elements, data);
+        sweep(row, piece.reduced, elements, data);
         for (int column = 0; column < columns; ++column) {
             if (column != PANOPTIM_GRADIENT && record.dtype[column] != PANOPTIM_FLOAT32) {
                 store(record.dtype[column], buffer[column], elements, element(record, column, start));
@@ -80,15 +55,24 @@ static void update_converted(const panoptim_record& record, const panoptim_chunk
     }
 }
 
-static void update(const panoptim_record& record, const panoptim_chunk& chunk, const panoptim_row& row,
-                   const RuleSweeps& rule) {
+static void update(const Pass& pass, const panoptim_record& record, const panoptim_chunk& chunk) {
+    const panoptim_row& given = pass.step.rows[record.scalar_class];
     if (record.compute == PANOPTIM_FLOAT64) {
-        update_in_place(record, chunk, round<double>(row), rule.float64[record.slots]);
-    } else if (in_place(record, PANOPTIM_STATE + record.slots)) {
-        update_in_place(record, chunk, round<float>(row), rule.float32[record.slots]);
-    } else {
-        update_converted(record, chunk, round<float>(row), rule.float32[record.slots]);
+        const Row<double> row = rounded<double>(given);
+        each_piece(pass, record, chunk, [&](const Piece& piece) {
+            update_in_place(record, piece, row, pass.rule.float64[record.slots]);
+        });
+        return;
     }
+    const Row<float> row = rounded<float>(given);
+    const bool converted = !in_place(record, PANOPTIM_STATE + record.slots);
+    each_piece(pass, record, chunk, [&](const Piece& piece) {
+        if (converted) {
+            update_converted(record, piece, row, pass.rule.float32[record.slots]);
+        } else {
+            update_in_place(record, piece, row, pass.rule.float32[record.slots]);
+        }
+    });
 }
 
 static void step_chunks(const void* context, uint64_t begin, uint64_t end) {
@@ -98,7 +82,7 @@ static void step_chunks(const void* context, uint64_t begin, uint64_t end) {
         const panoptim_chunk& chunk = pass.table.chunks[i];
         const panoptim_record& record = pass.table.records[chunk.tensor];
         if (record.scalar_class < 0) continue;
-        update(record, chunk, pass.step.rows[record.scalar_class], pass.rule);
+        update(pass, record, chunk);
         if (zero_gradient) {
             memset(element(record, PANOPTIM_GRADIENT, chunk.start), 0,
                    chunk.elements * bytes_of(record.dtype[PANOPTIM_GRADIENT]));
@@ -118,21 +102,36 @@ static void partition(const panoptim_table& table, Member* members, uint32_t par
     }
 }
 
+// Runs a loop over all chunks.
+static void run_chunks(panoptim_pool& pool, const panoptim_table& table, const Loop& loop) {
+    partition(table, pool.members, loop.parts);
+    run(pool, loop);
+}
+
 int32_t step(panoptim_pool* pool, const panoptim_table* table, const panoptim_step* step) {
     if (pool == nullptr) return fail(PANOPTIM_INVALID, "step: the pool is null");
     uint64_t elements = 0;
     if (int32_t code = check(table, step, &elements)) return code;
 
-    const Pass pass{*table, *step, rule_sweeps[size_t(table->rule)]};
+    const RuleSweeps& rule = rule_sweeps[size_t(table->rule)];
+    const Pass pass{*table, *step, rule, reduces(*step, rule.reduction)};
     FloatingPoint environment;
+    if (pass.reduces) prepare(pass);
     if (elements < SMALL || pool->threads == 1 || !acquire(*pool)) {
+        if (pass.reduces) {
+            measure_chunks(&pass, 0, table->chunk_count);
+            finish(pass);
+        }
         step_chunks(&pass, 0, table->chunk_count);
         return PANOPTIM_OK;
     }
     const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool->threads), elements / BATCH));
-    partition(*table, pool->members, parts);
     const uint64_t batch = std::max<uint64_t>(1, BATCH * table->chunk_count / table->elements);
-    run(*pool, {step_chunks, &pass, batch, parts});
+    if (pass.reduces) {
+        run_chunks(*pool, *table, {measure_chunks, &pass, batch, parts});
+        finish(pass);
+    }
+    run_chunks(*pool, *table, {step_chunks, &pass, batch, parts});
     release(*pool);
     return PANOPTIM_OK;
 }

@@ -2,6 +2,7 @@ package io.panoptim.engine;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.RuleSums.Over;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
@@ -34,6 +35,7 @@ public abstract class Table implements AutoCloseable {
     private final boolean acceptsHeap;
     private final Rule rule;
     private final List<TensorEntry> entries;
+    private final @Nullable SumPlan sums;
     private final @Nullable Tensor[][] columns;
     private final int[] classes;
     private final Spans spans = new Spans();
@@ -55,11 +57,13 @@ public abstract class Table implements AutoCloseable {
         this.rule = rule;
         this.entries = List.copyOf(entries);
         this.columns = new Tensor[entries.size()][Column.COUNT];
+        this.sums = rule.sums() == null ? null : SumPlan.of(rule.sums(), this.entries);
         this.classes = new int[entries.size()];
         Arrays.fill(classes, ABSENT);
         for (int i = 0; i < entries.size(); i++) {
             TensorEntry entry = entries.get(i);
             checkSlots(entry);
+            checkRows(entry);
             take(i, Column.VALUE, entry.value());
             if (entry.gradient() != null) {
                 take(i, Column.GRADIENT, entry.gradient());
@@ -76,6 +80,11 @@ public abstract class Table implements AutoCloseable {
 
     public final Rule rule() {
         return rule;
+    }
+
+    /** Where the sums that the rule takes before its update lie, or null. */
+    public final @Nullable SumPlan sums() {
+        return sums;
     }
 
     /** The number of tensors. */
@@ -253,7 +262,9 @@ public abstract class Table implements AutoCloseable {
 
     private void take(int index, int column, Tensor tensor) {
         check(entries.get(index), column, tensor);
-        Optional<String> other = spans.add(tensor, label(index, column));
+        boolean everyTensors = isShared(entries.get(index), column) && over() == Over.GLOBAL;
+        Optional<String> other = everyTensors && index > 0 && columns[0][column] == tensor ? Optional.empty()
+                : spans.add(tensor, label(index, column));
         if (other.isPresent()) {
             throw invalid(label(index, column), "overlaps " + other.get()
                     + ": each needs memory of its own (the same segment given as two parameters is one, tied, parameter)");
@@ -278,10 +289,26 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void checkSlots(TensorEntry entry) {
-        int slots = entry.states().size();
+        int slots = entry.slots(rule);
         if (slots < rule.minSlots() || slots > rule.states().size()) {
-            throw invalid("'" + entry.name() + "'", "has " + slots + " states, " + rule + " takes " + rule.states());
+            throw invalid("'" + entry.name() + "'", "has " + entry.states().size() + " states, " + rule + " takes "
+                    + rule.states() + (rule.sharedStates().isEmpty() ? "" : " and " + rule.sharedStates()));
         }
+    }
+
+    private void checkRows(TensorEntry entry) {
+        if (over() == Over.ROW && entry.rows() > 1 && !entry.value().isRowMajor()) {
+            throw invalid(label(entry, Column.VALUE), "is not in row-major order, and " + rule + " takes sums over each row");
+        }
+    }
+
+    private @Nullable Over over() {
+        return rule.sums() == null ? null : rule.sums().over();
+    }
+
+    /** Whether a column holds a state that elements share. */
+    private boolean isShared(TensorEntry entry, int column) {
+        return column >= Column.STATE + entry.slots(rule) && column < Column.STATE + entry.states().size();
     }
 
     private void check(TensorEntry entry, int column, Tensor tensor) {
@@ -291,6 +318,10 @@ public abstract class Table implements AutoCloseable {
             throw invalid(label, "lies on " + tensor.device() + ", but the " + engine + " engine works on " + device
                     + ": copy it there, or choose that device's engine");
         }
+        if (isShared(entry, column)) {
+            checkShared(entry, label, tensor);
+            return;
+        }
         if (!tensor.sameLayout(value)) {
             throw invalid(label, "is " + tensor + ", the value " + value + ": shapes and layouts must be equal");
         }
@@ -298,6 +329,16 @@ public abstract class Table implements AutoCloseable {
         if (!tensor.dtype().isFloatingPoint() || tensor.dtype().computeType() != compute) {
             throw PanoptimException.unsupported("Table", label + " is " + tensor.dtype() + ", which this version does not combine "
                     + "with a value of " + value.dtype());
+        }
+        if (device.kind() == Device.Kind.CPU) {
+            checkSegment(entry, label, tensor);
+        }
+    }
+
+    private void checkShared(TensorEntry entry, String label, Tensor tensor) {
+        long elements = over() == Over.ROW ? entry.rows() : 1;
+        if (tensor.dtype() != DType.FLOAT64 || tensor.elements() != elements) {
+            throw invalid(label, "is " + tensor + ": expected " + elements + " of type float64, whatever the value's type");
         }
         if (device.kind() == Device.Kind.CPU) {
             checkSegment(entry, label, tensor);

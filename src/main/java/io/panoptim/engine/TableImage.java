@@ -1,13 +1,20 @@
 package io.panoptim.engine;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.ffi.panoptim_chunk;
 import io.panoptim.ffi.panoptim_record;
+import io.panoptim.ffi.panoptim_reduction;
 import io.panoptim.ffi.panoptim_table;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /** A table as the C structures of {@code kernels/table.h}: read in place on the CPU, copied to other devices. */
 public final class TableImage {
@@ -18,13 +25,22 @@ public final class TableImage {
     private final ChunkPlan plan;
     private final MemorySegment records;
     private final MemorySegment chunks;
+    private final @Nullable SumPlan sums;
+    private final MemorySegment partials;
+    private final MemorySegment reduced;
 
     /** Writes the records and chunks of a table into an arena. */
     public TableImage(Table table, int chunkElements, Arena arena) {
         this.table = table;
+        this.sums = table.sums();
         this.plan = ChunkPlan.of(ranges(table), chunkElements);
         this.records = panoptim_record.allocateArray(table.size(), arena);
         this.chunks = panoptim_chunk.allocateArray(plan.size(), arena);
+        RuleSums rule = table.rule().sums();
+        this.partials = sums == null || rule == null ? MemorySegment.NULL
+                : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.leafCount() * rule.sums().size());
+        this.reduced = sums == null || rule == null ? MemorySegment.NULL
+                : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.reducedCount() * rule.reduced().size());
         for (int i = 0; i < table.size(); i++) {
             writeRecord(i);
         }
@@ -69,6 +85,19 @@ public final class TableImage {
         panoptim_table.elements(struct, IntStream.range(firstChunk, firstChunk + chunkCount)
                 .mapToLong(i -> plan.lengths()[i]).sum());
         panoptim_table.epoch(struct, table.epoch());
+        if (sums != null) {
+            List<SumPlan.Group> groups = groups(sums, firstChunk, chunkCount);
+            MemorySegment reductions = panoptim_reduction.allocateArray(groups.size(), arena);
+            for (int i = 0; i < groups.size(); i++) {
+                write(groups.get(i), panoptim_reduction.asSlice(reductions, i));
+            }
+            panoptim_table.reductions(struct, reductions);
+            panoptim_table.reduction_count(struct, groups.size());
+            panoptim_table.partials(struct, partials);
+            panoptim_table.leaf_count(struct, sums.leafCount());
+            panoptim_table.reduced(struct, reduced);
+            panoptim_table.reduced_count(struct, sums.reducedCount());
+        }
         return struct;
     }
 
@@ -78,15 +107,21 @@ public final class TableImage {
         for (int column = 0; column < Column.COUNT; column++) {
             update(tensor, column);
         }
-        panoptim_record.slots(record, (byte) entry.states().size());
+        panoptim_record.slots(record, (byte) entry.slots(table.rule()));
         panoptim_record.compute(record, (byte) entry.value().dtype().computeType().ordinal());
         panoptim_record.scalar_class(record, table.classOf(tensor));
         panoptim_record.elements(record, entry.value().elements());
         panoptim_record.origin(record, entry.origin());
-        long[] shape = entry.value().shape();
-        long columns = shape.length < 2 ? entry.value().elements() : shape[shape.length - 1];
-        panoptim_record.rows(record, columns == 0 ? 0 : entry.value().elements() / columns);
-        panoptim_record.columns(record, columns);
+        if (sums != null) {
+            SumPlan.Place place = sums.places().get(tensor);
+            panoptim_record.rows(record, place.rows());
+            panoptim_record.columns(record, place.columns());
+            panoptim_record.reduced(record, place.reduced());
+            panoptim_record.partials(record, place.leaf());
+        } else {
+            panoptim_record.rows(record, 1);
+            panoptim_record.columns(record, entry.end() - entry.begin());
+        }
         panoptim_record.begin(record, entry.begin());
         panoptim_record.end(record, entry.end());
         panoptim_record.id(record, entry.id());
@@ -96,8 +131,39 @@ public final class TableImage {
         return records.asSlice(tensor * RECORD, RECORD);
     }
 
-    private static List<ChunkPlan.Range> ranges(Table table) {
-        return IntStream.range(0, table.size()).mapToObj(table::entry)
-                .map(entry -> new ChunkPlan.Range(entry.origin(), entry.begin(), entry.end())).toList();
+    /** What some consecutive chunks finish; a group with chunks elsewhere cannot be finished with these alone. */
+    private List<SumPlan.Group> groups(SumPlan sums, int firstChunk, int chunkCount) {
+        Set<Integer> tensors = IntStream.range(firstChunk, firstChunk + chunkCount).mapToObj(i -> plan.tensors()[i])
+                .collect(Collectors.toSet());
+        boolean all = chunkCount == plan.size();
+        List<SumPlan.Group> groups = new ArrayList<>();
+        for (SumPlan.Group group : sums.groups()) {
+            long here = group.members().stream().filter(tensors::contains).count();
+            if (!all && here > 0 && here < group.members().size()) {
+                throw PanoptimException.unsupported("Table", "the tensors over which " + table.rule() + " takes sums lie in more "
+                        + "arenas than one call can keep open: allocate them from fewer arenas");
+            }
+            if (all || here > 0) {
+                groups.add(group);
+            }
+        }
+        return groups;
+    }
+
+    private static void write(SumPlan.Group group, MemorySegment reduction) {
+        panoptim_reduction.leaves(reduction, group.leaf());
+        panoptim_reduction.rows(reduction, group.rows());
+        panoptim_reduction.row_leaves(reduction, group.rowLeaves());
+        panoptim_reduction.columns(reduction, group.columns());
+        panoptim_reduction.reduced(reduction, group.reduced());
+        panoptim_reduction.tensor(reduction, group.members().getFirst());
+    }
+
+    private static List<ChunkPlan.Piecewise> ranges(Table table) {
+        RuleSums sums = table.rule().sums();
+        return IntStream.range(0, table.size()).mapToObj(table::entry).<ChunkPlan.Piecewise>map(entry ->
+                sums != null && sums.over() == RuleSums.Over.ROW
+                        ? new ChunkPlan.RowRange(entry.rows(), entry.value().elements() / entry.rows())
+                        : new ChunkPlan.Range(entry.origin(), entry.begin(), entry.end())).toList();
     }
 }

@@ -12,15 +12,17 @@ import org.jspecify.annotations.Nullable;
  * @param name for messages
  * @param value what is updated
  * @param gradient or null while there is none
- * @param states one tensor per state slot that the rule uses here, shaped like the value
+ * @param states one tensor per state slot that the rule uses here, shaped like the value; then the rule's shared states
  * @param others further columns by their number in {@link Column}: masters, averages, scales, …
  * @param origin the global index of element 0, when the value is a slice of something larger
  * @param begin first element to step
  * @param end one past the last element to step
- * @param id stays the tensor's own in every table: random numbers and statistics go by it
+ * @param id stays the tensor's own in every table: random numbers and statistics go by it, and entries with one id are slices
+ *     of one tensor, which a rule's sums are taken over
+ * @param rows how many rows the value has for a rule that takes sums over each; otherwise without meaning
  */
 public record TensorEntry(String name, Tensor value, @Nullable Tensor gradient, List<Tensor> states,
-                          Map<Integer, Tensor> others, long origin, long begin, long end, long id) {
+                          Map<Integer, Tensor> others, long origin, long begin, long end, long id, long rows) {
     public TensorEntry {
         states = List.copyOf(states);
         others = Map.copyOf(others);
@@ -28,10 +30,23 @@ public record TensorEntry(String name, Tensor value, @Nullable Tensor gradient, 
             throw PanoptimException.invalid("TensorEntry '" + name + "'", "the range [" + begin + ", " + end
                     + ") from origin " + origin + " does not lie in the tensor's " + value.elements() + " elements");
         }
+        if (rows < 1 || value.elements() % rows != 0) {
+            throw PanoptimException.invalid("TensorEntry '" + name + "'", value + " does not have " + rows + " rows");
+        }
     }
 
     /** The whole of a tensor, with the columns that every rule knows. */
     public TensorEntry(String name, Tensor value, @Nullable Tensor gradient, List<Tensor> states, long id) {
-        this(name, value, gradient, states, Map.of(), 0, 0, value.elements(), id);
+        this(name, value, gradient, states, id, 1);
+    }
+
+    /** The whole of a tensor that has rows. */
+    public TensorEntry(String name, Tensor value, @Nullable Tensor gradient, List<Tensor> states, long id, long rows) {
+        this(name, value, gradient, states, Map.of(), 0, 0, value.elements(), id, rows);
+    }
+
+    /** The slots of states with one value for each element. */
+    int slots(Rule rule) {
+        return states.size() - rule.sharedStates().size();
     }
 }

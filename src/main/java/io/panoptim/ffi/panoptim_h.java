@@ -32,6 +32,15 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_LEAF() {
         return PANOPTIM_LEAF;
     }
+    private static final int PANOPTIM_LANES = (int)128L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_LANES 128
+     * }
+     */
+    public static int PANOPTIM_LANES() {
+        return PANOPTIM_LANES;
+    }
     private static final int PANOPTIM_SCALARS = (int)16L;
     /**
      * {@snippet lang=c :

@@ -25,10 +25,14 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint64_t chunk_count;
  *     uint64_t elements;
  *     uint64_t epoch;
- *     void *reduced;
- *     void *partials;
+ *     double *reduced;
+ *     double *partials;
+ *     uint64_t reduced_count;
+ *     uint64_t leaf_count;
+ *     panoptim_reduction *reductions;
+ *     uint64_t reduction_count;
  *     uint32_t *tickets;
- *     uint64_t reserved[4];
+ *     uint64_t reserved[2];
  * }
  * }
  */
@@ -51,8 +55,12 @@ public class panoptim_table {
         panoptim_h.C_LONG.withName("epoch"),
         panoptim_h.C_POINTER.withName("reduced"),
         panoptim_h.C_POINTER.withName("partials"),
+        panoptim_h.C_LONG.withName("reduced_count"),
+        panoptim_h.C_LONG.withName("leaf_count"),
+        panoptim_h.C_POINTER.withName("reductions"),
+        panoptim_h.C_LONG.withName("reduction_count"),
         panoptim_h.C_POINTER.withName("tickets"),
-        MemoryLayout.sequenceLayout(4, panoptim_h.C_LONG).withName("reserved")
+        MemoryLayout.sequenceLayout(2, panoptim_h.C_LONG).withName("reserved")
     ).withName("panoptim_table");
 
     /**
@@ -507,7 +515,7 @@ public class panoptim_table {
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * void *reduced
+     * double *reduced
      * }
      */
     public static final AddressLayout reduced$layout() {
@@ -519,7 +527,7 @@ public class panoptim_table {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * void *reduced
+     * double *reduced
      * }
      */
     public static final long reduced$offset() {
@@ -529,7 +537,7 @@ public class panoptim_table {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * void *reduced
+     * double *reduced
      * }
      */
     public static MemorySegment reduced(MemorySegment struct) {
@@ -539,7 +547,7 @@ public class panoptim_table {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * void *reduced
+     * double *reduced
      * }
      */
     public static void reduced(MemorySegment struct, MemorySegment fieldValue) {
@@ -551,7 +559,7 @@ public class panoptim_table {
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * void *partials
+     * double *partials
      * }
      */
     public static final AddressLayout partials$layout() {
@@ -563,7 +571,7 @@ public class panoptim_table {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * void *partials
+     * double *partials
      * }
      */
     public static final long partials$offset() {
@@ -573,7 +581,7 @@ public class panoptim_table {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * void *partials
+     * double *partials
      * }
      */
     public static MemorySegment partials(MemorySegment struct) {
@@ -583,11 +591,187 @@ public class panoptim_table {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * void *partials
+     * double *partials
      * }
      */
     public static void partials(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(partials$LAYOUT, partials$OFFSET, fieldValue);
+    }
+
+    private static final OfLong reduced_count$LAYOUT = (OfLong)$LAYOUT.select(groupElement("reduced_count"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t reduced_count
+     * }
+     */
+    public static final OfLong reduced_count$layout() {
+        return reduced_count$LAYOUT;
+    }
+
+    private static final long reduced_count$OFFSET = $LAYOUT.byteOffset(groupElement("reduced_count"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t reduced_count
+     * }
+     */
+    public static final long reduced_count$offset() {
+        return reduced_count$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t reduced_count
+     * }
+     */
+    public static long reduced_count(MemorySegment struct) {
+        return struct.get(reduced_count$LAYOUT, reduced_count$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t reduced_count
+     * }
+     */
+    public static void reduced_count(MemorySegment struct, long fieldValue) {
+        struct.set(reduced_count$LAYOUT, reduced_count$OFFSET, fieldValue);
+    }
+
+    private static final OfLong leaf_count$LAYOUT = (OfLong)$LAYOUT.select(groupElement("leaf_count"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t leaf_count
+     * }
+     */
+    public static final OfLong leaf_count$layout() {
+        return leaf_count$LAYOUT;
+    }
+
+    private static final long leaf_count$OFFSET = $LAYOUT.byteOffset(groupElement("leaf_count"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t leaf_count
+     * }
+     */
+    public static final long leaf_count$offset() {
+        return leaf_count$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t leaf_count
+     * }
+     */
+    public static long leaf_count(MemorySegment struct) {
+        return struct.get(leaf_count$LAYOUT, leaf_count$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t leaf_count
+     * }
+     */
+    public static void leaf_count(MemorySegment struct, long fieldValue) {
+        struct.set(leaf_count$LAYOUT, leaf_count$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout reductions$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("reductions"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * panoptim_reduction *reductions
+     * }
+     */
+    public static final AddressLayout reductions$layout() {
+        return reductions$LAYOUT;
+    }
+
+    private static final long reductions$OFFSET = $LAYOUT.byteOffset(groupElement("reductions"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * panoptim_reduction *reductions
+     * }
+     */
+    public static final long reductions$offset() {
+        return reductions$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * panoptim_reduction *reductions
+     * }
+     */
+    public static MemorySegment reductions(MemorySegment struct) {
+        return struct.get(reductions$LAYOUT, reductions$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * panoptim_reduction *reductions
+     * }
+     */
+    public static void reductions(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(reductions$LAYOUT, reductions$OFFSET, fieldValue);
+    }
+
+    private static final OfLong reduction_count$LAYOUT = (OfLong)$LAYOUT.select(groupElement("reduction_count"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t reduction_count
+     * }
+     */
+    public static final OfLong reduction_count$layout() {
+        return reduction_count$LAYOUT;
+    }
+
+    private static final long reduction_count$OFFSET = $LAYOUT.byteOffset(groupElement("reduction_count"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t reduction_count
+     * }
+     */
+    public static final long reduction_count$offset() {
+        return reduction_count$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t reduction_count
+     * }
+     */
+    public static long reduction_count(MemorySegment struct) {
+        return struct.get(reduction_count$LAYOUT, reduction_count$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t reduction_count
+     * }
+     */
+    public static void reduction_count(MemorySegment struct, long fieldValue) {
+        struct.set(reduction_count$LAYOUT, reduction_count$OFFSET, fieldValue);
     }
 
     private static final AddressLayout tickets$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("tickets"));
@@ -639,7 +823,7 @@ public class panoptim_table {
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static final SequenceLayout reserved$layout() {
@@ -651,7 +835,7 @@ public class panoptim_table {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static final long reserved$offset() {
@@ -661,7 +845,7 @@ public class panoptim_table {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static MemorySegment reserved(MemorySegment struct) {
@@ -671,19 +855,19 @@ public class panoptim_table {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
         MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
     }
 
-    private static long[] reserved$DIMS = { 4 };
+    private static long[] reserved$DIMS = { 2 };
 
     /**
      * Dimensions for array field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static long[] reserved$dimensions() {
@@ -694,7 +878,7 @@ public class panoptim_table {
     /**
      * Indexed getter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static long reserved(MemorySegment struct, long index0) {
@@ -704,7 +888,7 @@ public class panoptim_table {
     /**
      * Indexed setter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[4]
+     * uint64_t reserved[2]
      * }
      */
     public static void reserved(MemorySegment struct, long index0, long fieldValue) {

@@ -6,6 +6,8 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.RuleSums;
+import io.panoptim.engine.RuleSums.Over;
 import io.panoptim.engine.Stream;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
@@ -25,8 +27,8 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Optimizers whose step is one rule over one table. A subclass says which rule, how many state slots, and the formulas of
- * a row's scalars.
+ * Optimizers whose step is one rule over one table: one pass over memory, or two where the rule takes sums first. A subclass
+ * says which rule, how many state slots, and the formulas of a row's scalars.
  *
  * <p>State is allocated when a parameter first has a gradient. Parameters of one group with the same history (step count
  * and the like) form a class and share a row; those that miss a step get a class of their own.
@@ -89,6 +91,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final List<Entry> entries = new ArrayList<>();
     private final Map<Place, Entry> places = new HashMap<>();
     private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
+    /** The states that all tensors share. */
+    private final Map<String, Tensor> everyTensors = new HashMap<>();
     private @Nullable Memory memory;
     private @Nullable Table table;
     private List<Slots> slotsInTable = List.of();
@@ -116,6 +120,17 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** What a state slot holds before the first step. */
     protected double initialState(ParamGroup group, int slot) {
         return 0;
+    }
+
+    /** What a state that elements share holds before the first step; those of all tensors are the first group's. */
+    protected double initialSharedState(ParamGroup group, String key) {
+        return 0;
+    }
+
+    /** How many rows a parameter has for a rule that takes sums over rows: by default its first dimension, if it has several. */
+    protected long rows(ParamGroup group, Parameter parameter) {
+        long[] shape = parameter.value().shape();
+        return shape.length < 2 || parameter.value().elements() == 0 ? 1 : shape[0];
     }
 
     /** torch's key of a state slot. */
@@ -164,7 +179,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     public final long stateBytes() {
-        return entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()).sum();
+        long shared = entries.stream().limit(isGlobal() ? 1 : entries.size())
+                .mapToLong(entry -> rule.sharedStates().size() * sharedElements(entry) * DType.FLOAT64.bytes()).sum();
+        return shared + entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()).sum();
     }
 
     @Override
@@ -281,7 +298,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             Tensor gradient = gradient(entry);
             if (gradient != null || entry.scalarClass != null || hasStateFromTheStart()) {
                 members.add(entry);
-                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id));
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id,
+                        rows(entry.group, entry.tied.getFirst())));
             }
         }
         Table built = engine().table(rule, topology);
@@ -305,21 +323,50 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return new ScalarClass(group, initialHistory(group), hasStateFromTheStart());
     }
 
-    /** The states that an entry's options need now, by slot; those it had before are kept. */
+    /** The states that an entry's options need now, by slot, then those that its elements share; those it had before are kept. */
     private List<Tensor> states(Entry entry) {
+        List<Tensor> states = new ArrayList<>();
         List<String> keys = keys(entry.group);
         for (int slot = 0; slot < keys.size(); slot++) {
-            if (!entry.states.containsKey(keys.get(slot))) {
-                entry.states.put(keys.get(slot), newState(entry, slot));
-            }
+            double initial = initialState(entry.group, slot);
+            states.add(entry.states.computeIfAbsent(keys.get(slot), key -> filled(memory().zerosLike(entry.value()), initial)));
         }
-        return keys.stream().map(entry.states::get).toList();
+        for (String key : rule.sharedStates()) {
+            states.add(entry.states.computeIfAbsent(key, absent -> isGlobal()
+                    ? everyTensors.computeIfAbsent(key, first -> newSharedState(entry, key)) : newSharedState(entry, key)));
+        }
+        return states;
     }
 
-    private Tensor newState(Entry entry, int slot) {
-        memory = memory == null ? engine().memory() : memory;
-        Tensor state = memory.zerosLike(entry.value());
-        double initial = initialState(entry.group, slot);
+    private Tensor newSharedState(Entry entry, String key) {
+        return filled(memory().zeros(DType.FLOAT64, sharedShape(entry)), initialSharedState(entry.group, key));
+    }
+
+    private boolean isGlobal() {
+        return over() == Over.GLOBAL;
+    }
+
+    private @Nullable Over over() {
+        RuleSums sums = rule.sums();
+        return sums == null ? null : sums.over();
+    }
+
+    private long[] sharedShape(Entry entry) {
+        return over() == Over.ROW ? new long[] {rows(entry.group, entry.tied.getFirst())} : new long[0];
+    }
+
+    private long sharedElements(Entry entry) {
+        return Arrays.stream(sharedShape(entry)).reduce(1, (a, b) -> a * b);
+    }
+
+    private Memory memory() {
+        if (memory == null) {
+            memory = engine().memory();
+        }
+        return memory;
+    }
+
+    private Tensor filled(Tensor state, double initial) {
         if (initial != 0) {
             engine().fill(state, initial, Stream.DEFAULT);
         }

@@ -189,6 +189,12 @@ public final class Tensor {
                 && IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == other.strides[i]);
     }
 
+    /** Whether the last dimension's neighbours are neighbours in memory, and so on to the first. */
+    public boolean isRowMajor() {
+        long[] rowMajor = rowMajor(shape);
+        return IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == rowMajor[i]);
+    }
+
     /** For messages: {@code float32[2, 3]}. */
     @Override
     public String toString() {

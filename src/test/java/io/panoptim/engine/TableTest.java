@@ -134,7 +134,7 @@ class TableTest {
         for (int i = 0; i < 3000; i++) {
             gradient.set(i, 1);
         }
-        TensorEntry slice = new TensorEntry("slice", vector(3000), gradient, List.of(), Map.of(), 500, 1024, 2048, 0);
+        TensorEntry slice = new TensorEntry("slice", vector(3000), gradient, List.of(), Map.of(), 500, 1024, 2048, 0, 1);
         try (Table table = engine.table(Rule.SGD, List.of(slice))) {
             table.classes(new int[] {0});
             engine.step(table, new Rows(1).set(0, SgdRow.STEP_SIZE, -1), null, Extras.NONE,
@@ -168,7 +168,7 @@ class TableTest {
     @ValueSource(strings = {"reference", "cpu"})
     void columnsForWhatComesLaterAreRefusedByName(String name) {
         Engine engine = TestEngines.named(name);
-        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4, 0);
+        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4, 0, 1);
         refused(Code.UNSUPPORTED, "the average of 'w'", () -> engine.table(Rule.SGD, List.of(averaged)));
     }
 

@@ -17,6 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -76,9 +77,11 @@ class CudaBuildTest {
         assertEquals(expectedKernels(), new TreeSet<>(kernels.keySet()));
         Map<String, List<String>> faults = new TreeMap<>();
         kernels.forEach((kernel, lines) -> {
-            List<String> found = new ArrayList<>(Ptx.faults(kernel, lines));
+            boolean sums = Arrays.stream(Rule.values()).filter(rule -> rule.sums() != null)
+                    .anyMatch(rule -> kernel.contains("_" + rule.name().toLowerCase(Locale.ROOT) + "_"));
+            List<String> found = new ArrayList<>(Ptx.faults(kernel, sums, lines));
             String fma = "fma.rn." + (kernel.contains("float32") ? "f32 " : "f64 ");
-            if (lines.stream().noneMatch(line -> line.startsWith(fma))) {
+            if (kernel.contains("_step_") && lines.stream().noneMatch(line -> line.startsWith(fma))) {
                 found.add("no " + fma);
             }
             if (!found.isEmpty()) {
@@ -109,7 +112,19 @@ class CudaBuildTest {
             """)
     void anInexactInstructionIsFound(String kernel, String line, boolean exact) {
         String ptx = ".visible .entry panoptim_step_sgd_" + kernel + "_0(\n{\n\t" + line.replace(", ", ",\t") + "\n}\n";
-        Ptx.parse(ptx).kernels().forEach((name, lines) -> assertEquals(exact, Ptx.faults(name, lines).isEmpty()));
+        Ptx.parse(ptx).kernels().forEach((name, lines) -> assertEquals(exact, Ptx.faults(name, false, lines).isEmpty()));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            panoptim_step_lamb_float32_2    | cvt.rn.f32.f64 %f1, %fd1;    | true
+            panoptim_step_lamb_float32_2    | add.rn.f64 %fd1, %fd2, %fd3; | false
+            panoptim_measure_lamb_float32_2 | add.rn.f64 %fd1, %fd2, %fd3; | true
+            panoptim_finish_lamb            | div.rn.f64 %fd1, %fd2, %fd3; | true
+            panoptim_finish_lamb            | div.full.f32 %f1, %f2, %f3;  | false
+            """)
+    void onlySumsAreInDoublePrecision(String kernel, String line, boolean exact) {
+        assertEquals(exact, Ptx.faults(kernel, true, List.of(line)).isEmpty());
     }
 
     @Test
@@ -141,19 +156,26 @@ class CudaBuildTest {
         assertTrue(rules.contains("#define PANOPTIM_RULES_HASH \"" + Rule.HASH + "\""));
     }
 
-    /** Blocks of 256 threads: four on a multiprocessor, and two where the columns in flight need the registers. */
+    /** Blocks of 256 threads: four on a multiprocessor, and two where the columns in flight or the sums need the registers. */
     private static int registerLimit(String kernel) {
-        boolean manyBytes = kernel.contains("float64") || Integer.parseInt(kernel.substring(kernel.lastIndexOf('_') + 1)) > 3;
+        boolean manyBytes = !kernel.contains("_step_") || kernel.contains("float64") || Integer.parseInt(kernel.substring(kernel.lastIndexOf('_') + 1)) > 3;
         return manyBytes ? 128 : 64;
     }
 
     private static Set<String> expectedKernels() {
         Set<String> kernels = new TreeSet<>();
         for (Rule rule : Rule.values()) {
+            String name = rule.name().toLowerCase(Locale.ROOT);
             for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
                 for (String type : List.of("float32", "float64")) {
-                    kernels.add("panoptim_step_" + rule.name().toLowerCase(Locale.ROOT) + "_" + type + "_" + slots);
+                    kernels.add("panoptim_step_" + name + "_" + type + "_" + slots);
+                    if (rule.sums() != null) {
+                        kernels.add("panoptim_measure_" + name + "_" + type + "_" + slots);
+                    }
                 }
+            }
+            if (rule.sums() != null) {
+                kernels.add("panoptim_finish_" + name);
             }
         }
         return kernels;

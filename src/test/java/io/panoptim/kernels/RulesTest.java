@@ -53,7 +53,16 @@ class RulesTest {
                 Arguments.of("more than 6 states", rule("sgd", words(7), "lr", "maximize", "elementwise")),
                 Arguments.of("more than 16 scalars", rule("sgd", "", words(17), "maximize", "elementwise")),
                 Arguments.of("more than 32 flags", rule("sgd", "", "lr", words(33), "elementwise")),
-                Arguments.of("kind is one of ", rule("sgd", "", "lr", "maximize", "pointwise")),
+                Arguments.of("kind is elementwise, matrix, or tensor, row or global", rule("sgd", "", "lr", "maximize", "pointwise")),
+                Arguments.of("kind is elementwise, matrix, or tensor, row or global", rule("sgd", "", "lr", "maximize", "tensor")),
+                Arguments.of("there is no flag caution", rule("sgd", "", "lr", "maximize", "tensor if caution: value -> a -> b")),
+                Arguments.of("what a reduction reads is one of [value, gradient, m]",
+                        rule("sgd", "m", "lr", "maximize", "tensor: value n -> a -> b")),
+                Arguments.of("more than 8 reduced values", rule("sgd", "m", "lr", "maximize", "tensor: m -> a -> " + words(9))),
+                Arguments.of("a shared state is over what the rule reduces",
+                        rule("sgd", "m d/tensor", "lr", "maximize", "global: m -> a -> b")),
+                Arguments.of("states that elements share come last",
+                        rule("sgd", "d/tensor m", "lr", "maximize", "tensor: m -> a -> b")),
                 Arguments.of("a rule's name is lower case", rule("Sgd", "", "lr", "maximize", "elementwise")));
     }
 

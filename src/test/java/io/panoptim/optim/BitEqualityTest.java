@@ -155,6 +155,11 @@ class BitEqualityTest {
             add("RMSprop momentum", RMSprop::new, rmsprop.withMomentum(0.9).withMaximize(true), Kind.WIDE);
             add("RMSprop centered momentum", RMSprop::new, rmsprop.withMomentum(0.9).withCentered(true), Kind.SPECIAL);
             add("Rprop", Rprop::new, Rprop.Options.defaults(), Kind.SPECIAL);
+            LAMB.Options lamb = LAMB.Options.defaults();
+            add("LAMB", LAMB::new, lamb, Kind.NORMAL);
+            add("LAMB wide", LAMB::new, lamb, Kind.WIDE);
+            add("LAMB special", LAMB::new, lamb, Kind.SPECIAL);
+            add("LAMB zero", LAMB::new, lamb, Kind.ZERO);
             add("ASGD", ASGD::new, ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), Kind.SPECIAL);
         }
 

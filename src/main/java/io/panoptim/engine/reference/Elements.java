@@ -14,14 +14,19 @@ final class Elements {
     private final long end;
 
     Elements(Table table, int tensor) {
+        this(table, tensor, table.entry(tensor).begin(), table.entry(tensor).end());
+    }
+
+    /** Some of a tensor's elements. */
+    Elements(Table table, int tensor, long begin, long end) {
         value = Objects.requireNonNull(table.tensor(tensor, Column.VALUE));
         gradient = Objects.requireNonNull(table.tensor(tensor, Column.GRADIENT));
-        states = new Tensor[table.entry(tensor).states().size()];
+        states = new Tensor[table.entry(tensor).states().size() - table.rule().sharedStates().size()];
         for (int slot = 0; slot < states.length; slot++) {
             states[slot] = Objects.requireNonNull(table.tensor(tensor, Column.STATE + slot));
         }
-        begin = table.entry(tensor).begin();
-        end = table.entry(tensor).end();
+        this.begin = begin;
+        this.end = end;
     }
 
     long begin() {

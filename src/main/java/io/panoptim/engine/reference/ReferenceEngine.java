@@ -36,23 +36,9 @@ public final class ReferenceEngine extends HostEngine {
         }
         reference.checkAccessible();
         try {
-            run(table, rows, extras);
+            new Step(reference, rows).run(extras);
         } catch (IllegalStateException closed) {
             throw new PanoptimException(Code.FAULT, "Engine.step", "an arena was closed while a step was running", closed);
-        }
-    }
-
-    private static void run(Table table, Rows rows, Extras extras) {
-        UpdateLoop loop = UpdateLoop.of(table.rule());
-        for (int i = 0; i < table.size(); i++) {
-            if (table.classOf(i) != Table.ABSENT) {
-                Arithmetic arithmetic = Arithmetic.of(table.entry(i).value().dtype().computeType());
-                Elements elements = new Elements(table, i);
-                loop.run(arithmetic, new Scalars(rows, table.classOf(i), arithmetic), elements);
-                if (extras.has(Extras.Part.ZERO_GRADIENT)) {
-                    elements.zeroGradient();
-                }
-            }
         }
     }
 }

@@ -1,14 +1,25 @@
 package io.panoptim.engine.reference;
 
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.SumPlan;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import java.util.List;
 
-/** A table of which only what all engines share is needed. */
+/** A table, and what followed from the sums of its last step. */
 final class ReferenceTable extends Table {
+    /** For each row, by its place in the plan of the sums. */
+    private final double[][] reduced;
+
     ReferenceTable(ReferenceEngine engine, Rule rule, List<TensorEntry> entries) {
         super(engine, true, rule, entries);
+        SumPlan plan = sums();
+        reduced = plan == null || rule.sums() == null ? new double[0][]
+                : new double[Math.toIntExact(plan.reducedCount())][rule.sums().reduced().size()];
+    }
+
+    double[][] reduced() {
+        return reduced;
     }
 
     void checkAccessible() {

@@ -18,6 +18,7 @@ interface UpdateLoop {
             case RMSPROP -> new RmspropLoop();
             case RPROP -> new RpropLoop();
             case ASGD -> new AsgdLoop();
+            case LAMB -> new LambLoop();
         };
     }
 }

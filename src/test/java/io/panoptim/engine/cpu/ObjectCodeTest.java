@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,16 +29,23 @@ class ObjectCodeTest {
         for (Rule rule : Rule.values()) {
             for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
                 for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
-                    String name = ("panoptim_sweep_" + rule + "_" + type + "_" + slots).toLowerCase(Locale.ROOT);
-                    List<Instruction> function = functions.get(name);
-                    List<String> found = function == null ? List.of("missing") : Packing.faults(isa, type, function);
-                    if (!found.isEmpty()) {
-                        faults.put(name, found);
+                    String loop = (rule + "_" + type + "_" + slots).toLowerCase(Locale.ROOT);
+                    put(faults, "panoptim_sweep_" + loop, functions, function -> Packing.faults(isa, type, function));
+                    if (rule.sums() != null) {
+                        put(faults, "panoptim_measure_" + loop, functions, function -> Packing.faultsOfSums(isa, type, function));
                     }
                 }
             }
         }
         assertEquals(Map.of(), faults);
+    }
+
+    private static void put(Map<String, List<String>> faults, String name, Map<String, List<Instruction>> functions,
+                            Function<List<Instruction>, List<String>> check) {
+        List<String> found = functions.containsKey(name) ? check.apply(functions.get(name)) : List.of("missing");
+        if (!found.isEmpty()) {
+            faults.put(name, found);
+        }
     }
 
     @Test

@@ -12,7 +12,8 @@ final class Packing {
     private enum Operation {
         FMA("vfn?m(?:add|sub)\\d{3}", "fn?m(?:add|sub)", "fml[as]"),
         SQRT("vsqrt", "fsqrt", "fsqrt"),
-        DIV("vdiv", "fdiv", "fdiv");
+        DIV("vdiv", "fdiv", "fdiv"),
+        ADD("vadd", "fadd", "fadd");
 
         private final String x86;
         private final String armScalar;
@@ -46,13 +47,30 @@ final class Packing {
      */
     static List<String> faults(Isa isa, DType type, List<Instruction> function) {
         List<String> faults = new ArrayList<>();
-        for (Operation operation : Operation.values()) {
-            boolean needed = operation == Operation.FMA || contains(function, operation.inAnyForm(isa));
-            if (needed && !contains(function, operation.packed(isa, type))) {
-                faults.add("no packed " + operation + " of " + type + " over a whole register");
+        for (Operation operation : List.of(Operation.FMA, Operation.SQRT, Operation.DIV)) {
+            if (operation == Operation.FMA || contains(function, operation.inAnyForm(isa))) {
+                check(operation, isa, type, function, faults);
             }
         }
         return faults;
+    }
+
+    /** The same of a function that adds up a rule's sums: these are float64, what they are made of may need no fma. */
+    static List<String> faultsOfSums(Isa isa, DType type, List<Instruction> function) {
+        List<String> faults = new ArrayList<>();
+        check(Operation.ADD, isa, DType.FLOAT64, function, faults);
+        for (Operation operation : List.of(Operation.FMA, Operation.SQRT, Operation.DIV)) {
+            if (contains(function, operation.inAnyForm(isa))) {
+                check(operation, isa, type, function, faults);
+            }
+        }
+        return faults;
+    }
+
+    private static void check(Operation operation, Isa isa, DType type, List<Instruction> function, List<String> faults) {
+        if (!contains(function, operation.packed(isa, type))) {
+            faults.add("no packed " + operation + " of " + type + " over a whole register");
+        }
     }
 
     private static boolean contains(List<Instruction> function, Pattern pattern) {

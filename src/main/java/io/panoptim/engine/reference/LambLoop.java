@@ -1,0 +1,56 @@
+package io.panoptim.engine.reference;
+
+import static io.panoptim.engine.LambRow.*;
+
+import io.panoptim.tensor.Tensor;
+
+/** The oracle of {@code kernels/rule/lamb.h}. */
+final class LambLoop implements SummingLoop {
+    private static final int EXP_AVG = 0;
+    private static final int EXP_AVG_SQ = 1;
+
+    @Override
+    public void terms(Arithmetic a, Scalars h, Elements e, long i, double[] terms) {
+        double p = e.value(i);
+        double step = step(a, h, p, average(a, h, e, i), averageSquare(a, h, e, i));
+        terms[VALUE_SQ] = p * p;
+        terms[STEP_SQ] = step * step;
+    }
+
+    @Override
+    public void finish(Scalars h, long columns, double[][] sums, Reduced reduced, Tensor[] shared) {
+        double value = Math.sqrt(sums[0][VALUE_SQ]);
+        double step = Math.sqrt(sums[0][STEP_SQ]);
+        reduced.set(TRUST_RATIO, value > 0 && step > 0 ? value / step : 1);
+    }
+
+    @Override
+    public void run(Arithmetic a, Scalars h, Elements e) {
+        for (long i = e.begin(); i < e.end(); i++) {
+            double average = average(a, h, e, i);
+            double averageSquare = averageSquare(a, h, e, i);
+            e.state(EXP_AVG, i, average);
+            e.state(EXP_AVG_SQ, i, averageSquare);
+            double p = e.value(i);
+            e.value(i, a.fma(a.multiply(h.get(LR), h.get(TRUST_RATIO)), step(a, h, p, average, averageSquare), p));
+        }
+    }
+
+    private static double gradient(Scalars h, Elements e, long i) {
+        return h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+    }
+
+    private static double average(Arithmetic a, Scalars h, Elements e, long i) {
+        return a.lerp(e.state(EXP_AVG, i), gradient(h, e, i), h.get(EXP_AVG_WEIGHT));
+    }
+
+    private static double averageSquare(Arithmetic a, Scalars h, Elements e, long i) {
+        double g = gradient(h, e, i);
+        return a.average(e.state(EXP_AVG_SQ, i), h.get(EXP_AVG_SQ_DECAY), g, g, h.get(EXP_AVG_SQ_WEIGHT));
+    }
+
+    private static double step(Arithmetic a, Scalars h, double p, double average, double averageSquare) {
+        double denominator = a.add(a.divide(a.sqrt(averageSquare), h.get(ROOT_CORRECTION)), h.get(EPS));
+        return a.fma(h.get(WEIGHT_DECAY), p, a.divide(a.divide(average, h.get(CORRECTION)), denominator));
+    }
+}

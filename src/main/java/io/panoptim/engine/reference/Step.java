@@ -1,0 +1,123 @@
+package io.panoptim.engine.reference;
+
+import io.panoptim.engine.Column;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.RuleSums;
+import io.panoptim.engine.RuleSums.Over;
+import io.panoptim.engine.SumPlan;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
+import io.panoptim.tensor.Tensor;
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.stream.IntStream;
+
+/** One step over a table: the sums that the rule takes first, if any, and the update. */
+final class Step {
+    private static final double[] NONE = {};
+
+    private final ReferenceTable table;
+    private final Rows rows;
+    private final UpdateLoop loop;
+
+    Step(ReferenceTable table, Rows rows) {
+        this.table = table;
+        this.rows = rows;
+        this.loop = UpdateLoop.of(table.rule());
+    }
+
+    void run(Extras extras) {
+        RuleSums sums = table.rule().sums();
+        if (sums != null && loop instanceof SummingLoop summing) {
+            takeSums(sums, Objects.requireNonNull(table.sums()), summing);
+        }
+        for (int i = 0; i < table.size(); i++) {
+            if (table.classOf(i) != Table.ABSENT) {
+                update(i);
+                if (extras.has(Extras.Part.ZERO_GRADIENT)) {
+                    new Elements(table, i).zeroGradient();
+                }
+            }
+        }
+    }
+
+    private void update(int tensor) {
+        TensorEntry entry = table.entry(tensor);
+        Arithmetic arithmetic = Arithmetic.of(entry.value().dtype().computeType());
+        SumPlan plan = table.sums();
+        if (plan == null) {
+            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), NONE, arithmetic), new Elements(table, tensor));
+            return;
+        }
+        SumPlan.Place place = plan.places().get(tensor);
+        for (long row = 0; row < place.rows(); row++) {
+            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), reduced(place, row), arithmetic), row(tensor, row));
+        }
+    }
+
+    private void takeSums(RuleSums sums, SumPlan plan, SummingLoop summing) {
+        if (sums.over() == Over.GLOBAL) {
+            summing.prepare(scalars(plan.groups().getFirst()), new Reduced(table.reduced()), shared(0));
+        }
+        for (SumPlan.Group group : plan.groups()) {
+            if (sums.over() != Over.GLOBAL && !takes(sums, group.members().getFirst())) {
+                continue;
+            }
+            double[][] totals = new double[Math.toIntExact(group.rows())][];
+            for (int row = 0; row < totals.length; row++) {
+                LeafSum sum = new LeafSum(sums.sums().size());
+                for (int member : group.members()) {
+                    if (takes(sums, member)) {
+                        add(sum, sums, summing, member, row);
+                    }
+                }
+                totals[row] = sum.sums();
+            }
+            int first = (int) group.reduced();
+            summing.finish(scalars(group), group.columns(), totals,
+                    new Reduced(Arrays.copyOfRange(table.reduced(), first, first + totals.length)),
+                    shared(group.members().getFirst()));
+        }
+    }
+
+    private boolean takes(RuleSums sums, int tensor) {
+        return table.classOf(tensor) != Table.ABSENT && (rows.flags(table.classOf(tensor)) & sums.flag()) == sums.flag();
+    }
+
+    /** Adds one row of a tensor, whose leaves begin with it. */
+    private void add(LeafSum sum, RuleSums sums, SummingLoop summing, int tensor, long row) {
+        Arithmetic arithmetic = Arithmetic.of(table.entry(tensor).value().dtype().computeType());
+        SumPlan.Place place = Objects.requireNonNull(table.sums()).places().get(tensor);
+        Scalars scalars = new Scalars(rows, table.classOf(tensor), reduced(place, row), arithmetic);
+        Elements elements = row(tensor, row);
+        double[] terms = new double[sums.sums().size()];
+        for (long i = elements.begin(); i < elements.end(); i++) {
+            summing.terms(arithmetic, scalars, elements, i, terms);
+            sum.add(i - elements.begin(), terms);
+        }
+        sum.endLeaf();
+    }
+
+    private Elements row(int tensor, long row) {
+        SumPlan.Place place = Objects.requireNonNull(table.sums()).places().get(tensor);
+        long begin = table.entry(tensor).begin() + row * place.columns();
+        return new Elements(table, tensor, begin, begin + place.columns());
+    }
+
+    private double[] reduced(SumPlan.Place place, long row) {
+        return table.reduced()[(int) (place.reduced() + row)];
+    }
+
+    /** The scalars as doubles, of a group's first tensor or, where that is absent, of the first row. */
+    private Scalars scalars(SumPlan.Group group) {
+        int row = table.classOf(group.members().getFirst());
+        return new Scalars(rows, Math.max(row, 0), table.reduced()[(int) group.reduced()], Arithmetic.FLOAT64);
+    }
+
+    private Tensor[] shared(int tensor) {
+        int first = Column.STATE + table.entry(tensor).states().size() - table.rule().sharedStates().size();
+        return IntStream.range(0, table.rule().sharedStates().size())
+                .mapToObj(i -> Objects.requireNonNull(table.tensor(tensor, first + i))).toArray(Tensor[]::new);
+    }
+}
