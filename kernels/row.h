@@ -8,6 +8,7 @@ template <class T>
 struct Row {
     T scalar[PANOPTIM_SCALARS];
     uint32_t flags;
+    T keep;  // what decay independent of the learning rate leaves of a value, before the rule sees it; 1 without
 };
 
 }  // namespace panoptim

@@ -31,7 +31,7 @@ struct Arguments {
     uint32_t reserved[5];
     Row<T> row[(4096 - 64) / sizeof(Row<T>)];
 };
-static_assert(sizeof(Arguments<float>) == 4080 && sizeof(Arguments<double>) == 4008, "as Java writes them");
+static_assert(sizeof(Arguments<float>) == 4096 && sizeof(Arguments<double>) == 4096, "as Java writes them");
 
 // 16 bytes of a column: elements of the compute type or, where the compute type is float32, up to 8 halves, two per word.
 template <class T>
@@ -138,6 +138,11 @@ __device__ Scalars scalars_of(const Arguments<T>& arguments, const panoptim_reco
     return arguments.rows ? Scalars(arguments.rows[own], reduced) : Scalars(arguments.row[own], reduced);
 }
 
+template <class T>
+__device__ T keep_of(const Arguments<T>& arguments, const panoptim_record& record) {
+    return (arguments.rows ? arguments.rows : arguments.row)[record.scalar_class].keep;
+}
+
 // Calls the rule on one lane of all columns.
 template <class Rule, class Scalars, class T, int COLUMNS, int LANES, class... State>
 __device__ void update(const Scalars& scalars, T (&x)[COLUMNS][LANES], int lane, State&... state) {
@@ -172,6 +177,7 @@ __device__ void step(const Arguments<T>& arguments) {
     const panoptim_record& record = arguments.records[chunk.tensor];
     if (record.scalar_class < 0) return;
     const Scalars scalars = scalars_of<Scalars>(arguments, record, 0);
+    const T keep = keep_of(arguments, record);
     const uint32_t extras = arguments.extras;
 
     // Where all columns are halves, their vectors hold two parts.
@@ -210,6 +216,7 @@ __device__ void step(const Arguments<T>& arguments) {
             for (int c = 0; c < COLUMNS; c++) columns[c].widen(v[c], part, x[c]);
 #pragma unroll
             for (int k = 0; k < LANES; k++) {
+                x[PANOPTIM_VALUE][k] *= keep;
                 if constexpr (Scalars::OVER == PANOPTIM_ROW) {
                     const uint32_t lane = group.first + part * LANES + k;
                     const uint64_t index = chunk.start - record.begin + (lane < begin ? 0 : lane - begin);
@@ -310,6 +317,7 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
         double lane[Sums::COUNT][LANES_OF_THREAD] = {};
         if (!idle) {
             const Scalars scalars = scalars_of<Scalars>(arguments, record, Scalars::OVER == PANOPTIM_ROW ? leaves.row(leaf) : 0);
+            const T keep = keep_of(arguments, record);
             const uint32_t first = (uint32_t)(leaves.first(leaf) - start);
             const uint32_t elements = leaves.elements(leaf);
 #pragma unroll 1
@@ -324,6 +332,7 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
                     for (int c = 0; c < COLUMNS; c++) columns[c].widen(columns[c].load(group), 0, x[c]);
 #pragma unroll
                     for (int k = 0; k < VECTOR; k++) {
+                        x[PANOPTIM_VALUE][k] *= keep;
                         if (group.has(k)) {
                             Sums::template add<LANES_OF_THREAD>(terms<Rule>(scalars, x, k), &lane[0][part * VECTOR + k]);
                         }

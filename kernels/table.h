@@ -85,6 +85,7 @@ typedef struct panoptim_row {
     double scalar[PANOPTIM_SCALARS];
     uint32_t flags;
     uint32_t reserved;
+    double keep; /* what decay independent of the learning rate leaves of a value, before the rule sees it; 1 without */
 } panoptim_row;
 
 /* Everything about one topology: built once, changed only through addresses and classes. */
@@ -142,13 +143,11 @@ typedef struct panoptim_control {
 #define PANOPTIM_FLUSH_SUBNORMAL 64u
 #define PANOPTIM_STATISTICS 128u
 #define PANOPTIM_CAUTIOUS 256u
-#define PANOPTIM_INDEPENDENT_DECAY 512u
 
 typedef struct panoptim_extras {
     uint32_t flags;
     int32_t copy_rounding; /* 0: to nearest even; 1: stochastic */
     double average_decay;
-    double independent_decay;
 } panoptim_extras;
 
 /* One step over one table. */

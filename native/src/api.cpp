@@ -45,6 +45,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_row, scalar),
     FIELD(panoptim_row, flags),
     FIELD(panoptim_row, reserved),
+    FIELD(panoptim_row, keep),
     SIZE(panoptim_row),
 
     FIELD(panoptim_table, size),
@@ -91,7 +92,6 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_extras, flags),
     FIELD(panoptim_extras, copy_rounding),
     FIELD(panoptim_extras, average_decay),
-    FIELD(panoptim_extras, independent_decay),
     SIZE(panoptim_extras),
 
     FIELD(panoptim_step, size),

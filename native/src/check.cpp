@@ -14,7 +14,7 @@ static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "floa
 
 static constexpr const char* EXTRAS[] = {"unscale",         "clip",       "write gradient", "zero gradient",
                                          "average",         "copy",       "flush subnormal", "statistics",
-                                         "cautious masking", "independent decay"};
+                                         "cautious masking"};
 
 static int32_t check_extras(uint32_t flags) {
     uint32_t refused = flags & ~PANOPTIM_ZERO_GRADIENT;

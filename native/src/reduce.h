@@ -24,6 +24,7 @@ Row<T> rounded(const panoptim_row& given) {
     Row<T> row;
     for (int i = 0; i < PANOPTIM_SCALARS; ++i) row.scalar[i] = T(given.scalar[i]);
     row.flags = given.flags;
+    row.keep = T(given.keep);
     return row;
 }
 

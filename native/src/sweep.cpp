@@ -8,10 +8,11 @@ namespace panoptim {
 
 // A copy of the scalars, because a store to an element could otherwise change them, and nothing would vectorise.
 template <class Rule, class Scalars, class T, class... State>
-static PANOPTIM_INLINE void sweep(const Scalars h, uint64_t elements, T* __restrict p, const T* __restrict g,
+static PANOPTIM_INLINE void sweep(const Scalars h, T keep, uint64_t elements, T* __restrict p, const T* __restrict g,
                                   State* __restrict... state) {
 #pragma omp simd
     for (uint64_t i = 0; i < elements; ++i) {
+        p[i] = p[i] * keep;
         Rule::update(h, p[i], g[i], state[i]...);
     }
 }
@@ -19,7 +20,7 @@ static PANOPTIM_INLINE void sweep(const Scalars h, uint64_t elements, T* __restr
 template <class Rule, class Scalars, class T, size_t... Slot>
 static PANOPTIM_INLINE void sweep(const Row<T>& row, const double* reduced, uint64_t elements, T* const* columns,
                                   std::index_sequence<Slot...>) {
-    sweep<Rule>(Scalars(row, reduced), elements, columns[PANOPTIM_VALUE], columns[PANOPTIM_GRADIENT],
+    sweep<Rule>(Scalars(row, reduced), row.keep, elements, columns[PANOPTIM_VALUE], columns[PANOPTIM_GRADIENT],
                 columns[PANOPTIM_STATE + Slot]...);
 }
 
@@ -36,12 +37,12 @@ static PANOPTIM_INLINE void sweep(const Row<T>& row, const double* reduced, uint
 PANOPTIM_EACH_KERNEL(SWEEPS)
 
 template <class Rule, class Sums, class Scalars, class T, class... State>
-static PANOPTIM_INLINE void add_row(const Scalars h, uint64_t elements, double* __restrict lanes, const T* __restrict p,
+static PANOPTIM_INLINE void add_row(const Scalars h, T keep, uint64_t elements, double* __restrict lanes, const T* __restrict p,
                                     const T* __restrict g, const State* __restrict... state) {
 #pragma omp simd
     for (uint64_t i = 0; i < elements; ++i) {
         // A variable in between would keep the loop from being vectorised.
-        Sums::template add<PANOPTIM_LANES>(Rule::terms(h, p[i], g[i], state[i]...), lanes + i);
+        Sums::template add<PANOPTIM_LANES>(Rule::terms(h, p[i] * keep, g[i], state[i]...), lanes + i);
     }
 }
 
@@ -52,7 +53,7 @@ static PANOPTIM_INLINE void measure(const Row<T>& row, const double* reduced, ui
     alignas(64) double lanes[Sums::COUNT * PANOPTIM_LANES] = {};
     for (uint64_t i = 0; i < elements; i += PANOPTIM_LANES) {
         const uint64_t count = elements - i < PANOPTIM_LANES ? elements - i : PANOPTIM_LANES;
-        add_row<Rule, Sums>(h, count, lanes, columns[PANOPTIM_VALUE] + i, columns[PANOPTIM_GRADIENT] + i,
+        add_row<Rule, Sums>(h, row.keep, count, lanes, columns[PANOPTIM_VALUE] + i, columns[PANOPTIM_GRADIENT] + i,
                             columns[PANOPTIM_STATE + Slot] + i...);
     }
     for (int sum = 0; sum < Sums::COUNT; ++sum) {

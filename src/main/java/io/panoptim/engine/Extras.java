@@ -7,12 +7,11 @@ import java.util.Arrays;
  *
  * @param flags the parts, as bits; an engine refuses by name those it does not do yet
  * @param averageDecay the decay of {@link Part#AVERAGE}
- * @param independentDecay the factor of {@link Part#INDEPENDENT_DECAY}
  * @param stochasticCopy whether {@link Part#COPY} rounds stochastically
  */
-public record Extras(int flags, double averageDecay, double independentDecay, boolean stochasticCopy) {
+public record Extras(int flags, double averageDecay, boolean stochasticCopy) {
     /** Nothing. */
-    public static final Extras NONE = new Extras(0, 0, 0, false);
+    public static final Extras NONE = new Extras(0, 0, false);
 
     /** The parts, in the order of their bits in {@code kernels/table.h}. */
     public enum Part {
@@ -33,9 +32,7 @@ public record Extras(int flags, double averageDecay, double independentDecay, bo
         /** Gradient, update and value norms. */
         STATISTICS,
         /** Mask updates whose sign is not the gradient's. */
-        CAUTIOUS,
-        /** Decay the value independently of the learning rate. */
-        INDEPENDENT_DECAY;
+        CAUTIOUS;
 
         /** The part's native flag. */
         public int flag() {
@@ -45,7 +42,7 @@ public record Extras(int flags, double averageDecay, double independentDecay, bo
 
     /** These parts, with no parameters. */
     public static Extras of(Part... parts) {
-        return new Extras(Arrays.stream(parts).mapToInt(Part::flag).reduce(0, (a, b) -> a | b), 0, 0, false);
+        return new Extras(Arrays.stream(parts).mapToInt(Part::flag).reduce(0, (a, b) -> a | b), 0, false);
     }
 
     public boolean has(Part part) {

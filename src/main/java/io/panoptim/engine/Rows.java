@@ -17,14 +17,18 @@ public final class Rows {
     private static final long SIZE = panoptim_row.sizeof();
     private static final long SCALAR = panoptim_row.scalar$offset();
     private static final long FLAGS = panoptim_row.flags$offset();
+    private static final long KEEP = panoptim_row.keep$offset();
 
     private final MemorySegment segment;
     private final int count;
 
-    /** Zeroed rows, which live as long as something refers to them. */
+    /** Rows of zeros that keep values as they are; they live as long as something refers to them. */
     public Rows(int count) {
         this.segment = panoptim_row.allocateArray(count, Arena.ofAuto());
         this.count = count;
+        for (int row = 0; row < count; row++) {
+            keep(row, 1);
+        }
     }
 
     /** The number of rows. */
@@ -50,6 +54,16 @@ public final class Rows {
 
     public int flags(int row) {
         return segment.get(ValueLayout.JAVA_INT, row * SIZE + FLAGS);
+    }
+
+    /** Sets the factor by which every value shrinks before the rule sees it; 1 leaves it as it is. */
+    public Rows keep(int row, double factor) {
+        segment.set(ValueLayout.JAVA_DOUBLE, row * SIZE + KEEP, factor);
+        return this;
+    }
+
+    public double keep(int row) {
+        return segment.get(ValueLayout.JAVA_DOUBLE, row * SIZE + KEEP);
     }
 
     /** {@code flag} if the condition holds, else no flag. */

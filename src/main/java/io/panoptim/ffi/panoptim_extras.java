@@ -18,7 +18,6 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint32_t flags;
  *     int32_t copy_rounding;
  *     double average_decay;
- *     double independent_decay;
  * }
  * }
  */
@@ -31,8 +30,7 @@ public class panoptim_extras {
     private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
         panoptim_h.C_INT.withName("flags"),
         panoptim_h.C_INT.withName("copy_rounding"),
-        panoptim_h.C_DOUBLE.withName("average_decay"),
-        panoptim_h.C_DOUBLE.withName("independent_decay")
+        panoptim_h.C_DOUBLE.withName("average_decay")
     ).withName("panoptim_extras");
 
     /**
@@ -172,50 +170,6 @@ public class panoptim_extras {
      */
     public static void average_decay(MemorySegment struct, double fieldValue) {
         struct.set(average_decay$LAYOUT, average_decay$OFFSET, fieldValue);
-    }
-
-    private static final OfDouble independent_decay$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("independent_decay"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * double independent_decay
-     * }
-     */
-    public static final OfDouble independent_decay$layout() {
-        return independent_decay$LAYOUT;
-    }
-
-    private static final long independent_decay$OFFSET = $LAYOUT.byteOffset(groupElement("independent_decay"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * double independent_decay
-     * }
-     */
-    public static final long independent_decay$offset() {
-        return independent_decay$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * double independent_decay
-     * }
-     */
-    public static double independent_decay(MemorySegment struct) {
-        return struct.get(independent_decay$LAYOUT, independent_decay$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * double independent_decay
-     * }
-     */
-    public static void independent_decay(MemorySegment struct, double fieldValue) {
-        struct.set(independent_decay$LAYOUT, independent_decay$OFFSET, fieldValue);
     }
 
     /**

@@ -275,15 +275,6 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_CAUTIOUS() {
         return PANOPTIM_CAUTIOUS;
     }
-    private static final int PANOPTIM_INDEPENDENT_DECAY = (int)512L;
-    /**
-     * {@snippet lang=c :
-     * #define PANOPTIM_INDEPENDENT_DECAY 512
-     * }
-     */
-    public static int PANOPTIM_INDEPENDENT_DECAY() {
-        return PANOPTIM_INDEPENDENT_DECAY;
-    }
     private static final int PANOPTIM_ABI = (int)1L;
     /**
      * {@snippet lang=c :

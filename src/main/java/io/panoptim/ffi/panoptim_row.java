@@ -18,6 +18,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     double scalar[16];
  *     uint32_t flags;
  *     uint32_t reserved;
+ *     double keep;
  * }
  * }
  */
@@ -30,7 +31,8 @@ public class panoptim_row {
     private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
         MemoryLayout.sequenceLayout(16, panoptim_h.C_DOUBLE).withName("scalar"),
         panoptim_h.C_INT.withName("flags"),
-        panoptim_h.C_INT.withName("reserved")
+        panoptim_h.C_INT.withName("reserved"),
+        panoptim_h.C_DOUBLE.withName("keep")
     ).withName("panoptim_row");
 
     /**
@@ -203,6 +205,50 @@ public class panoptim_row {
      */
     public static void reserved(MemorySegment struct, int fieldValue) {
         struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble keep$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("keep"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double keep
+     * }
+     */
+    public static final OfDouble keep$layout() {
+        return keep$LAYOUT;
+    }
+
+    private static final long keep$OFFSET = $LAYOUT.byteOffset(groupElement("keep"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double keep
+     * }
+     */
+    public static final long keep$offset() {
+        return keep$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double keep
+     * }
+     */
+    public static double keep(MemorySegment struct) {
+        return struct.get(keep$LAYOUT, keep$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double keep
+     * }
+     */
+    public static void keep(MemorySegment struct, double fieldValue) {
+        struct.set(keep$LAYOUT, keep$OFFSET, fieldValue);
     }
 
     /**

@@ -178,6 +178,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     @Override
+    protected final boolean decaysIndependently() {
+        return true;
+    }
+
+    @Override
     public final long stateBytes() {
         long shared = entries.stream().limit(isGlobal() ? 1 : entries.size())
                 .mapToLong(entry -> rule.sharedStates().size() * sharedElements(entry) * DType.FLOAT64.bytes()).sum();
@@ -190,6 +195,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (table != null && classes.length > 0) {
             for (int i = 0; i < classes.length; i++) {
                 row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+                rows.keep(i, 1 - classes[i].group.independentWeightDecay());
             }
             engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
             for (int i = 0; i < classes.length; i++) {

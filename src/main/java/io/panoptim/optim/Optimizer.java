@@ -169,6 +169,11 @@ public abstract class Optimizer implements AutoCloseable {
     /** Called with each group once it has been accepted. */
     protected abstract void added(ParamGroup group);
 
+    /** Whether groups can have {@link ParamGroup#independentWeightDecay}. */
+    protected boolean decaysIndependently() {
+        return false;
+    }
+
     /** Frees the state; called again if it was refused. */
     protected abstract void free();
 
@@ -181,7 +186,7 @@ public abstract class Optimizer implements AutoCloseable {
             }
             checkNames(parameters);
             checkMemory(parameters);
-            ParamGroup group = new ParamGroup(schema, parameters, options);
+            ParamGroup group = new ParamGroup(schema, parameters, options, decaysIndependently());
             groups.add(group);
             added(group);
         } finally {

@@ -4,16 +4,23 @@ import io.panoptim.PanoptimException;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
 import java.util.OptionalDouble;
+import java.util.stream.Stream;
 
 /** Parameters that share hyperparameters. These can be read and changed between any two steps. */
 public final class ParamGroup {
+    /** The name of {@link #independentWeightDecay()} among the options. */
+    public static final String INDEPENDENT_WEIGHT_DECAY = "independent_weight_decay";
+
     private final OptionSchema<?> schema;
     private final List<Parameter> params;
     private final double[] values;
     private final int lr;
+    private final boolean decaysIndependently;
+    private double independentWeightDecay;
     private OptionalDouble initialLr = OptionalDouble.empty();
 
-    ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options) {
+    ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options, boolean decaysIndependently) {
+        this.decaysIndependently = decaysIndependently;
         this.schema = schema;
         this.params = List.copyOf(params);
         this.values = schema.values(options);
@@ -29,9 +36,9 @@ public final class ParamGroup {
         return schema.names();
     }
 
-    /** An option by torch's name: a Double, a Boolean or {@link Betas}. */
+    /** An option by torch's name: a Double, a Boolean or {@link Betas}; or {@value #INDEPENDENT_WEIGHT_DECAY}. */
     public Object get(String name) {
-        return schema.get(values, name);
+        return name.equals(INDEPENDENT_WEIGHT_DECAY) ? (Object) independentWeightDecay : schema.get(values, name);
     }
 
     /**
@@ -40,6 +47,10 @@ public final class ParamGroup {
      * @throws PanoptimException when there is no such option, or the value is out of its range
      */
     public void set(String name, Object value) {
+        if (name.equals(INDEPENDENT_WEIGHT_DECAY) && value instanceof Number number) {
+            independentWeightDecay(number.doubleValue());
+            return;
+        }
         double[] changed = values.clone();
         changed[lr] = 0; // a schedule may have left the range that a constructor accepts
         schema.set(changed, name, value);
@@ -57,6 +68,30 @@ public final class ParamGroup {
             throw PanoptimException.invalid("ParamGroup.lr", "Invalid learning rate: NaN");
         }
         values[lr] = newLr;
+    }
+
+    /** The part of every value that a step takes away before anything else, whatever the learning rate; 0 by default. */
+    public double independentWeightDecay() {
+        return independentWeightDecay;
+    }
+
+    /**
+     * Lets every value decay by a fixed part at each step, independently of the learning rate and on top of the optimizer's own
+     * weight decay: {@code p = p * (1 - part)}, in the same pass, before the update (Loshchilov and Hutter's decoupled decay with
+     * its schedule left to the caller; torch multiplies by the learning rate).
+     *
+     * @param part in [0, 1)
+     */
+    public void independentWeightDecay(double part) {
+        if (!(part >= 0 && part < 1)) {
+            throw PanoptimException.invalid("ParamGroup.independentWeightDecay", "Invalid independent_weight_decay value: " + part
+                    + ": expected a part in [0, 1)");
+        }
+        if (part > 0 && !decaysIndependently) {
+            throw PanoptimException.unsupported("ParamGroup.independentWeightDecay", "this optimizer has no fused update that "
+                    + "values could decay in");
+        }
+        independentWeightDecay = part;
     }
 
     /** The learning rate from which schedulers start, once one has been attached. */
@@ -78,7 +113,8 @@ public final class ParamGroup {
     @Override
     public String toString() {
         StringBuilder text = new StringBuilder();
-        schema.names().stream().sorted().forEach(name -> text.append("    ").append(name).append(": ")
+        Stream<String> ours = independentWeightDecay > 0 ? Stream.of(INDEPENDENT_WEIGHT_DECAY) : Stream.empty();
+        Stream.concat(schema.names().stream(), ours).sorted().forEach(name -> text.append("    ").append(name).append(": ")
                 .append(get(name)).append('\n'));
         return text.toString();
     }

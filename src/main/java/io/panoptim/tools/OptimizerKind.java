@@ -13,6 +13,7 @@ import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.NAdam;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.RAdam;
 import io.panoptim.optim.RMSprop;
 import io.panoptim.optim.Rprop;
@@ -103,14 +104,25 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
      * @param overrides for each group what differs from those
      */
     public Recipe recipe(JsonKeys defaults, List<JsonKeys> overrides) {
+        double commonDecay = defaults.number(ParamGroup.INDEPENDENT_WEIGHT_DECAY, 0);
+        List<Double> decays = overrides.stream()
+                .map(group -> group.number(ParamGroup.INDEPENDENT_WEIGHT_DECAY, commonDecay)).toList();
         O common = options(schema.defaults(), defaults);
         List<O> options = overrides.stream().map(group -> options(common, group)).toList();
         return (engine, groups) -> {
             T optimizer = constructor.construct(engine, groups.getFirst(), options.getFirst());
-            for (int i = 1; i < groups.size(); i++) {
-                adder.add(optimizer, groups.get(i), options.get(i));
+            try {
+                for (int i = 1; i < groups.size(); i++) {
+                    adder.add(optimizer, groups.get(i), options.get(i));
+                }
+                for (int i = 0; i < groups.size(); i++) {
+                    optimizer.paramGroups().get(i).independentWeightDecay(decays.get(i));
+                }
+                return optimizer;
+            } catch (RuntimeException refused) {
+                optimizer.close();
+                throw refused;
             }
-            return optimizer;
         };
     }
 

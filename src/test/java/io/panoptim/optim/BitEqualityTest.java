@@ -98,6 +98,12 @@ class BitEqualityTest {
         }
     }
 
+    private static AdamW decaying(Engine engine, List<Parameter> parameters, AdamW.Options options) {
+        AdamW optimizer = new AdamW(engine, parameters, options);
+        optimizer.paramGroups().getFirst().independentWeightDecay(0.01);
+        return optimizer;
+    }
+
     private static Tensor misaligned(Arena arena, DType dtype, long elements, long offset) {
         long bytes = elements * dtype.bytes();
         return Tensor.of(arena.allocate(bytes + 64, 64).asSlice(offset * dtype.bytes() % 64, bytes), dtype, elements);
@@ -139,6 +145,7 @@ class BitEqualityTest {
             add("AdamW", AdamW::new, adamw, Kind.NORMAL);
             add("AdamW AMSGrad maximize", AdamW::new, adamw.withAmsgrad(true).withMaximize(true), Kind.WIDE);
             add("AdamW lr 0, zero gradients", AdamW::new, adamw.withLr(0), Kind.ZERO);
+            add("AdamW independent decay", BitEqualityTest::decaying, adamw, Kind.SPECIAL);
             add("Adamax", Adamax::new, Adamax.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
             NAdam.Options nadam = NAdam.Options.defaults();
             add("NAdam", NAdam::new, nadam.withWeightDecay(0.1), Kind.NORMAL);

@@ -76,6 +76,30 @@ class OptimizerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
+    void independentDecayShrinksAGroupsValuesWhateverItsLearningRate(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter decaying = Parameter.of("decaying", vector(8, -4)).gradient(vector(1, 1));
+        Parameter other = Parameter.of("other", vector(8)).gradient(vector(1));
+        SGD sgd = sgd(engine, SGD_OPTIONS.withLr(0), decaying);
+        sgd.addParamGroup(List.of(other), SGD_OPTIONS);
+        ParamGroup group = sgd.paramGroups().getFirst();
+        group.set("independent_weight_decay", 0.25);
+        sgd.step();
+        assertEquals(6, decaying.value().get(0));
+        assertEquals(-3, decaying.value().get(1));
+        assertEquals(7.5, other.value().get(0));
+        assertTrue(sgd.toString().contains("    independent_weight_decay: 0.25\n    lr: 0.0\n"), sgd.toString());
+        refused(Code.INVALID, "expected a part in [0, 1)", () -> group.independentWeightDecay(1));
+        refused(Code.INVALID, "expected a part in [0, 1)", () -> group.independentWeightDecay(Double.NaN));
+        assertEquals(0.25, group.get("independent_weight_decay"));
+        group.lr(0.5);
+        group.independentWeightDecay(0.5);
+        sgd.step();
+        assertEquals(2.5, decaying.value().get(0), "first the decay, then the update");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
     void updatesInPlace(String name) {
         Engine engine = TestEngines.named(name);
         Parameter p = parameter("p", 2);

@@ -12,13 +12,17 @@ final class Elements {
     private final Tensor[] states;
     private final long begin;
     private final long end;
+    private final Arithmetic arithmetic;
+    private final double keep;
 
-    Elements(Table table, int tensor) {
-        this(table, tensor, table.entry(tensor).begin(), table.entry(tensor).end());
-    }
-
-    /** Some of a tensor's elements. */
-    Elements(Table table, int tensor, long begin, long end) {
+    /**
+     * Some of a tensor's elements.
+     *
+     * @param keep what is left of each value before the rule sees it, not rounded
+     */
+    Elements(Table table, int tensor, long begin, long end, double keep) {
+        this.arithmetic = Arithmetic.of(table.entry(tensor).value().dtype().computeType());
+        this.keep = arithmetic.round(keep);
         value = Objects.requireNonNull(table.tensor(tensor, Column.VALUE));
         gradient = Objects.requireNonNull(table.tensor(tensor, Column.GRADIENT));
         states = new Tensor[table.entry(tensor).states().size() - table.rule().sharedStates().size()];
@@ -42,7 +46,7 @@ final class Elements {
     }
 
     double value(long i) {
-        return value.get(i);
+        return arithmetic.multiply(value.get(i), keep);
     }
 
     void value(long i, double newValue) {

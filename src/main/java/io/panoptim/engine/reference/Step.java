@@ -36,7 +36,7 @@ final class Step {
             if (table.classOf(i) != Table.ABSENT) {
                 update(i);
                 if (extras.has(Extras.Part.ZERO_GRADIENT)) {
-                    new Elements(table, i).zeroGradient();
+                    elements(i, table.entry(i).begin(), table.entry(i).end()).zeroGradient();
                 }
             }
         }
@@ -47,7 +47,8 @@ final class Step {
         Arithmetic arithmetic = Arithmetic.of(entry.value().dtype().computeType());
         SumPlan plan = table.sums();
         if (plan == null) {
-            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), NONE, arithmetic), new Elements(table, tensor));
+            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), NONE, arithmetic),
+                    elements(tensor, entry.begin(), entry.end()));
             return;
         }
         SumPlan.Place place = plan.places().get(tensor);
@@ -102,7 +103,11 @@ final class Step {
     private Elements row(int tensor, long row) {
         SumPlan.Place place = Objects.requireNonNull(table.sums()).places().get(tensor);
         long begin = table.entry(tensor).begin() + row * place.columns();
-        return new Elements(table, tensor, begin, begin + place.columns());
+        return elements(tensor, begin, begin + place.columns());
+    }
+
+    private Elements elements(int tensor, long begin, long end) {
+        return new Elements(table, tensor, begin, end, rows.keep(table.classOf(tensor)));
     }
 
     private double[] reduced(SumPlan.Place place, long row) {
