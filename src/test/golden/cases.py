@@ -1,4 +1,5 @@
 """What golden cases are made of: shapes, schedules, and the cases that every optimizer has."""
+import itertools
 import zlib
 
 SIX = {"scalar": [], "one": [1], "three": [3], "seven": [7], "vector": [17], "matrix": [13, 79]}
@@ -33,6 +34,23 @@ def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=
 
 def both(optimizer, name, defaults, **kwargs):
     return [case(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
+
+
+def pairs(optimizer, values, valid=lambda options: True):
+    """Every pair of the values of two options: as few groups as will do, each with a tensor and a combination of its own."""
+    combinations = [dict(zip(values, c)) for c in itertools.product(*values.values())]
+    combinations = [c for c in combinations if valid(c)]
+
+    def in_pairs(c):
+        return set(itertools.combinations(((name, str(value)) for name, value in c.items()), 2))
+
+    missing, chosen = set().union(*map(in_pairs, combinations)), []
+    while missing:
+        best = max(combinations, key=lambda c: len(in_pairs(c) & missing))
+        chosen.append(best)
+        missing -= in_pairs(best)
+    tensors = {f"tensor{i}": [17] for i in range(len(chosen))}
+    return both(optimizer, "pairs", {}, tensors=tensors, groups=[([n], c) for n, c in zip(tensors, chosen)], steps=50)
 
 
 def rule_cases(optimizer, full, variants, overrides, large):

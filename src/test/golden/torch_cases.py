@@ -3,7 +3,7 @@ import inspect
 
 import torch
 
-from cases import LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, rule_cases
+from cases import LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, pairs, rule_cases
 
 
 def make(optimizer, groups, defaults):
@@ -35,6 +35,8 @@ def sgd_cases():
         *sgd("decay-wide", {"lr": 0.03, "weight_decay": 0.3}, kind="wide", tensors=OTHERS),
         *sgd("dampening-only", {"lr": 0.01, "dampening": 0.5, "weight_decay": 0.2}, tensors=OTHERS),
         *sgd("maximize", {"lr": 0.001, "maximize": True}, kind="constant"),
+        *pairs("SGD", {"lr": [0.01, 0.0], "momentum": [0, 0.9], "dampening": [0, 0.3], "weight_decay": [0, 0.1], "nesterov": [False, True],
+                       "maximize": [False, True]}, lambda o: not o["nesterov"] or o["momentum"] > 0 and o["dampening"] == 0),
         *sgd("groups", {"lr": 0.05, "momentum": 0.9}, tensors=SIX, groups=groups, scheduler=STEP_LR, steps=50),
         *sgd("multistep", heavy, scheduler=MULTI_STEP_LR),
         *sgd("lr-to-zero", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, kind="wide", scheduler=TO_ZERO),
@@ -66,6 +68,8 @@ def adam_cases(optimizer):
         *adam("lerp-maximize", {"lr": 0.01, "betas": LERP, "maximize": True, "eps": 0.0, "weight_decay": 0.0}, tensors=OTHERS),
         *adam("middle-amsgrad", {"lr": 0.1, "betas": MIDDLE, "amsgrad": True, "weight_decay": 0.0}, kind="wide"),
         *adam("middle-eps", {"lr": 0.1, "betas": MIDDLE, "eps": 1e-3, "weight_decay": 0.0}, kind="constant", tensors=OTHERS, steps=50),
+        *pairs(optimizer, {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1], "amsgrad": [False, True],
+                           "maximize": [False, True]} | ({} if adamw else {"decoupled_weight_decay": [False, True]})),
         *adam("groups", {"lr": 0.002} | decay, tensors=SIX, groups=groups, scheduler=STEP_LR),
         *adam("lr-to-zero", {"lr": 0.01} | decay, kind="wide", scheduler=TO_ZERO),
         *adam("absent", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.01}, tensors=NAMED, absent=ABSENT),
@@ -85,7 +89,8 @@ def adam_cases(optimizer):
 
 
 def adamax_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1], "maximize": [False, True]}
+    return pairs("Adamax", values) + rule_cases(
         "Adamax", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.01, "maximize": True}, [
             ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
             ("decay-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
@@ -94,7 +99,9 @@ def adamax_cases():
 
 def nadam_cases():
     decoupled = {"weight_decay": 0.1, "decoupled_weight_decay": True}
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1],
+              "momentum_decay": [4e-3, 0.1], "decoupled_weight_decay": [False, True], "maximize": [False, True]}
+    return pairs("NAdam", values) + rule_cases(
         "NAdam", {"lr": 0.01, "betas": MIDDLE, "momentum_decay": 0.1, "maximize": True} | decoupled, [
             ("lerp-decay", "wide", {"lr": 0.01, "betas": LERP, "weight_decay": 0.1, "momentum_decay": 0.02}),
             ("maximize-eps", "constant", {"lr": 0.05, "maximize": True, "eps": 1e-3}),
@@ -106,7 +113,9 @@ def nadam_cases():
 def radam_cases():
     """rho passes 5 at step 6 (counted from 1) by default, at step 12 with `late`, and never with `never`."""
     late, never = [0.9, 0.68], [0.9, 0.6]
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP, late], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1],
+              "decoupled_weight_decay": [False, True], "maximize": [False, True]}
+    return pairs("RAdam", values) + rule_cases(
         "RAdam", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}, [
             ("late-decay", "normal", {"lr": 0.1, "betas": late, "weight_decay": 0.1}),
             ("lerp-maximize", "constant", {"lr": 0.01, "betas": LERP, "maximize": True}),
@@ -117,7 +126,8 @@ def radam_cases():
 
 def adagrad_cases():
     """torch takes `initial_accumulator_value` from the constructor alone, so no group overrides it."""
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "lr_decay": [0, 0.1], "eps": [1e-10, 1e-3], "weight_decay": [0, 0.1], "maximize": [False, True]}
+    return pairs("Adagrad", values) + rule_cases(
         "Adagrad", {"lr": 0.1, "lr_decay": 0.05, "initial_accumulator_value": 0.1, "weight_decay": 0.01, "maximize": True}, [
             ("lr-decay", "constant", {"lr": 0.1, "lr_decay": 0.3}),
             ("accumulator-maximize", "wide", {"initial_accumulator_value": 0.3, "maximize": True}),
@@ -126,7 +136,8 @@ def adagrad_cases():
 
 
 def adadelta_cases():
-    return rule_cases(
+    values = {"lr": [1.0, 0.0], "rho": [0.9, 0.4], "eps": [1e-6, 1e-3], "weight_decay": [0, 0.1], "maximize": [False, True]}
+    return pairs("Adadelta", values) + rule_cases(
         "Adadelta", {"lr": 0.3, "rho": 0.95, "weight_decay": 0.01, "maximize": True}, [
             ("rho-decay", "wide", {"rho": 0.5, "weight_decay": 0.1}),
             ("maximize-eps", "constant", {"lr": 0.5, "eps": 1e-3, "maximize": True}),
@@ -134,7 +145,9 @@ def adadelta_cases():
 
 
 def rmsprop_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "alpha": [0.99, 0.4], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1], "momentum": [0, 0.9],
+              "centered": [False, True], "maximize": [False, True]}
+    return pairs("RMSprop", values) + rule_cases(
         "RMSprop", {"lr": 0.003, "alpha": 0.9, "momentum": 0.9, "centered": True, "weight_decay": 0.01, "maximize": True}, [
             ("momentum-decay", "wide", {"lr": 0.003, "momentum": 0.5, "weight_decay": 0.1}),
             ("centered-lerp", "normal", {"alpha": 0.5, "centered": True}),
@@ -143,7 +156,8 @@ def rmsprop_cases():
 
 
 def rprop_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.1], "etas": [[0.5, 1.2], [0.3, 1.7]], "step_sizes": [[1e-6, 50], [5e-3, 0.05]], "maximize": [False, True]}
+    return pairs("Rprop", values) + rule_cases(
         "Rprop", {"lr": 0.02, "etas": [0.4, 1.3], "step_sizes": [1e-3, 0.05], "maximize": True}, [
             ("steady", "constant", {}),         # up to the largest step size
             ("etas", "wide", {"lr": 0.1, "etas": [0.7, 1.05]}),
@@ -152,7 +166,9 @@ def rprop_cases():
 
 
 def asgd_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "lambd": [1e-4, 0.1], "alpha": [0.75, 1.5], "t0": [1e6, 5], "weight_decay": [0, 0.1],
+              "maximize": [False, True]}
+    return pairs("ASGD", values) + rule_cases(
         "ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.01, "maximize": True}, [
             ("average", "constant", {"t0": 5}),
             ("lambd-decay", "wide", {"lambd": 0.01, "weight_decay": 0.1}),
