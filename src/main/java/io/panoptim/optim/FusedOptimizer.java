@@ -112,6 +112,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         add(parameters, options);
     }
 
+    /** The rule that a step carries out. */
+    public final Rule rule() {
+        return rule;
+    }
+
     /** What a row is computed from besides the options, for a parameter that has taken no step yet. */
     protected double[] initialHistory(ParamGroup group) {
         return new double[1];
