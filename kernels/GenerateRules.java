@@ -5,9 +5,11 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -15,7 +17,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * Writes what follows from {@code rules.txt}: the C++ header, the Java enum and row constants, and the README's table.
+ * Writes what follows from {@code rules.txt}: the C++ header, the Java constants, and the README's table.
  * The build runs it as {@code java kernels/GenerateRules.java kernels/rules.txt target README.md}.
  */
 public final class GenerateRules {
@@ -119,10 +121,18 @@ public final class GenerateRules {
         }
         String hash = HexFormat.of().formatHex(
                 MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8)));
-        Path java = target.resolve("generated-sources/rules/io/panoptim/engine");
-        write(java.resolve("Rule.java"), javaEnum(rules, hash));
-        for (Rule rule : rules) {
-            write(java.resolve(rule.type() + "Row.java"), javaRow(rule));
+        Path folder = target.resolve("generated-sources/rules/io/panoptim/engine");
+        Map<Path, String> sources = new HashMap<>();
+        sources.put(folder.resolve("BuiltInRules.java"), javaConstants(rules, hash));
+        sources.put(folder.resolve("reference/BuiltInLoops.java"), javaLoops(rules));
+        rules.forEach(rule -> sources.put(folder.resolve(rule.type() + "Row.java"), javaRow(rule)));
+        for (Path file : sources.keySet()) {
+            write(file, sources.get(file));
+        }
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path stale : files.filter(file -> Files.isRegularFile(file) && !sources.containsKey(file)).toList()) {
+                Files.delete(stale);
+            }
         }
         write(target.resolve("generated-include/panoptim_rules.h"), header(rules, hash));
         Path readme = Path.of(args[2]);
@@ -212,82 +222,46 @@ public final class GenerateRules {
                 rule.reduction.reduced.size());
     }
 
-    private static String javaEnum(List<Rule> rules, String hash) {
+    private static String javaConstants(List<Rule> rules, String hash) {
         String constants = rules.stream().map(rule -> """
                     /** %s: {@code %s}. */
-                    %s(%s, %d, %s, %s, %s, %s, "%s")""".formatted(String.join(", ", rule.optimizers), rule.source,
-                upper(rule.name), strings(rule.states), rule.minSlots,
-                strings(rule.sharedStates.stream().map(SharedState::key).toList()), strings(rule.scalars), strings(rule.flags),
-                javaSums(rule), rule.exactness)).collect(Collectors.joining(",\n"));
+                    Rule %s = new Rule(%d, "%s", %s, %d, %s, %s, %s, %s, "%s");
+                """.formatted(String.join(", ", rule.optimizers), rule.source, upper(rule.name), rule.id, rule.name,
+                strings(rule.states), rule.minSlots, strings(rule.sharedStates.stream().map(SharedState::key).toList()),
+                strings(rule.scalars), strings(rule.flags), javaSums(rule), rule.exactness)).collect(Collectors.joining("\n"));
         return """
                 // Written by kernels/GenerateRules.java from kernels/rules.txt.
                 package io.panoptim.engine;
 
                 import java.util.List;
-                import org.jspecify.annotations.Nullable;
 
-                /** The update rules, in the order of their native identifiers. */
-                public enum Rule {
-                %s;
-
+                /** What {@link Rule} inherits: the rules that every engine has. */
+                interface BuiltInRules {
+                %s
                     /** SHA-256 of the list of rules: every native binary carries it too. */
-                    public static final String HASH = "%s";
+                    String HASH = "%s";
 
-                    private final List<String> states;
-                    private final int minSlots;
-                    private final List<String> sharedStates;
-                    private final List<String> scalars;
-                    private final List<String> flags;
-                    private final @Nullable RuleSums sums;
-                    private final String exactness;
-
-                    Rule(List<String> states, int minSlots, List<String> sharedStates, List<String> scalars, List<String> flags,
-                         @Nullable RuleSums sums, String exactness) {
-                        this.states = states;
-                        this.minSlots = minSlots;
-                        this.sharedStates = sharedStates;
-                        this.scalars = scalars;
-                        this.flags = flags;
-                        this.sums = sums;
-                        this.exactness = exactness;
-                    }
-
-                    /** torch's keys of the state slots, in slot order; those from {@link #minSlots()} on are optional. */
-                    public List<String> states() {
-                        return states;
-                    }
-
-                    /** The number of state slots that every use of the rule has. */
-                    public int minSlots() {
-                        return minSlots;
-                    }
-
-                    /** The keys of the states that a tensor, its rows or all tensors have one float64 value of; they follow the others. */
-                    public List<String> sharedStates() {
-                        return sharedStates;
-                    }
-
-                    /** The names of a row's scalars, in row order. */
-                    public List<String> scalars() {
-                        return scalars;
-                    }
-
-                    /** The names of a row's flags, from bit 0 on. */
-                    public List<String> flags() {
-                        return flags;
-                    }
-
-                    /** The sums that an update needs first, or null. */
-                    public @Nullable RuleSums sums() {
-                        return sums;
-                    }
-
-                    /** {@code bits}, {@code engines} or a bound in ulp, as the list of rules explains. */
-                    public String exactness() {
-                        return exactness;
-                    }
+                    /** In the order of their identifiers. */
+                    List<Rule> ALL = List.of(%s);
                 }
-                """.formatted(constants, hash);
+                """.formatted(constants, hash, rules.stream().map(rule -> upper(rule.name)).collect(Collectors.joining(", ")));
+    }
+
+    private static String javaLoops(List<Rule> rules) {
+        return """
+                // Written by kernels/GenerateRules.java from kernels/rules.txt.
+                package io.panoptim.engine.reference;
+
+                import java.util.List;
+
+                /** The loops of the rules that every engine has: one class for each, named after its rule. */
+                final class BuiltInLoops {
+                    /** By the rules' identifiers. */
+                    static final List<UpdateLoop> ALL = List.of(%s);
+
+                    private BuiltInLoops() {}
+                }
+                """.formatted(rules.stream().map(rule -> "new " + rule.type() + "Loop()").collect(Collectors.joining(", ")));
     }
 
     private static String javaSums(Rule rule) {

@@ -75,7 +75,7 @@ public final class TableImage {
     public MemorySegment over(int firstChunk, int chunkCount, Arena arena) {
         MemorySegment struct = panoptim_table.allocate(arena);
         panoptim_table.size(struct, (int) panoptim_table.sizeof());
-        panoptim_table.rule(struct, table.rule().ordinal());
+        panoptim_table.rule(struct, table.rule().id());
         panoptim_table.record_size(struct, (int) RECORD);
         panoptim_table.chunk_size(struct, (int) CHUNK);
         panoptim_table.records(struct, records);

@@ -37,8 +37,8 @@ final class InfoCommand implements Runnable {
         out.println("\nInstruction-set tiers of the CPU engine");
         Isa.ofArchitecture().forEach(isa -> print(out, isa.id(), tier(isa)));
         out.println("\nUpdate rules, SHA-256 " + Rule.HASH);
-        for (Rule rule : Rule.values()) {
-            print(out, rule.name().toLowerCase(Locale.ROOT), "exactness: " + rule.exactness() + "; states: "
+        for (Rule rule : Rule.all()) {
+            print(out, rule.name(), "exactness: " + rule.exactness() + "; states: "
                     + String.join(", ", rule.states()));
         }
         out.println("\nCUDA");

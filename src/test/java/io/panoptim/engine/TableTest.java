@@ -49,9 +49,9 @@ class TableTest {
     @ValueSource(strings = {"reference", "cpu"})
     void statesMustFitTheRuleAndTheValue(String name) {
         Engine engine = TestEngines.named(name);
-        refused(Code.INVALID, "has 1 states, ADAM takes [exp_avg, exp_avg_sq, max_exp_avg_sq]",
+        refused(Code.INVALID, "has 1 states, adam takes [exp_avg, exp_avg_sq, max_exp_avg_sq]",
                 () -> engine.table(Rule.ADAM, List.of(entry("w", vector(4)))));
-        refused(Code.INVALID, "has 2 states, SGD takes", () -> engine.table(Rule.SGD, List.of(entry("w", vector(4), vector(4)))));
+        refused(Code.INVALID, "has 2 states, sgd takes", () -> engine.table(Rule.SGD, List.of(entry("w", vector(4), vector(4)))));
         refused(Code.INVALID, "the state 0 of 'w' is float32[5], the value float32[4]",
                 () -> engine.table(Rule.SGD, List.of(entry("w", vector(5)))));
         refused(Code.UNSUPPORTED, "does not combine with a value of float32",

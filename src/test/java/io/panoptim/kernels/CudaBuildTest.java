@@ -17,9 +17,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -77,8 +75,8 @@ class CudaBuildTest {
         assertEquals(expectedKernels(), new TreeSet<>(kernels.keySet()));
         Map<String, List<String>> faults = new TreeMap<>();
         kernels.forEach((kernel, lines) -> {
-            boolean sums = Arrays.stream(Rule.values()).filter(rule -> rule.sums() != null)
-                    .anyMatch(rule -> kernel.contains("_" + rule.name().toLowerCase(Locale.ROOT) + "_"));
+            boolean sums = Rule.all().stream().filter(rule -> rule.sums() != null)
+                    .anyMatch(rule -> kernel.contains("_" + rule.name() + "_"));
             List<String> found = new ArrayList<>(Ptx.faults(kernel, sums, lines));
             String fma = "fma.rn." + (kernel.contains("float32") ? "f32 " : "f64 ");
             if (kernel.contains("_step_") && lines.stream().noneMatch(line -> line.startsWith(fma))) {
@@ -164,8 +162,8 @@ class CudaBuildTest {
 
     private static Set<String> expectedKernels() {
         Set<String> kernels = new TreeSet<>();
-        for (Rule rule : Rule.values()) {
-            String name = rule.name().toLowerCase(Locale.ROOT);
+        for (Rule rule : Rule.all()) {
+            String name = rule.name();
             for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
                 for (String type : List.of("float32", "float64")) {
                     kernels.add("panoptim_step_" + name + "_" + type + "_" + slots);

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
+import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -82,6 +83,16 @@ class RulesTest {
         Path rules = Files.writeString(target.resolve("rules.txt"), rule("two_words", words(6), words(16), words(32), "matrix") + "\n");
         assertGenerates(rules);
         assertTrue(Files.exists(target.resolve("generated-sources/rules/io/panoptim/engine/TwoWordsRow.java")));
+    }
+
+    @Test
+    void sourcesThatNoLongerFollowAreRemoved() throws Exception {
+        Path sources = target.resolve("generated-sources/rules/io/panoptim/engine");
+        for (String name : List.of("sgd", "lion")) {
+            assertGenerates(Files.writeString(target.resolve("rules.txt"), rule(name, "", "lr", "maximize", "elementwise") + "\n"));
+        }
+        assertEquals(Set.of("BuiltInRules.java", "LionRow.java", "BuiltInLoops.java"), files().stream()
+                .filter(file -> file.startsWith(sources)).map(file -> file.getFileName().toString()).collect(Collectors.toSet()));
     }
 
     @Test

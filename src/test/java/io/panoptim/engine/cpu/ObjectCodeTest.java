@@ -8,7 +8,6 @@ import io.panoptim.engine.Rule;
 import io.panoptim.engine.cpu.Disassembly.Instruction;
 import io.panoptim.tensor.DType;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -26,10 +25,10 @@ class ObjectCodeTest {
     void everyKernelIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
         Map<String, List<Instruction>> functions = disassemble(isa).functions();
         Map<String, List<String>> faults = new TreeMap<>();
-        for (Rule rule : Rule.values()) {
+        for (Rule rule : Rule.all()) {
             for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
                 for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
-                    String loop = (rule + "_" + type + "_" + slots).toLowerCase(Locale.ROOT);
+                    String loop = rule + "_" + type + "_" + slots;
                     put(faults, "panoptim_sweep_" + loop, functions, function -> Packing.faults(isa, type, function));
                     if (rule.sums() != null) {
                         put(faults, "panoptim_measure_" + loop, functions, function -> Packing.faultsOfSums(isa, type, function));
