@@ -9,6 +9,11 @@ import io.panoptim.ffi.libm;
 public final class CMath {
     private CMath() {}
 
+    /** Python's {@code math.log(x)}. */
+    public static double log(double x) {
+        return libm.log(x);
+    }
+
     /** Python's {@code x ** y}. */
     public static double pow(double x, double y) {
         return libm.pow(x, y);

@@ -144,6 +144,66 @@ public class libm extends libm$shared {
         }
     }
 
+    private static class log {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            libm.C_DOUBLE,
+            libm.C_DOUBLE
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("log");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * extern double log(double __x)
+     * }
+     */
+    public static FunctionDescriptor log$descriptor() {
+        return log.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * extern double log(double __x)
+     * }
+     */
+    public static MethodHandle log$handle() {
+        return log.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * extern double log(double __x)
+     * }
+     */
+    public static MemorySegment log$address() {
+        return log.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * extern double log(double __x)
+     * }
+     */
+    public static double log(double __x) {
+        var mh$ = log.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("log", __x);
+            }
+            return (double)mh$.invokeExact(__x);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class pow {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             libm.C_DOUBLE,
