@@ -48,6 +48,18 @@ PANOPTIM_INLINE T average(T a, T decay, T b, T c, T s) {
     return fma(s * b, c, a * decay);
 }
 
+// a.mul(decay).add(b, alpha=s): the decayed average of a value.
+template <class T>
+PANOPTIM_INLINE T average(T a, T decay, T b, T s) {
+    return fma(s, b, a * decay);
+}
+
+// a.sign(): 1 or -1, and 0 for zeros and NaN.
+template <class T>
+PANOPTIM_INLINE T sign(T a) {
+    return a > 0 ? T(1) : (a < 0 ? T(-1) : T(0));
+}
+
 // How every rule of torch begins: the gradient's sign is turned to maximize, and the L2 penalty added.
 template <class Scalars, class T>
 PANOPTIM_INLINE T regularized(const Scalars& h, T p, T g) {

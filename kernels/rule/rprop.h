@@ -14,8 +14,7 @@ struct Rprop {
         step_size = size > h.step_size_max ? h.step_size_max : size;
         g = factor == h.eta_minus ? T(0) : g;
         prev = g;
-        T sign = g > 0 ? T(1) : (g < 0 ? T(-1) : T(0));
-        p = fma(-sign, step_size, p);
+        p = fma(-sign(g), step_size, p);
     }
 };
 

@@ -13,7 +13,7 @@ struct Sgd {
     template <class T>
     static PANOPTIM_INLINE void update(const SgdScalars<T>& h, T& p, T g, T& momentum_buffer) {
         g = regularized(h, p, g);
-        T later = fma(h.undampened, g, momentum_buffer * h.momentum);
+        T later = average(momentum_buffer, h.momentum, g, h.undampened);
         momentum_buffer = h.first ? g : later;
         T ahead = fma(h.momentum, momentum_buffer, g);
         p = fma(h.step_size, h.nesterov ? ahead : momentum_buffer, p);

@@ -66,6 +66,16 @@ abstract sealed class Arithmetic {
         return fma(multiply(s, b), c, multiply(a, decay));
     }
 
+    /** {@code a.mul(decay).add(b, alpha=s)}: the decayed average of a value. */
+    final double average(double a, double decay, double b, double s) {
+        return fma(s, b, multiply(a, decay));
+    }
+
+    /** {@code a.sign()}: 1 or -1, and 0 for zeros and NaN. */
+    static double sign(double a) {
+        return a > 0 ? 1 : a < 0 ? -1 : 0;
+    }
+
     /** How every rule of torch begins: the gradient's sign is turned to maximize, and the L2 penalty added. */
     final double regularized(double p, double g, boolean maximize, boolean l2, double weightDecay) {
         double signed = maximize ? -g : g;

@@ -21,7 +21,7 @@ final class RpropLoop implements UpdateLoop {
             }
             e.state(PREV, i, g);
             e.state(STEP_SIZE, i, size);
-            e.value(i, a.fma(g > 0 ? -1 : g < 0 ? 1 : -0.0, size, e.value(i)));
+            e.value(i, a.fma(-Arithmetic.sign(g), size, e.value(i)));
         }
     }
 }

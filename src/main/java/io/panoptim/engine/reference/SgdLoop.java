@@ -11,7 +11,7 @@ final class SgdLoop implements UpdateLoop {
             double g = a.regularized(p, e.gradient(i), h.has(MAXIMIZE), h.has(L2), h.get(WEIGHT_DECAY));
             if (e.hasState(0)) {
                 double buffer = h.has(FIRST) ? g
-                        : a.fma(h.get(UNDAMPENED), g, a.multiply(e.state(0, i), h.get(MOMENTUM)));
+                        : a.average(e.state(0, i), h.get(MOMENTUM), g, h.get(UNDAMPENED));
                 e.state(0, i, buffer);
                 g = h.has(NESTEROV) ? a.fma(h.get(MOMENTUM), buffer, g) : buffer;
             }
