@@ -162,6 +162,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** The entries of the state that are numbers, such as {@code step}. */
     protected abstract Map<String, Double> numbers(double[] history);
 
+    /** The type of one of those numbers: float32, as torch has it, unless the source has another. */
+    protected DType numberType(String key) {
+        return DType.FLOAT32;
+    }
+
     @Override
     protected final void added(ParamGroup group) {
         int groupIndex = paramGroups().indexOf(group);
@@ -222,7 +227,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         Map<String, Tensor> state = new LinkedHashMap<>();
         if (entry.scalarClass != null && entry.scalarClass.stepped) {
             numbers(entry.scalarClass.history).forEach((key, number) -> {
-                Tensor scalar = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32);
+                Tensor scalar = Tensor.zeros(Arena.ofAuto(), numberType(key));
                 scalar.set(0, number);
                 state.put(key, scalar);
             });

@@ -9,11 +9,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalDouble;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
- * of numbers that a group holds. Components are {@code double}, {@code boolean} (0 or 1) or a record of doubles such as
- * {@link Betas}.
+ * of numbers that a group holds. Components are {@code double}, {@code boolean} (0 or 1), {@link OptionalDouble} (NaN for
+ * none, Python's {@code None}) or a record of doubles such as {@link Betas}.
  *
  * @param <O> the record
  */
@@ -62,13 +63,21 @@ public final class OptionSchema<O extends Record> {
         return offset;
     }
 
-    /** A hyperparameter as its Java value: Double, Boolean or a record of doubles. */
+    /** Whether a hyperparameter may be none. */
+    public boolean isOptional(String name) {
+        return type(name) == OptionalDouble.class;
+    }
+
+    /** A hyperparameter as its Java value: Double, Boolean, OptionalDouble or a record of doubles. */
     Object get(double[] values, String name) {
         int i = index(name);
         Class<?> type = type(name);
         if (type.isRecord()) {
             Object[] numbers = Arrays.stream(values, i, i + type.getRecordComponents().length).boxed().toArray();
             return construct(constructor(type), numbers);
+        }
+        if (type == OptionalDouble.class) {
+            return Double.isNaN(values[i]) ? OptionalDouble.empty() : OptionalDouble.of(values[i]);
         }
         return type == boolean.class ? (Object) (values[i] != 0) : values[i];
     }
@@ -93,7 +102,10 @@ public final class OptionSchema<O extends Record> {
             System.arraycopy(numbers, 0, values, i, numbers.length);
         } else if (type == boolean.class && value instanceof Boolean flag) {
             values[i] = flag ? 1 : 0;
-        } else if (type == double.class && value instanceof Number number) {
+        } else if (type == OptionalDouble.class && value instanceof OptionalDouble number) {
+            values[i] = number.orElse(Double.NaN);
+        } else if (value instanceof Number number
+                && (type == double.class || type == OptionalDouble.class && !Double.isNaN(number.doubleValue()))) {
             values[i] = number.doubleValue();
         } else {
             throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type) + ", not " + value);
@@ -157,7 +169,8 @@ public final class OptionSchema<O extends Record> {
     }
 
     private static String typeName(Class<?> type) {
-        return type.isRecord() ? type.getRecordComponents().length + " numbers" : type == boolean.class ? "a boolean" : "a number";
+        return type.isRecord() ? type.getRecordComponents().length + " numbers" : type == boolean.class ? "a boolean"
+                : type == OptionalDouble.class ? "a number or none" : "a number";
     }
 
     private static String torchName(RecordComponent component) {

@@ -36,7 +36,10 @@ public final class ParamGroup {
         return schema.names();
     }
 
-    /** An option by torch's name: a Double, a Boolean or {@link Betas}; or {@value #INDEPENDENT_WEIGHT_DECAY}. */
+    /**
+     * An option by torch's name: a Double, a Boolean, an OptionalDouble or a record such as {@link Betas}; or
+     * {@value #INDEPENDENT_WEIGHT_DECAY}.
+     */
     public Object get(String name) {
         return name.equals(INDEPENDENT_WEIGHT_DECAY) ? (Object) independentWeightDecay : schema.get(values, name);
     }
