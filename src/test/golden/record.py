@@ -1,15 +1,18 @@
-"""Records the golden traces: what torch.optim's for-loop path does, bit for bit, on inputs that Java can rebuild.
+"""Records the golden traces: what an optimizer's for-loop path in torch does, bit for bit, on inputs that Java can rebuild.
 
-    python record.py                                  write sgd.json, adam.json … (one per optimizer), inputs.json beside this file
-    python record.py --out DIR [--stock]              write them elsewhere
+    python record.py [FILE ...]                       write sgd.json, adam.json … (one per optimizer), inputs.json beside this file,
+                                                      or only the named ones (sgd, adam, …, inputs)
+    python record.py --out DIR [--stock] [FILE ...]   write them elsewhere
     python record.py --safetensors DIR [NAME ...]     write DIR/NAME/{CONFIG.json,TRACE.safetensors,EXPECTED.safetensors}
                                                       for the named cases (default: all) instead; for `panoptim replay`
 
 --stock keeps torch's own square root, which in builds linked with MKL is off in the last bit of some roots; without it the
 root is replaced by a correctly rounded one, and the traces are the same on every AVX2 or AVX-512 processor.
 
-Needs torch (CPU), numpy and, for --safetensors, safetensors. The committed files were made with torch 2.13.0+cpu,
-numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the file layout.
+Needs torch (CPU), numpy and, for --safetensors, safetensors; for timm_cases.py also timm, and for clone_cases.py --clones DIR with
+a git clone (a bare one will do) of each https://github.com/OWNER/NAME that it names, at DIR/OWNER/NAME. The committed files were
+made with torch 2.13.0+cpu, numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the
+file layout.
 """
 import argparse
 import json
@@ -21,12 +24,16 @@ import struct
 import numpy as np
 import torch
 
+import clone_cases
+import sources
+import timm_cases
 import torch_cases
 
-# Each says what is recorded: CASES, by file, and make(), by which a case's optimizer comes to be.
-SOURCES = [torch_cases]
+# Each says what is recorded: CASES, by file, make(), by which a case's optimizer comes to be, and, beyond torch, the file's origin().
+SOURCES = [torch_cases, timm_cases, clone_cases]
 CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
 source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
+origin_of = {file: source.origin for source in SOURCES if source is not torch_cases for file in source.CASES}
 
 # ---- The generator and the hash: README.md, GoldenInputs.java and this section say the same thing.
 
@@ -170,13 +177,21 @@ def run(case):
         yield step, grads, lrs, params, optimizer
 
 
+def number(value):
+    """A state that is no tensor, as one: a count as torch keeps it."""
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.tensor(value, dtype=torch.float32 if isinstance(value, int) else torch.float64)
+
+
 def states(params, optimizer):
     """The tensors after a step, by the names that replay gives them."""
     result = {}
     for name, p in params.items():
         result[f"param/{name}"] = p
         for key, value in sorted(optimizer.state.get(p, {}).items()):
-            result[f"state/{name}/{key}"] = value
+            if value is not None:
+                result[f"state/{name}/{key}"] = number(value)
     return result
 
 
@@ -212,6 +227,10 @@ def record(case):
         columns += [f"param/{name}"] + sorted(c for c in seen if c.startswith(f"state/{name}/"))
     final = {c: hex_of(t) for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
     return lr, columns, [" ".join(row.get(c, "-") for c in columns) for row in rows], final
+
+
+def head(file, stock):
+    return {"source": origin_of[file](file)} | versions(stock) if file in origin_of else versions(stock)
 
 
 def versions(stock):
@@ -268,30 +287,33 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--safetensors", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--stock", action="store_true")
+    parser.add_argument("--clones", type=pathlib.Path, metavar="DIR")
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
+    sources.clones = args.clones
     if args.stock and not (args.out or args.safetensors):
         parser.error("--stock needs --out or --safetensors: the files beside this script hold correctly rounded roots")
-    if args.names and not args.safetensors:
-        parser.error("case names go with --safetensors")
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         parser.error("torch runs without fma here; its bits are then others")
     torch.set_num_threads(1)
     if not args.stock:
         torch.Tensor.sqrt, torch.Tensor.sqrt_ = exact_sqrt, exact_sqrt_
 
+    known = {c["name"]: c for cases in CASES.values() for c in cases} if args.safetensors else {"inputs": []} | CASES
+    for name in args.names:
+        if name not in known:
+            parser.error(f"no {'case' if args.safetensors else 'file'} {name}; there are: {' '.join(known)}")
     if args.safetensors:
-        known = {c["name"]: c for cases in CASES.values() for c in cases}
         for name in args.names or known:
-            if name not in known:
-                parser.error(f"no case {name}; there are: {' '.join(known)}")
             write_safetensors(args.safetensors / name, known[name], args.stock)
         return
     out = args.out or pathlib.Path(__file__).resolve().parent
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "inputs.json", {}, "inputs", input_lines())
-    for file, cases in CASES.items():
-        write_json(out / f"{file}.json", versions(args.stock), "cases", [case_lines(c) for c in cases])
+    for file in args.names or known:
+        if file == "inputs":
+            write_json(out / "inputs.json", {}, "inputs", input_lines())
+        else:
+            write_json(out / f"{file}.json", head(file, args.stock), "cases", [case_lines(c) for c in CASES[file]])
 
 
 if __name__ == "__main__":

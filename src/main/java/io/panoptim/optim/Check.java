@@ -15,8 +15,18 @@ public final class Check {
     }
 
     public static void betas(String optimizer, Betas betas) {
-        check(betas.first() >= 0 && betas.first() < 1, optimizer, "Invalid beta parameter at index 0: " + betas.first());
-        check(betas.second() >= 0 && betas.second() < 1, optimizer, "Invalid beta parameter at index 1: " + betas.second());
+        beta(optimizer, 0, betas.first());
+        beta(optimizer, 1, betas.second());
+    }
+
+    public static void betas(String optimizer, ThreeBetas betas) {
+        beta(optimizer, 0, betas.first());
+        beta(optimizer, 1, betas.second());
+        beta(optimizer, 2, betas.third());
+    }
+
+    private static void beta(String optimizer, int index, double beta) {
+        check(beta >= 0 && beta < 1, optimizer, "Invalid beta parameter at index " + index + ": " + beta);
     }
 
     public static void weightDecay(String optimizer, double weightDecay) {

@@ -3,13 +3,19 @@ package io.panoptim.tools;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
+import io.panoptim.optim.ADOPT;
 import io.panoptim.optim.ASGD;
+import io.panoptim.optim.AdEMAMix;
+import io.panoptim.optim.AdaBelief;
 import io.panoptim.optim.Adadelta;
 import io.panoptim.optim.Adagrad;
 import io.panoptim.optim.Adam;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.Adamax;
+import io.panoptim.optim.Adan;
 import io.panoptim.optim.FusedOptimizer;
+import io.panoptim.optim.LaProp;
+import io.panoptim.optim.Lion;
 import io.panoptim.optim.NAdam;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.Optimizer;
@@ -18,13 +24,17 @@ import io.panoptim.optim.RAdam;
 import io.panoptim.optim.RMSprop;
 import io.panoptim.optim.Rprop;
 import io.panoptim.optim.SGD;
+import io.panoptim.optim.SignSGD;
+import io.panoptim.optim.Signum;
 import io.panoptim.tensor.Parameter;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.StreamSupport;
 
 /**
  * An optimizer that the commands know by its name. A new one is a line in {@link #ALL}.
@@ -34,18 +44,29 @@ import java.util.function.Function;
  */
 public record OptimizerKind<T extends Optimizer, O extends Record>(
         String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
+    /** What timm's optimizers can do besides, and these do not. */
+    private static final Map<String, Boolean> TIMM = Map.of("caution", false, "corrected_weight_decay", false);
+
     private static final List<OptimizerKind<?, ?>> ALL = List.of(
+            of("ADOPT", ADOPT.SCHEMA, ADOPT::new, TIMM),
             of("ASGD", ASGD.SCHEMA, ASGD::new),
+            of("AdEMAMix", AdEMAMix.SCHEMA, AdEMAMix::new),
+            of("AdaBelief", AdaBelief.SCHEMA, AdaBelief::new),
             of("Adadelta", Adadelta.SCHEMA, Adadelta::new),
             of("Adagrad", Adagrad.SCHEMA, Adagrad::new),
             of("Adam", Adam.SCHEMA, Adam::new),
             of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
             of("Adamax", Adamax.SCHEMA, Adamax::new),
+            of("Adan", Adan.SCHEMA, Adan::new, TIMM),
+            of("LaProp", LaProp.SCHEMA, LaProp::new, TIMM),
+            of("Lion", Lion.SCHEMA, Lion::new, TIMM),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
             of("RAdam", RAdam.SCHEMA, RAdam::new),
             of("RMSprop", RMSprop.SCHEMA, RMSprop::new),
             of("Rprop", Rprop.SCHEMA, Rprop::new),
-            of("SGD", SGD.SCHEMA, SGD::new));
+            of("SGD", SGD.SCHEMA, SGD::new),
+            of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
+            of("Signum", Signum.SCHEMA, Signum::new));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");
@@ -131,7 +152,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         for (String key : keys.others()) {
             JsonNode value = keys.get(key);
             if (schema.names().contains(key)) {
-                replacements.put(key, option(keys, key, value));
+                replacements.put(key, value.isNull() && schema.isOptional(key) ? OptionalDouble.empty() : option(keys, key, value));
             } else if (IMPLEMENTATION.contains(key)) {
                 require(value.isBoolean() || value.isNull(), keys, key, "true, false or null", value);
             } else if (fixed.containsKey(key)) {
@@ -154,9 +175,10 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         if (value.isBoolean()) {
             return value.booleanValue();
         }
-        require(value.isArray() && value.size() == 2 && value.get(0).isNumber() && value.get(1).isNumber(), keys, key,
-                "a number, true, false or two numbers", value);
-        return new double[] {value.get(0).doubleValue(), value.get(1).doubleValue()};
+        List<JsonNode> elements = StreamSupport.stream(value.spliterator(), false).toList();
+        require(value.isArray() && elements.stream().allMatch(JsonNode::isNumber), keys, key,
+                "a number, true, false or a list of numbers", value);
+        return elements.stream().mapToDouble(JsonNode::doubleValue).toArray();
     }
 
     private static void require(boolean condition, JsonKeys keys, String key, String expected, JsonNode found) {

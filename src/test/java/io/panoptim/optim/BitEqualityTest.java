@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.function.BiFunction;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -168,6 +169,29 @@ class BitEqualityTest {
             add("LAMB special", LAMB::new, lamb, Kind.SPECIAL);
             add("LAMB zero", LAMB::new, lamb, Kind.ZERO);
             add("ASGD", ASGD::new, ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), Kind.SPECIAL);
+            add("Lion", Lion::new, Lion.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
+            SignSGD.Options signsgd = SignSGD.Options.defaults().withWeightDecay(0.1);
+            add("SignSGD", SignSGD::new, signsgd, Kind.SPECIAL);
+            add("SignSGD L2 maximize", SignSGD::new, signsgd.withWeightDecouple(false).withMaximize(true), Kind.WIDE);
+            add("Signum", Signum::new, Signum.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
+            AdaBelief.Options adabelief = AdaBelief.Options.defaults().withWeightDecay(0.1);
+            add("AdaBelief", AdaBelief::new, adabelief, Kind.NORMAL);
+            add("AdaBelief AMSGrad L2", AdaBelief::new,
+                    adabelief.withAmsgrad(true).withRectify(false).withDecoupledDecay(false), Kind.SPECIAL);
+            add("AdaBelief idle", AdaBelief::new,
+                    adabelief.withAmsgrad(true).withBetas(0.9, 0.68).withDegeneratedToSgd(false).withFixedDecay(true), Kind.WIDE);
+            Adan.Options adan = Adan.Options.defaults().withWeightDecay(0.1);
+            add("Adan", Adan::new, adan, Kind.SPECIAL);
+            add("Adan no prox maximize", Adan::new, adan.withNoProx(true).withMaximize(true), Kind.WIDE);
+            AdEMAMix.Options ademamix = AdEMAMix.Options.defaults().withWeightDecay(0.1);
+            add("AdEMAMix", AdEMAMix::new, ademamix, Kind.SPECIAL);
+            add("AdEMAMix warm-up, no fast average", AdEMAMix::new, ademamix.withBetas(0, 0.9, 0.99)
+                    .withBeta3Warmup(OptionalDouble.of(20)).withAlphaWarmup(OptionalDouble.of(10)), Kind.NORMAL);
+            ADOPT.Options adopt = ADOPT.Options.defaults().withWeightDecay(0.1);
+            add("ADOPT", ADOPT::new, adopt, Kind.SPECIAL);
+            add("ADOPT decoupled, not clipped", ADOPT::new,
+                    adopt.withDecouple(true).withClipExp(OptionalDouble.empty()).withBetas(0.3, 0.9), Kind.WIDE);
+            add("LaProp", LaProp::new, LaProp.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
         }
 
         private <O> void add(String name, Constructor<O> constructor, O options, Kind kind) {

@@ -20,6 +20,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -175,6 +176,20 @@ class OptimizerTest {
         optimizer.step();
         assertEquals(-0.5, a.value().get(0));
         assertEquals(-12, b.value().get(0));
+    }
+
+    @Test
+    void anOptionThatMayBeNoneIsReadAndChangedAsSuch() {
+        try (ADOPT optimizer = new ADOPT(TestEngines.reference(), List.of(parameter("p", 0)), ADOPT.Options.defaults())) {
+            ParamGroup group = optimizer.paramGroups().getFirst();
+            assertEquals(OptionalDouble.of(0.25), group.get("clip_exp"));
+            group.set("clip_exp", OptionalDouble.empty());
+            assertEquals(OptionalDouble.empty(), group.get("clip_exp"));
+            refused(Code.INVALID, "takes a number or none, not NaN", () -> group.set("clip_exp", Double.NaN));
+            refused(Code.INVALID, "takes a number, not OptionalDouble.empty", () -> group.set("eps", OptionalDouble.empty()));
+            group.set("clip_exp", 1);
+            assertEquals(OptionalDouble.of(1), group.get("clip_exp"));
+        }
     }
 
     @ParameterizedTest
@@ -350,7 +365,17 @@ class OptimizerTest {
                 () -> refused(Code.INVALID, "Invalid beta parameter at index 1: NaN",
                         () -> Adam.Options.defaults().withBetas(0.9, Double.NaN)),
                 () -> refused(Code.INVALID, "Invalid weight_decay value: NaN",
-                        () -> AdamW.Options.defaults().withWeightDecay(Double.NaN)));
+                        () -> AdamW.Options.defaults().withWeightDecay(Double.NaN)),
+                () -> refused(Code.INVALID, "Invalid momentum value: 1.0", () -> Signum.Options.defaults().withMomentum(1)),
+                () -> refused(Code.INVALID, "Invalid beta parameter at index 2: 1.0",
+                        () -> Adan.Options.defaults().withBetas(0.9, 0.9, 1)),
+                () -> refused(Code.INVALID, "Invalid alpha value: -1.0", () -> AdEMAMix.Options.defaults().withAlpha(-1)),
+                () -> refused(Code.INVALID, "Invalid beta3_warmup value: -1.0",
+                        () -> AdEMAMix.Options.defaults().withBeta3Warmup(OptionalDouble.of(-1))),
+                () -> refused(Code.INVALID, "Invalid alpha_warmup value: NaN",
+                        () -> AdEMAMix.Options.defaults().withAlphaWarmup(OptionalDouble.of(Double.NaN))),
+                () -> refused(Code.INVALID, "Invalid clip_exp value: NaN",
+                        () -> ADOPT.Options.defaults().withClipExp(OptionalDouble.of(Double.NaN))));
         ParamGroup group = sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).paramGroups().getFirst();
         refused(Code.INVALID, "unknown option 'lrr'", () -> group.set("lrr", 1));
         refused(Code.INVALID, "Invalid momentum value", () -> group.set("momentum", -1.0));

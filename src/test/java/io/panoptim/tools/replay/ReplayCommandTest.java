@@ -143,12 +143,19 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'defaults': {'betas': [0.9, 0.99]}}|$.defaults.betas: unknown option: SGD has [lr, momentum, dampening, "
                 + "weight_decay, nesterov, maximize]",
         "{'optimizer': 'SGD', 'defaults': {'lr': '0.1'}}|"
-                + "$.defaults.lr: expected a number, true, false or two numbers, found '0.1'",
+                + "$.defaults.lr: expected a number, true, false or a list of numbers, found '0.1'",
         "{'optimizer': 'SGD', 'defaults': {'lr': true}}|$.defaults: SGD: option 'lr' takes a number, not true",
         "{'optimizer': 'SGD', 'defaults': {'lr': -1}}|$.defaults: SGD: Invalid learning rate: -1.0",
         "{'optimizer': 'SGD', 'defaults': {'lr': NaN}}|$.defaults: SGD: Invalid learning rate: NaN",
-        "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 0.99, 0.9]}}|"
-                + "$.defaults.betas: expected a number, true, false or two numbers, found [0.9,0.99,0.9]",
+        "{'optimizer': 'SGD', 'defaults': {'lr': null}}|"
+                + "$.defaults.lr: expected a number, true, false or a list of numbers, found null",
+        "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 'x']}}|"
+                + "$.defaults.betas: expected a number, true, false or a list of numbers, found [0.9,'x']",
+        "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 0.99, 0.9]}}|$.defaults: Adam: option 'betas' takes 2 numbers, not 3",
+        "{'optimizer': 'Adan', 'defaults': {'betas': [0.9, 0.99]}}|$.defaults: Adan: option 'betas' takes 3 numbers, not 2",
+        "{'optimizer': 'ADOPT', 'defaults': {'clip_exp': true}}|$.defaults: ADOPT: option 'clip_exp' takes a number or none, not true",
+        "{'optimizer': 'ADOPT', 'defaults': {'clip_exp': NaN}}|$.defaults: ADOPT: option 'clip_exp' takes a number or none, not NaN",
+        "{'optimizer': 'Lion', 'defaults': {'caution': true}}|$.defaults.caution: expected false for Lion, found true",
         "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 1]}}|$.defaults: Adam: Invalid beta parameter at index 1: 1.0",
         "{'optimizer': 'SGD', 'defaults': {'foreach': 1}}|$.defaults.foreach: expected true, false or null, found 1",
         "{'optimizer': 'SGD', 'defaults': {'differentiable': true}}|"

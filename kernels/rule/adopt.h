@@ -1,0 +1,25 @@
+// ADOPT (iShohei220/adopt, src/adopt/adopt.py): the second moment of the gradients before this one normalizes it.
+#pragma once
+
+namespace panoptim {
+
+struct Adopt {
+    // The first step fills the second moment and leaves the parameter as it is.
+    template <class T>
+    static PANOPTIM_INLINE void update(const AdoptScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq) {
+        g = regularized(h, p, g);
+        T root = sqrt(exp_avg_sq);
+        T normed = g / (root < h.eps ? h.eps : root);
+        normed = normed < -h.clip ? -h.clip : normed;
+        normed = normed > h.clip ? h.clip : normed;
+        T moved = lerp(exp_avg, normed, h.exp_avg_weight);
+        T decayed = h.decoupled ? fma(h.decay, p, p) : p;
+        T updated = fma(h.step_size, moved, decayed);
+        T later = average(exp_avg_sq, h.exp_avg_sq_decay, g, g, h.exp_avg_sq_weight);
+        exp_avg = h.first ? exp_avg : moved;
+        p = h.first ? p : updated;
+        exp_avg_sq = h.first ? fma(g, g, exp_avg_sq) : later;
+    }
+};
+
+}  // namespace panoptim
