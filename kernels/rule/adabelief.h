@@ -18,7 +18,8 @@ struct Adabelief {
         variance = h.rectify ? exp_avg_var : variance;
         T adaptive = addcdiv(p, exp_avg, sqrt(variance) / h.root_correction + h.eps, h.step_size);
         T plain = fma(h.step_size, exp_avg, p);
-        p = h.adaptive ? adaptive : (h.plain ? plain : p);
+        T moved = h.adaptive ? adaptive : plain;
+        p = h.idle ? p : moved;
     }
 };
 

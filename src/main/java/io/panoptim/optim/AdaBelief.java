@@ -163,7 +163,7 @@ public final class AdaBelief extends FusedOptimizer<AdaBelief.Options> {
                         | Rows.flag(AdabeliefRow.L2, !decoupled && decay != 0)
                         | Rows.flag(AdabeliefRow.RECTIFY, rectify)
                         | Rows.flag(AdabeliefRow.ADAPTIVE, adaptive)
-                        | Rows.flag(AdabeliefRow.PLAIN, group.value(DEGENERATED_TO_SGD) != 0));
+                        | Rows.flag(AdabeliefRow.IDLE, !adaptive && group.value(DEGENERATED_TO_SGD) == 0));
     }
 
     /** From the lengths of the simple moving average that the variance amounts to, now and in the end. */

@@ -27,7 +27,7 @@ final class AdabeliefLoop implements UpdateLoop {
             if (h.has(ADAPTIVE)) {
                 double denominator = a.add(a.divide(a.sqrt(variance), h.get(ROOT_CORRECTION)), h.get(EPS));
                 p = a.addcdiv(p, average, denominator, h.get(STEP_SIZE));
-            } else if (h.has(PLAIN)) {
+            } else if (!h.has(IDLE)) {
                 p = a.fma(h.get(STEP_SIZE), average, p);
             }
             e.value(i, p);
