@@ -4,7 +4,7 @@ import importlib.metadata
 import torch
 
 import sources
-from cases import LERP, MIDDLE, rule_cases
+from cases import LERP, MIDDLE, pairs, rule_cases
 
 EARLY, LATE, NEVER = [0.9, 0.4], [0.9, 0.68], [0.9, 0.6]        # betas
 
@@ -45,7 +45,8 @@ def origin(file):
 
 
 def lion_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, EARLY], "weight_decay": [0, 0.1], "maximize": [False, True]}
+    return pairs("Lion", values) + rule_cases(
         "Lion", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "maximize": True}, [
             ("lerp-decay", "wide", {"lr": 0.03, "betas": EARLY, "weight_decay": 0.3}),
             ("maximize", "constant", {"lr": 0.002, "maximize": True}),
@@ -56,7 +57,10 @@ def adabelief_cases():
     """Its length passes 5 at step 6 (counted from 1) by default, at step 12 with LATE, and never with NEVER. Groups with the betas of
     the constructor share what it caches of their rectification, which is right as long as `degenerated_to_sgd` is the same."""
     plain = {"rectify": False, "amsgrad": True}
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LATE], "eps": [1e-16, 1e-3], "weight_decay": [0, 0.1], "amsgrad": [False, True],
+              "decoupled_decay": [False, True], "fixed_decay": [False, True], "rectify": [False, True], "degenerated_to_sgd": [False, True],
+              "maximize": [False, True]}
+    return pairs("AdaBelief", values) + rule_cases(
         "AdaBelief", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "maximize": True}, [
             ("amsgrad", "normal", plain),
             ("amsgrad-l2", "wide", plain | {"lr": 0.01, "betas": LERP, "decoupled_decay": False, "weight_decay": 0.1}),
@@ -70,7 +74,9 @@ def adabelief_cases():
 
 
 def adan_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [[0.95, 0.9, 0.98], [0.3, 0.0, 0.9]], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1],
+              "no_prox": [False, True], "maximize": [False, True]}
+    return pairs("Adan", values) + rule_cases(
         "Adan", {"lr": 0.01, "betas": [0.95, 0.9, 0.98], "weight_decay": 0.1, "no_prox": True, "maximize": True}, [
             ("decay-eps", "wide", {"lr": 0.03, "weight_decay": 0.3, "eps": 1e-3}),
             ("no-prox", "constant", {"lr": 0.01, "betas": [0.5, 0.3, 0.9], "weight_decay": 0.1, "no_prox": True}),
@@ -79,7 +85,9 @@ def adan_cases():
 
 
 def adopt_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "eps": [1e-6, 1e-1], "clip_exp": [0.25, 0.0, None], "weight_decay": [0, 0.1],
+              "decouple": [False, True], "maximize": [False, True]}
+    return pairs("ADOPT", values) + rule_cases(
         "ADOPT", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "decouple": True, "maximize": True}, [
             ("l2-clip", "wide", {"lr": 0.03, "weight_decay": 0.3, "clip_exp": 0.333}),
             ("unclipped-maximize", "normal", {"clip_exp": None, "eps": 1e-3, "maximize": True}),
@@ -88,7 +96,8 @@ def adopt_cases():
 
 
 def laprop_cases():
-    return rule_cases(
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "eps": [1e-15, 1e-3], "weight_decay": [0, 0.1], "maximize": [False, True]}
+    return pairs("LaProp", values) + rule_cases(
         "LaProp", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "maximize": True}, [
             ("betas-decay", "wide", {"lr": 0.03, "betas": LERP, "weight_decay": 0.3}),
             ("maximize-eps", "constant", {"lr": 0.01, "eps": 1e-3, "maximize": True}),
