@@ -9,6 +9,7 @@
 #ifdef __CUDACC_RTC__ /* NVRTC has no standard headers */
 typedef unsigned char uint8_t;
 typedef int int32_t;
+typedef long long int64_t;
 typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
 #else
@@ -33,6 +34,7 @@ typedef unsigned long long uint64_t;
 #define PANOPTIM_BFLOAT16 2
 #define PANOPTIM_FLOAT16 3
 #define PANOPTIM_UINT8 4 /* codes of block-quantised states */
+#define PANOPTIM_INT64 5 /* row indices */
 
 /* Columns of a record. */
 #define PANOPTIM_VALUE 0
@@ -160,5 +162,38 @@ typedef struct panoptim_step {
     panoptim_control *control; /* or null */
     panoptim_extras extras;
 } panoptim_step;
+
+/* A sparse gradient, of some rows of one tensor that has no dense one in this step. */
+#define PANOPTIM_NEGATE 1u /* the gradient is that of what is to be maximized */
+#define PANOPTIM_SUM 2u    /* add up what repeated indices have before it is used; else use one after another */
+
+#define PANOPTIM_PREPARE 1u /* refuse what is wrong and sort the indices; nothing but the workspace is written */
+#define PANOPTIM_APPLY 2u   /* update, what has been prepared */
+
+typedef struct panoptim_row_gradient {
+    uint32_t tensor;
+    int32_t scalar_class;
+    uint64_t rows, columns; /* of the tensor: its first dimension, and all others together */
+    const int64_t *indices; /* of rows, in any order */
+    const void *values;     /* indices x columns */
+    uint64_t count;         /* of indices */
+    uint8_t dtype;          /* of the values */
+    uint32_t flags;
+    uint64_t *moving;    /* null, or a bit for each row that is stepped even without a gradient; those with one are added */
+    uint64_t *workspace; /* 4 x count, where the engine sorts the indices */
+    uint64_t distinct;   /* how many it found */
+    uint64_t elements;   /* how many it is going to update */
+    uint64_t items;      /* of work, up to and with this gradient's */
+} panoptim_row_gradient;
+
+/* What a step does besides, or in place of, its table's dense gradients. */
+typedef struct panoptim_row_step {
+    uint32_t size;
+    int32_t rule;
+    uint32_t gradient_size;
+    uint32_t phases;
+    panoptim_row_gradient *gradients;
+    uint64_t gradient_count;
+} panoptim_row_step;
 
 #endif

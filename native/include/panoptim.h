@@ -54,6 +54,14 @@ typedef struct panoptim_api {
     int32_t (*step)(panoptim_pool *pool, const panoptim_table *table, const panoptim_step *step, const void *guard0,
                     const void *guard1, const void *guard2, const void *guard3, const void *guard4,
                     const void *guard5, const void *guard6, const void *guard7);
+
+    /*
+     * The phases of a step over some rows of tensors of the table, which have no dense gradient in it. The table and the step
+     * are as above; the rows of scalars are those of the sparse gradients' own rule. The structures are written to as well.
+     */
+    int32_t (*step_rows)(panoptim_pool *pool, const panoptim_table *table, const panoptim_step *step,
+                         const panoptim_row_step *rows, const void *guard0, const void *guard1, const void *guard2,
+                         const void *guard3, const void *guard4, const void *guard5, const void *guard6, const void *guard7);
 } panoptim_api;
 
 /* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the

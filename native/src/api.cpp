@@ -5,6 +5,7 @@
 #include "panoptim.h"
 #include "panoptim_rules.h"
 #include "pool.h"
+#include "rows.h"
 #include "step.h"
 
 #define FIELD(structure, name) {#structure, #name, offsetof(structure, name)}
@@ -103,6 +104,30 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_step, extras),
     SIZE(panoptim_step),
 
+    FIELD(panoptim_row_gradient, tensor),
+    FIELD(panoptim_row_gradient, scalar_class),
+    FIELD(panoptim_row_gradient, rows),
+    FIELD(panoptim_row_gradient, columns),
+    FIELD(panoptim_row_gradient, indices),
+    FIELD(panoptim_row_gradient, values),
+    FIELD(panoptim_row_gradient, count),
+    FIELD(panoptim_row_gradient, dtype),
+    FIELD(panoptim_row_gradient, flags),
+    FIELD(panoptim_row_gradient, moving),
+    FIELD(panoptim_row_gradient, workspace),
+    FIELD(panoptim_row_gradient, distinct),
+    FIELD(panoptim_row_gradient, elements),
+    FIELD(panoptim_row_gradient, items),
+    SIZE(panoptim_row_gradient),
+
+    FIELD(panoptim_row_step, size),
+    FIELD(panoptim_row_step, rule),
+    FIELD(panoptim_row_step, gradient_size),
+    FIELD(panoptim_row_step, phases),
+    FIELD(panoptim_row_step, gradients),
+    FIELD(panoptim_row_step, gradient_count),
+    SIZE(panoptim_row_step),
+
     FIELD(panoptim_field, structure),
     FIELD(panoptim_field, field),
     FIELD(panoptim_field, offset),
@@ -119,6 +144,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_api, pool_create),
     FIELD(panoptim_api, pool_destroy),
     FIELD(panoptim_api, step),
+    FIELD(panoptim_api, step_rows),
     SIZE(panoptim_api),
 };
 
@@ -133,6 +159,12 @@ static int32_t guarded_step(panoptim_pool* pool, const panoptim_table* table, co
     return panoptim::step(pool, table, step);
 }
 
+static int32_t guarded_step_rows(panoptim_pool* pool, const panoptim_table* table, const panoptim_step* step,
+                                 const panoptim_row_step* rows, const void*, const void*, const void*, const void*, const void*,
+                                 const void*, const void*, const void*) {
+    return panoptim::step_rows(pool, table, step, rows);
+}
+
 static const panoptim_api API = {
     sizeof(panoptim_api),
     PANOPTIM_ABI,
@@ -145,6 +177,7 @@ static const panoptim_api API = {
     panoptim::pool_create,
     panoptim::pool_destroy,
     guarded_step,
+    guarded_step_rows,
 };
 
 const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

@@ -10,7 +10,7 @@ namespace panoptim {
 
 using Count = unsigned long long;
 
-static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8"};
+static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8", "int64"};
 
 static constexpr const char* EXTRAS[] = {"unscale",         "clip",       "write gradient", "zero gradient",
                                          "average",         "copy",       "flush subnormal", "statistics",
@@ -49,21 +49,27 @@ static bool converts(uint8_t compute, uint8_t dtype) {
     return dtype == PANOPTIM_FLOAT32 || dtype == PANOPTIM_BFLOAT16 || dtype == PANOPTIM_FLOAT16;
 }
 
-static int32_t check_column(const panoptim_record& record, Count tensor, int column) {
-    uint8_t dtype = record.dtype[column];
-    uint64_t address = record.address[column];
-    if (!converts(record.compute, dtype)) {
-        const char* name = dtype < std::size(DTYPES) ? DTYPES[dtype] : "unknown";
-        return fail(PANOPTIM_UNSUPPORTED,
-                    "step: tensor %llu: the CPU engine does not support a %s of type %s (%u) with %s compute", tensor,
-                    ColumnName(column).text, name, dtype, DTYPES[record.compute]);
-    }
-    if (address == 0) return fail(PANOPTIM_INVALID, "step: tensor %llu has no %s", tensor, ColumnName(column).text);
-    if ((address & (bytes_of(dtype) - 1)) != 0) {
+static int32_t check_address(uint64_t address, uint64_t bytes, Count tensor, const char* name) {
+    if (address == 0) return fail(PANOPTIM_INVALID, "step: tensor %llu has no %s", tensor, name);
+    if ((address & (bytes - 1)) != 0) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu: the %s at 0x%llx is not aligned to its elements of %llu bytes",
-                    tensor, ColumnName(column).text, Count(address), Count(bytes_of(dtype)));
+                    tensor, name, Count(address), Count(bytes));
     }
     return PANOPTIM_OK;
+}
+
+static int32_t check_memory(uint8_t compute, uint8_t dtype, uint64_t address, Count tensor, const char* name) {
+    if (!converts(compute, dtype)) {
+        const char* type = dtype < std::size(DTYPES) ? DTYPES[dtype] : "unknown";
+        return fail(PANOPTIM_UNSUPPORTED,
+                    "step: tensor %llu: the CPU engine does not support a %s of type %s (%u) with %s compute", tensor, name, type,
+                    dtype, DTYPES[compute]);
+    }
+    return check_address(address, bytes_of(dtype), tensor, name);
+}
+
+static int32_t check_column(const panoptim_record& record, Count tensor, int column) {
+    return check_memory(record.compute, record.dtype[column], record.address[column], tensor, ColumnName(column).text);
 }
 
 // A state that elements share is a float64 array, whatever their type.
@@ -85,13 +91,12 @@ static int32_t refuse_column(const panoptim_record& record, Count tensor, int co
                 ColumnName(column).text);
 }
 
-// A tensor without a gradient in this step is not touched, and need not be complete.
-static int32_t check_record(const panoptim_record& record, Count tensor, const RuleSweeps& rule, uint32_t classes) {
-    if (record.scalar_class < 0) return PANOPTIM_OK;
-    if (uint32_t(record.scalar_class) >= classes) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu is of class %d, and there are %u rows", tensor,
-                    record.scalar_class, classes);
-    }
+static int32_t check_class(int32_t scalar_class, Count tensor, uint32_t classes) {
+    if (scalar_class >= 0 && uint32_t(scalar_class) < classes) return PANOPTIM_OK;
+    return fail(PANOPTIM_INVALID, "step: tensor %llu is of class %d, and there are %u rows", tensor, scalar_class, classes);
+}
+
+static int32_t check_slots(const panoptim_record& record, Count tensor, const RuleSweeps& rule) {
     if (record.compute > PANOPTIM_FLOAT64) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu: compute type %u is neither float32 (0) nor float64 (1)", tensor,
                     record.compute);
@@ -100,6 +105,14 @@ static int32_t check_record(const panoptim_record& record, Count tensor, const R
         return fail(PANOPTIM_INVALID, "step: tensor %llu: rule %s does not have %u state slots", tensor, rule.name,
                     record.slots);
     }
+    return PANOPTIM_OK;
+}
+
+// A tensor without a gradient in this step is not touched, and need not be complete.
+static int32_t check_record(const panoptim_record& record, Count tensor, const RuleSweeps& rule, uint32_t classes) {
+    if (record.scalar_class < 0) return PANOPTIM_OK;
+    if (int32_t code = check_class(record.scalar_class, tensor, classes)) return code;
+    if (int32_t code = check_slots(record, tensor, rule)) return code;
     if (record.begin > record.end || record.end > record.elements) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu: range [%llu, %llu) is not within its %llu elements", tensor,
                     Count(record.begin), Count(record.end), Count(record.elements));
@@ -229,6 +242,69 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
         if (int32_t code = check_reductions(*table, rule.reduction)) return code;
     }
     return check_chunks(*table, rule, reducing, step->classes, elements);
+}
+
+static int32_t check_row_gradient(const panoptim_table& table, const panoptim_row_gradient& gradient, const RuleSweeps& rule,
+                                  const panoptim_step& step) {
+    const Count tensor = gradient.tensor;
+    if (tensor >= table.record_count) {
+        return fail(PANOPTIM_INVALID, "step: a sparse gradient is of tensor %llu, and there are %llu", tensor,
+                    Count(table.record_count));
+    }
+    const panoptim_record& record = table.records[tensor];
+    if (record.scalar_class >= 0) {
+        return fail(PANOPTIM_INVALID, "step: tensor %llu has a sparse gradient, and is stepped with a dense one", tensor);
+    }
+    if (int32_t code = check_class(gradient.scalar_class, tensor, step.classes)) return code;
+    if (step.rows[gradient.scalar_class].keep != 1) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: values do not decay in some rows only", tensor);
+    }
+    if (int32_t code = check_slots(record, tensor, rule)) return code;
+    if (record.begin != 0 || record.end != record.elements) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support rows of a part of a tensor", tensor);
+    }
+    bool fits = gradient.columns == 0
+                    ? record.elements == 0
+                    : record.elements % gradient.columns == 0 && record.elements / gradient.columns == gradient.rows;
+    if (!fits) {
+        return fail(PANOPTIM_INVALID, "step: tensor %llu: its %llu elements are not %llu rows of %llu", tensor,
+                    Count(record.elements), Count(gradient.rows), Count(gradient.columns));
+    }
+    for (int column = 0; column < PANOPTIM_STATE + record.slots; ++column) {
+        if (column == PANOPTIM_GRADIENT) continue;
+        if (int32_t code = check_column(record, tensor, column)) return code;
+    }
+    if (gradient.moving != nullptr) {
+        if (int32_t code = check_address(uint64_t(gradient.moving), sizeof(uint64_t), tensor, "moving rows")) return code;
+    }
+    if (gradient.count == 0) return PANOPTIM_OK;
+    if (int32_t code = check_address(uint64_t(gradient.indices), sizeof(int64_t), tensor, "indices")) return code;
+    if (int32_t code = check_address(uint64_t(gradient.workspace), sizeof(uint64_t), tensor, "workspace")) return code;
+    return check_memory(record.compute, gradient.dtype, uint64_t(gradient.values), tensor, "sparse gradient");
+}
+
+int32_t check_rows(const panoptim_table* table, const panoptim_step* step, const panoptim_row_step* rows) {
+    uint64_t elements;
+    if (int32_t code = check(table, step, &elements)) return code;
+    if (rows == nullptr) return fail(PANOPTIM_INVALID, "step: the sparse gradients are null");
+    if (int32_t code = check_size("panoptim_row_step", rows->size, sizeof(panoptim_row_step))) return code;
+    if (int32_t code = check_size("panoptim_row_gradient", rows->gradient_size, sizeof(panoptim_row_gradient))) return code;
+    if (rows->rule < 0 || rows->rule >= PANOPTIM_RULE_COUNT) {
+        return fail(PANOPTIM_INVALID, "step: rule %d is unknown, there are %d", rows->rule, PANOPTIM_RULE_COUNT);
+    }
+    const RuleSweeps& rule = rule_sweeps[size_t(rows->rule)];
+    if (rule.reduction.over != 0) return fail(PANOPTIM_UNSUPPORTED, "step: rule %s takes sums over whole tensors", rule.name);
+    if (step->extras.flags != 0) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support extras with sparse gradients");
+    }
+    if (rows->gradients == nullptr && rows->gradient_count > 0) {
+        return fail(PANOPTIM_INVALID, "step: the sparse gradients are null");
+    }
+    for (uint64_t i = 0; i < rows->gradient_count; ++i) {
+        int32_t code = check_row_gradient(*table, rows->gradients[i], rule, *step);
+        if (code) return code;
+    }
+    return PANOPTIM_OK;
 }
 
 }  // namespace panoptim

@@ -10,6 +10,11 @@ namespace panoptim {
 
 constexpr int32_t MAX_THREADS = 1024;
 
+// Less elements than this are done before a worker is awake.
+constexpr uint64_t SMALL = 32768;
+// What a thread takes at a time, at least.
+constexpr uint64_t BATCH = 16384;
+
 // A loop over items, which any thread may run from begin to end.
 struct Loop {
     void (*body)(const void* context, uint64_t begin, uint64_t end);

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "check.h"
-#include "convert.h"
 #include "error.h"
 #include "floating_point.h"
 #include "pool.h"
@@ -14,10 +13,6 @@
 
 namespace panoptim {
 
-// Less than this is done before a worker is awake.
-static constexpr uint64_t SMALL = 32768;
-// What a thread takes at a time, at least.
-static constexpr uint64_t BATCH = 16384;
 
 // All columns have the compute type.
 template <class T>

@@ -56,8 +56,16 @@ public interface Engine {
         throw unsupported("reduce");
     }
 
-    /** Steps only the given rows of one tensor, with their gradients: sparse updates. */
-    default void stepRows(Table table, int tensor, Tensor indices, Tensor gradients, Rows rows, Stream stream) {
+    /**
+     * A step in which some tensors have sparse gradients. These are updated in the rows that their gradients name, by a rule of their
+     * own and with the class given there; the tensors that have a class as {@link #step} updates them. What is wrong with any of
+     * them, an index included, is refused before anything is written.
+     *
+     * @param rule of the sparse gradients, with the states that the table has
+     * @param gradients at most one for each tensor
+     */
+    default void stepRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, @Nullable Control control, Extras extras,
+                          Stream stream) {
         throw unsupported("stepRows");
     }
 

@@ -5,6 +5,7 @@ import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** What the engines that work on the CPU's memory have in common. */
@@ -55,6 +56,30 @@ public abstract class HostEngine implements Engine {
 
     /** Carries out a step whose arguments are valid and whose table no other thread uses. */
     protected abstract void update(Table table, Rows rows, Extras extras);
+
+    @Override
+    public final void stepRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, @Nullable Control control,
+                               Extras extras, Stream stream) {
+        checkStream("Engine.stepRows", stream);
+        if (control != null || extras.flags() != 0) {
+            throw PanoptimException.unsupported("Engine.stepRows", "the " + name() + " engine does not have "
+                    + (control != null ? "loss scaling" : Arrays.stream(Extras.Part.values()).filter(extras::has).toList())
+                    + " with sparse gradients yet");
+        }
+        if (rows.count() < table.classCount()) {
+            throw PanoptimException.invalid("Engine.stepRows", rows.count() + " rows for " + table.classCount() + " classes");
+        }
+        table.enter("Engine.stepRows");
+        try {
+            table.checkSparse("Engine.stepRows", rule, gradients, rows);
+            updateRows(table, rule, gradients, rows);
+        } finally {
+            table.exit();
+        }
+    }
+
+    /** Carries out a step some of whose gradients are sparse, and valid but for their indices. */
+    protected abstract void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows);
 
     @Override
     public final void fill(Tensor tensor, double value, Stream stream) {

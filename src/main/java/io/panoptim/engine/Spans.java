@@ -32,17 +32,28 @@ final class Spans {
         if (tensor.bytes() == 0) {
             return Optional.empty();
         }
-        NavigableMap<Long, Span> space = spaces.computeIfAbsent(space(tensor), key -> new TreeMap<>());
-        Span span = new Span(tensor, what);
-        Map.Entry<Long, Span> before = space.lowerEntry(span.end());
+        Optional<String> there = under(tensor);
+        if (there.isEmpty()) {
+            spaces.computeIfAbsent(space(tensor), key -> new TreeMap<>()).put(tensor.address(), new Span(tensor, what));
+        }
+        return there;
+    }
+
+    /** What lies in a tensor's range, if anything does. */
+    Optional<String> under(Tensor tensor) {
+        NavigableMap<Long, Span> space = spaces.get(space(tensor));
+        if (space == null || tensor.bytes() == 0) {
+            return Optional.empty();
+        }
+        long end = tensor.address() + tensor.bytes();
+        Map.Entry<Long, Span> before = space.lowerEntry(end);
         while (before != null && before.getValue().end() > tensor.address()) {
             if (!before.getValue().gone()) {
                 return Optional.of(before.getValue().what);
             }
             space.remove(before.getKey());
-            before = space.lowerEntry(span.end());
+            before = space.lowerEntry(end);
         }
-        space.put(tensor.address(), span);
         return Optional.empty();
     }
 

@@ -10,10 +10,12 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
@@ -62,7 +64,7 @@ public abstract class Table implements AutoCloseable {
         Arrays.fill(classes, ABSENT);
         for (int i = 0; i < entries.size(); i++) {
             TensorEntry entry = entries.get(i);
-            checkSlots(entry);
+            checkSlots(rule, entry);
             checkRows(entry);
             take(i, Column.VALUE, entry.value());
             if (entry.gradient() != null) {
@@ -241,6 +243,67 @@ public abstract class Table implements AutoCloseable {
         }
     }
 
+    /** Refuses sparse gradients that cannot be used; what their indices are is not looked at. */
+    final void checkSparse(String call, Rule rowRule, List<RowGradient> gradients, Rows rows) {
+        if (sums != null || rowRule.sums() != null) {
+            throw PanoptimException.unsupported(call, (sums != null ? rule : rowRule) + " takes sums over whole tensors: it has no "
+                    + "sparse gradients");
+        }
+        Set<Integer> seen = new HashSet<>();
+        for (RowGradient gradient : gradients) {
+            int tensor = gradient.tensor();
+            if (tensor < 0 || tensor >= size() || !seen.add(tensor) || classes[tensor] != ABSENT) {
+                throw PanoptimException.invalid(call, "a sparse gradient is of tensor " + tensor + ": expected one of " + size()
+                        + " that has no other gradient in this step");
+            }
+            if (gradient.scalarClass() < 0 || gradient.scalarClass() >= rows.count()) {
+                throw PanoptimException.invalid(call, "class " + gradient.scalarClass() + " of " + rows.count() + " rows");
+            }
+            if (rows.keep(gradient.scalarClass()) != 1) {
+                throw PanoptimException.unsupported(call, "values do not decay in some rows only, and class "
+                        + gradient.scalarClass() + " keeps " + rows.keep(gradient.scalarClass()));
+            }
+            TensorEntry entry = entries.get(tensor);
+            checkSlots(rowRule, entry);
+            String label = "the sparse gradient of '" + entry.name() + "'";
+            if (entry.begin() != 0 || entry.end() != entry.value().elements()) {
+                throw PanoptimException.unsupported(call, label + ": only a range of this tensor is stepped");
+            }
+            gradient.gradient().checkFits(call + " '" + entry.name() + "'", entry.value());
+            checkAccessible(call, tensor);
+            checkRead(call, label + " (its indices)", gradient.gradient().indices());
+            checkRead(call, label + " (its values)", gradient.gradient().values());
+            if (gradient.moving() != null) {
+                checkMoving(call, label, gradient.moving(), RowGradient.words(entry.value().shape()[0]));
+            }
+        }
+    }
+
+    private void checkMoving(String call, String label, Tensor moving, long words) {
+        if (moving.dtype() != DType.INT64 || moving.elements() != words) {
+            throw PanoptimException.invalid(call, label + ": the moving rows are " + moving + ": expected " + words + " int64s");
+        }
+        checkRead(call, label + " (its moving rows)", moving);
+        if (device.kind() == Device.Kind.CPU && moving.segment().isReadOnly()) {
+            throw PanoptimException.invalid(call, label + ": the moving rows lie in a read-only segment");
+        }
+    }
+
+    /** What a step uses besides the columns; several tensors may share it. */
+    private void checkRead(String call, String label, Tensor tensor) {
+        if (!tensor.device().equals(device)) {
+            throw PanoptimException.invalid(call, label + " lies on " + tensor.device() + ", but the " + engine
+                    + " engine works on " + device);
+        }
+        tensor.checkAccessible(call, label);
+        if (device.kind() == Device.Kind.CPU) {
+            checkReachable(call, label, tensor);
+        }
+        spans.under(tensor).ifPresent(other -> {
+            throw PanoptimException.invalid(call, label + " overlaps " + other + ": each needs memory of its own");
+        });
+    }
+
     /** Closes the table, not its tensors; idempotent. */
     @Override
     public final void close() {
@@ -288,7 +351,7 @@ public abstract class Table implements AutoCloseable {
         return tensor;
     }
 
-    private void checkSlots(TensorEntry entry) {
+    private static void checkSlots(Rule rule, TensorEntry entry) {
         int slots = entry.slots(rule);
         if (slots < rule.minSlots() || slots > rule.states().size()) {
             throw invalid("'" + entry.name() + "'", "has " + entry.states().size() + " states, " + rule + " takes "
@@ -353,13 +416,17 @@ public abstract class Table implements AutoCloseable {
         if (segment.isReadOnly()) {
             throw invalid(label, "lies in a read-only segment: a step writes values and states, and zeroes gradients when asked");
         }
-        if (!segment.isNative() && !acceptsHeap) {
-            throw invalid(label, "lies on the Java heap, where the " + engine + " engine cannot reach it: allocate it from an "
-                    + "Arena, or use the reference engine");
+        checkReachable("Table", label, tensor);
+    }
+
+    private void checkReachable(String call, String label, Tensor tensor) {
+        if (!tensor.segment().isNative() && !acceptsHeap) {
+            throw PanoptimException.invalid(call, label + " lies on the Java heap, where the " + engine + " engine cannot reach "
+                    + "it: allocate it from an Arena, or use the reference engine");
         }
-        if (segment.isNative() && segment.address() % tensor.dtype().bytes() != 0) {
-            throw invalid(label, "begins at an address that is not a multiple of its element size, " + tensor.dtype().bytes()
-                    + " bytes: copy it to aligned memory");
+        if (tensor.segment().isNative() && tensor.address() % tensor.dtype().bytes() != 0) {
+            throw PanoptimException.invalid(call, label + " begins at an address that is not a multiple of its element size, "
+                    + tensor.dtype().bytes() + " bytes: copy it to aligned memory");
         }
     }
 

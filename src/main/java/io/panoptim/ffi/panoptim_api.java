@@ -26,6 +26,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*pool_create)(int32_t, panoptim_pool **);
  *     int32_t (*pool_destroy)(panoptim_pool *);
  *     int32_t (*step)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  * }
  * }
  */
@@ -46,7 +47,8 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("last_error"),
         panoptim_h.C_POINTER.withName("pool_create"),
         panoptim_h.C_POINTER.withName("pool_destroy"),
-        panoptim_h.C_POINTER.withName("step")
+        panoptim_h.C_POINTER.withName("step"),
+        panoptim_h.C_POINTER.withName("step_rows")
     ).withName("panoptim_api");
 
     /**
@@ -774,6 +776,117 @@ public class panoptim_api {
      */
     public static void step(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(step$LAYOUT, step$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class step_rows {
+
+        private step_rows() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10, MemorySegment _x11);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(step_rows.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(step_rows.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10, MemorySegment _x11) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9, _x10, _x11);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout step_rows$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("step_rows"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout step_rows$layout() {
+        return step_rows$LAYOUT;
+    }
+
+    private static final long step_rows$OFFSET = $LAYOUT.byteOffset(groupElement("step_rows"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long step_rows$offset() {
+        return step_rows$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment step_rows(MemorySegment struct) {
+        return struct.get(step_rows$LAYOUT, step_rows$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void step_rows(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(step_rows$LAYOUT, step_rows$OFFSET, fieldValue);
     }
 
     /**

@@ -104,6 +104,15 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_UINT8() {
         return PANOPTIM_UINT8;
     }
+    private static final int PANOPTIM_INT64 = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_INT64 5
+     * }
+     */
+    public static int PANOPTIM_INT64() {
+        return PANOPTIM_INT64;
+    }
     private static final int PANOPTIM_VALUE = (int)0L;
     /**
      * {@snippet lang=c :
@@ -274,6 +283,42 @@ public class panoptim_h extends panoptim_h$shared {
      */
     public static int PANOPTIM_CAUTIOUS() {
         return PANOPTIM_CAUTIOUS;
+    }
+    private static final int PANOPTIM_NEGATE = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_NEGATE 1
+     * }
+     */
+    public static int PANOPTIM_NEGATE() {
+        return PANOPTIM_NEGATE;
+    }
+    private static final int PANOPTIM_SUM = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_SUM 2
+     * }
+     */
+    public static int PANOPTIM_SUM() {
+        return PANOPTIM_SUM;
+    }
+    private static final int PANOPTIM_PREPARE = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_PREPARE 1
+     * }
+     */
+    public static int PANOPTIM_PREPARE() {
+        return PANOPTIM_PREPARE;
+    }
+    private static final int PANOPTIM_APPLY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_APPLY 2
+     * }
+     */
+    public static int PANOPTIM_APPLY() {
+        return PANOPTIM_APPLY;
     }
     private static final int PANOPTIM_ABI = (int)1L;
     /**

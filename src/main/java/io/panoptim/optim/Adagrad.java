@@ -5,12 +5,16 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.SparseAdagradRow;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
 import java.util.Map;
 
 /**
  * Adagrad, as {@code torch.optim.Adagrad}: the learning rate of each element falls with the sum of its squared gradients.
+ *
+ * <p>Gradients may be sparse, without weight decay: then only their rows change, and repeated indices are added up first. As in
+ * torch this rounds differently from the same gradient with zeros in the other rows.
  *
  * <p>State: {@code step}, {@code sum}; both exist, as in torch, from the moment a parameter is added.
  *
@@ -109,14 +113,30 @@ public final class Adagrad extends FusedOptimizer<Adagrad.Options> {
 
     @Override
     protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
-        double step = next(history[STEP]);
-        next[STEP] = step;
         double weightDecay = group.value(WEIGHT_DECAY);
         rows.set(row, AdagradRow.WEIGHT_DECAY, weightDecay)
                 .set(row, AdagradRow.EPS, group.value(EPS))
-                .set(row, AdagradRow.STEP_SIZE, -(group.value(LR) / (1 + (step - 1) * group.value(LR_DECAY))))
+                .set(row, AdagradRow.STEP_SIZE, stepSize(group, history, next))
                 .flags(row, Rows.flag(AdagradRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdagradRow.L2, weightDecay != 0));
+    }
+
+    @Override
+    protected Sparse sparse(ParamGroup group, double[] history) {
+        Check.check(group.value(WEIGHT_DECAY) == 0, "Adagrad", "weight_decay option is not compatible with sparse gradients");
+        return new Sparse(Rule.SPARSE_ADAGRAD, group.value(MAXIMIZE) != 0, true, Moving.NONE);
+    }
+
+    @Override
+    protected void sparseRow(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        rows.set(row, SparseAdagradRow.EPS, group.value(EPS))
+                .set(row, SparseAdagradRow.STEP_SIZE, stepSize(group, history, next));
+    }
+
+    private static double stepSize(ParamGroup group, double[] history, double[] next) {
+        double step = next(history[STEP]);
+        next[STEP] = step;
+        return -(group.value(LR) / (1 + (step - 1) * group.value(LR_DECAY)));
     }
 
     @Override

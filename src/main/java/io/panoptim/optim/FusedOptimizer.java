@@ -4,6 +4,7 @@ import io.panoptim.PanoptimException;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
@@ -14,6 +15,7 @@ import io.panoptim.engine.TensorEntry;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -23,6 +25,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -39,13 +42,16 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Parameters that share a group and a history, and so a row. */
     private static final class ScalarClass {
         final ParamGroup group;
+        /** Whether its parameters have sparse gradients. */
+        final boolean sparse;
         double[] history;
         double[] next;
         /** Whether there is state to be shown: before the first step there is none, whatever has been allocated. */
         boolean stepped;
 
-        ScalarClass(ParamGroup group, double[] history, boolean stepped) {
+        ScalarClass(ParamGroup group, boolean sparse, double[] history, boolean stepped) {
             this.group = group;
+            this.sparse = sparse;
             this.history = history.clone();
             this.next = history.clone();
             this.stepped = stepped;
@@ -68,8 +74,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         /** By torch's keys: what a slot holds depends on the options. */
         final Map<String, Tensor> states = new LinkedHashMap<>();
         @Nullable Tensor gradient;
+        boolean sparse;
+        /** The rows that step without a gradient too: {@link Sparse#moving}. */
+        @Nullable Tensor moving;
         @Nullable ScalarClass scalarClass;
         int index = Table.ABSENT;
+        int row;
 
         Entry(String name, ParamGroup group, long id) {
             this.name = name;
@@ -85,7 +95,25 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** The keys of a group's slots as the table has them. */
     private record Slots(ParamGroup group, List<String> keys) {}
 
-    private record ClassKey(ParamGroup group, boolean present, boolean stepped, List<Double> history) {}
+    private record ClassKey(ParamGroup group, boolean present, boolean sparse, boolean stepped, List<Double> history) {}
+
+    /**
+     * How an optimizer uses a sparse gradient.
+     *
+     * @param rule of its rows, with the state slots of the optimizer's own rule
+     * @param negated whether the gradient is that of something to be maximized
+     * @param summed whether what repeated indices have is added up before it is used; else it is used one after another
+     * @param moving which rows step without a gradient too
+     */
+    protected record Sparse(Rule rule, boolean negated, boolean summed, Moving moving) {}
+
+    /** Rows that step without a gradient too, because of their state. */
+    protected enum Moving {
+        NONE,
+        /** Those that had one in an earlier step. */
+        REACHED,
+        ALL
+    }
 
     private final Rule rule;
     private final List<Entry> entries = new ArrayList<>();
@@ -98,6 +126,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
+    private boolean anySparse;
 
     /** An optimizer of one group. */
     @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
@@ -159,6 +188,20 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Computes one row, and from a class's history the history after this step. */
     protected abstract void row(ParamGroup group, double[] history, double[] next, Rows rows, int row);
 
+    /**
+     * How parameters with a history use sparse gradients.
+     *
+     * @throws PanoptimException when they cannot
+     */
+    protected Sparse sparse(ParamGroup group, double[] history) {
+        throw PanoptimException.unsupported(name(), name() + " does not support sparse gradients, please consider SparseAdam instead");
+    }
+
+    /** Computes one row of the sparse gradients' rule, as {@link #row} does. */
+    protected void sparseRow(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        row(group, history, next, rows, row);
+    }
+
     /** The entries of the state that are numbers, such as {@code step}. */
     protected abstract Map<String, Double> numbers(double[] history);
 
@@ -196,7 +239,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     public final long stateBytes() {
         long shared = entries.stream().limit(isGlobal() ? 1 : entries.size())
                 .mapToLong(entry -> rule.sharedStates().size() * sharedElements(entry) * DType.FLOAT64.bytes()).sum();
-        return shared + entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()).sum();
+        return shared + entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()
+                + (entry.moving == null ? 0 : entry.moving.bytes())).sum();
     }
 
     @Override
@@ -204,10 +248,18 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         synchronize();
         if (table != null && classes.length > 0) {
             for (int i = 0; i < classes.length; i++) {
-                row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+                if (classes[i].sparse) {
+                    sparseRow(classes[i].group, classes[i].history, classes[i].next, rows, i);
+                } else {
+                    row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+                }
                 rows.keep(i, 1 - classes[i].group.independentWeightDecay());
             }
-            engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+            if (anySparse) {
+                stepRows(table);
+            } else {
+                engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+            }
             for (int i = 0; i < classes.length; i++) {
                 classes[i].advance();
             }
@@ -250,11 +302,20 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private void synchronize() {
         boolean rebuild = slotsChanged();
         boolean regroup = false;
+        anySparse = false;
         Map<Integer, @Nullable Tensor> moved = Map.of();
         for (int i = 0; i < entries.size(); i++) {
             Entry entry = entries.get(i);
             Tensor gradient = gradient(entry);
-            rebuild |= gradient != null && entry.index == Table.ABSENT;
+            boolean sparse = gradient == null && sparseGradient(entry) != null;
+            if (sparse) {
+                sparse(entry.group, history(entry));
+                Check.check(entry.group.independentWeightDecay() == 0, name(), "independent_weight_decay does not go with sparse "
+                        + "gradients, which leave the other rows as they are");
+                anySparse = true;
+            }
+            rebuild |= (gradient != null || sparse) && entry.index == Table.ABSENT;
+            regroup |= sparse != entry.sparse;
             if (gradient != entry.gradient && entry.index != Table.ABSENT) {
                 moved = moved.isEmpty() ? new HashMap<>() : moved;
                 moved.put(entry.index, gradient);
@@ -263,13 +324,45 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
         if (rebuild) {
             rebuild();
-        } else if (!moved.isEmpty() && table != null) {
-            table.point(Column.GRADIENT, moved);
-            entries.forEach(entry -> entry.gradient = gradient(entry));
+        } else if (table != null) {
+            if (!moved.isEmpty()) {
+                table.point(Column.GRADIENT, moved);
+                entries.forEach(entry -> entry.gradient = gradient(entry));
+            }
             if (regroup) {
                 regroup(table);
             }
         }
+    }
+
+    private double[] history(Entry entry) {
+        return entry.scalarClass == null ? initialHistory(entry.group) : entry.scalarClass.history;
+    }
+
+    /** A step in which some gradients are sparse. */
+    private void stepRows(Table current) {
+        List<RowGradient> gradients = new ArrayList<>();
+        @Nullable Rule rowRule = null;
+        for (Entry entry : entries) {
+            SparseGradient gradient = entry.sparse ? sparseGradient(entry) : null;
+            if (gradient != null) {
+                Sparse sparse = sparse(entry.group, history(entry));
+                rowRule = sparse.rule;
+                gradients.add(new RowGradient(entry.index, entry.row, gradient, sparse.negated, sparse.summed,
+                        sparse.moving == Moving.NONE ? null : moving(entry, sparse.moving)));
+            }
+        }
+        engine().stepRows(current, Objects.requireNonNull(rowRule), gradients, rows, null, Extras.NONE, Stream.DEFAULT);
+    }
+
+    private Tensor moving(Entry entry, Moving which) {
+        if (entry.moving == null) {
+            entry.moving = memory().zeros(DType.INT64, RowGradient.words(entry.value().shape()[0]));
+            if (which == Moving.ALL) {
+                engine().fill(entry.moving, -1, Stream.DEFAULT);
+            }
+        }
+        return entry.moving;
     }
 
     /** Whether options have changed that say which state a group needs. */
@@ -299,11 +392,31 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (gradient == null) {
                 gradient = other;
             } else if (other != null && !Place.of(other).equals(Place.of(gradient))) {
-                throw PanoptimException.invalid(name() + ".step", "'" + entry.name + "' is tied to another parameter, but their "
-                        + "gradients lie in different places: accumulate them in one tensor");
+                throw scattered(entry);
+            }
+        }
+        if (gradient != null && entry.tied.size() > 1 && sparseGradient(entry) != null) {
+            throw scattered(entry);
+        }
+        return gradient;
+    }
+
+    private @Nullable SparseGradient sparseGradient(Entry entry) {
+        SparseGradient gradient = entry.tied.getFirst().sparseGradient();
+        for (int i = 1; i < entry.tied.size(); i++) {
+            SparseGradient other = entry.tied.get(i).sparseGradient();
+            if (gradient == null) {
+                gradient = other;
+            } else if (other != null && !other.equals(gradient)) {
+                throw scattered(entry);
             }
         }
         return gradient;
+    }
+
+    private PanoptimException scattered(Entry entry) {
+        return PanoptimException.invalid(name() + ".step", "'" + entry.name + "' is tied to another parameter, but their "
+                + "gradients lie in different places: accumulate them in one tensor");
     }
 
     /** Builds the table of all parameters that have state, or now get it; none of them moves if one is refused. */
@@ -312,7 +425,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         List<TensorEntry> topology = new ArrayList<>();
         for (Entry entry : entries) {
             Tensor gradient = gradient(entry);
-            if (gradient != null || entry.scalarClass != null || hasStateFromTheStart()) {
+            boolean sparse = gradient == null && sparseGradient(entry) != null;
+            if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
                 members.add(entry);
                 topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id,
                         rows(entry.group, entry.tied.getFirst())));
@@ -336,7 +450,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private ScalarClass firstClass(ParamGroup group) {
-        return new ScalarClass(group, initialHistory(group), hasStateFromTheStart());
+        return new ScalarClass(group, false, initialHistory(group), hasStateFromTheStart());
     }
 
     /** The states that an entry's options need now, by slot, then those that its elements share; those it had before are kept. */
@@ -397,15 +511,16 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         for (Entry entry : entries) {
             if (entry.scalarClass != null) {
                 ScalarClass before = entry.scalarClass;
-                boolean stepping = entry.gradient != null;
-                entry.scalarClass = merged.computeIfAbsent(new ClassKey(entry.group, stepping, before.stepped,
+                entry.sparse = entry.gradient == null && sparseGradient(entry) != null;
+                boolean stepping = entry.gradient != null || entry.sparse;
+                entry.scalarClass = merged.computeIfAbsent(new ClassKey(entry.group, stepping, entry.sparse, before.stepped,
                                 Arrays.stream(before.history).boxed().toList()),
-                        key -> new ScalarClass(entry.group, before.history, before.stepped));
-                assigned[entry.index] = Table.ABSENT;
+                        key -> new ScalarClass(entry.group, entry.sparse, before.history, before.stepped));
                 if (stepping) {
                     present.putIfAbsent(entry.scalarClass, present.size());
-                    assigned[entry.index] = present.get(entry.scalarClass);
+                    entry.row = present.get(entry.scalarClass);
                 }
+                assigned[entry.index] = entry.gradient != null ? entry.row : Table.ABSENT;
             }
         }
         current.classes(assigned);

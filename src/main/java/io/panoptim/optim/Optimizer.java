@@ -6,6 +6,7 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Stream;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -100,21 +101,29 @@ public abstract class Optimizer implements AutoCloseable {
         zeroGrad(true);
     }
 
-    /** Takes the gradients away or, with false, fills them with zeros, which a step then uses. */
+    /** Takes the gradients away or, with false, fills them with zeros (sparse ones lose their rows), which a step then uses. */
     public final void zeroGrad(boolean setToNone) {
         enter("zeroGrad");
         try {
             List<Parameter> parameters = groups.stream().flatMap(group -> group.params().stream())
-                    .filter(parameter -> parameter.gradient() != null).toList();
+                    .filter(parameter -> parameter.gradient() != null || parameter.sparseGradient() != null).toList();
             if (setToNone) {
                 parameters.forEach(parameter -> parameter.gradient(null));
             } else {
-                List<Tensor> gradients = parameters.stream().map(Parameter::gradient).map(Objects::requireNonNull).toList();
+                List<Tensor> gradients = parameters.stream().map(Parameter::gradient).filter(Objects::nonNull).toList();
                 gradients.forEach(gradient -> gradient.checkAccessible(call("zeroGrad"), "a gradient"));
                 gradients.forEach(gradient -> engine.fill(gradient, 0, Stream.DEFAULT));
+                parameters.forEach(Optimizer::clearSparse);
             }
         } finally {
             busy.set(false);
+        }
+    }
+
+    private static void clearSparse(Parameter parameter) {
+        SparseGradient gradient = parameter.sparseGradient();
+        if (gradient != null) {
+            parameter.sparseGradient(gradient.cleared());
         }
     }
 

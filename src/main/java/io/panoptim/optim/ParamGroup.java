@@ -55,7 +55,7 @@ public final class ParamGroup {
             return;
         }
         double[] changed = values.clone();
-        changed[lr] = 0; // a schedule may have left the range that a constructor accepts
+        changed[lr] = schema.values(schema.defaults())[lr]; // a schedule may have left the range that a constructor accepts
         schema.set(changed, name, value);
         schema.options(changed);
         schema.set(values, name, value);

@@ -5,6 +5,7 @@ import io.panoptim.engine.Engines;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.SgdRow;
+import io.panoptim.engine.SparseSgdRow;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +15,11 @@ import java.util.Map;
  *
  * <p>The first step fills the momentum buffer with the gradient itself, without dampening. State: {@code momentum_buffer},
  * with momentum only.
+ *
+ * <p>Gradients may be sparse, without weight decay. Without momentum each of repeated indices is a step of its own. With momentum
+ * a step moves every row that has had a gradient, and repeated indices are added up first. So does torch if the gradient was
+ * coalesced; if not, its buffer keeps an entry for each, grows from step to step and rounds differently. The buffer that torch
+ * has as a sparse tensor is a dense one here, with zeros in the other rows.
  *
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html">torch.optim.SGD</a>
  */
@@ -80,8 +86,12 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
     private static final int NESTEROV = SCHEMA.index("nesterov");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: whether the momentum buffer has been filled. */
+    /** History: with what kind of gradient the momentum buffer has been filled, or 0. */
     private static final int FILLED = 0;
+    private static final double DENSE = 1;
+    private static final double SPARSE = 2;
+
+    private static final String UNLIKE = ": add(sparse, dense) is not supported. Use add(dense, sparse) instead.";
 
     /** An optimizer of one group on the best engine for its device. */
     public SGD(List<Parameter> parameters, Options options) {
@@ -102,7 +112,9 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
     protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
         double momentum = group.value(MOMENTUM);
         double weightDecay = group.value(WEIGHT_DECAY);
-        next[FILLED] = momentum != 0 ? 1 : history[FILLED];
+        Check.check(momentum == 0 || history[FILLED] != SPARSE, "SGD",
+                "a dense gradient does not go with the momentum of sparse ones" + UNLIKE);
+        next[FILLED] = momentum != 0 ? DENSE : history[FILLED];
         rows.set(row, SgdRow.WEIGHT_DECAY, weightDecay)
                 .set(row, SgdRow.MOMENTUM, momentum)
                 .set(row, SgdRow.UNDAMPENED, 1 - group.value(DAMPENING))
@@ -111,6 +123,28 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
                         | Rows.flag(SgdRow.L2, weightDecay != 0)
                         | Rows.flag(SgdRow.FIRST, history[FILLED] == 0)
                         | Rows.flag(SgdRow.NESTEROV, group.value(NESTEROV) != 0));
+    }
+
+    @Override
+    protected Sparse sparse(ParamGroup group, double[] history) {
+        boolean momentum = group.value(MOMENTUM) != 0;
+        boolean dense = momentum && history[FILLED] == DENSE;
+        Check.check(group.value(WEIGHT_DECAY) == 0, "SGD", "weight_decay does not go with sparse gradients" + UNLIKE);
+        Check.check(!dense || group.value(NESTEROV) == 0, "SGD",
+                "with Nesterov a sparse gradient does not go with the momentum of dense ones" + UNLIKE);
+        return new Sparse(Rule.SPARSE_SGD, group.value(MAXIMIZE) != 0, momentum,
+                !momentum ? Moving.NONE : dense ? Moving.ALL : Moving.REACHED);
+    }
+
+    @Override
+    protected void sparseRow(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        double momentum = group.value(MOMENTUM);
+        next[FILLED] = momentum != 0 && history[FILLED] == 0 ? SPARSE : history[FILLED];
+        rows.set(row, SparseSgdRow.MOMENTUM, momentum)
+                .set(row, SparseSgdRow.UNDAMPENED, 1 - group.value(DAMPENING))
+                .set(row, SparseSgdRow.STEP_SIZE, -group.value(LR))
+                .flags(row, Rows.flag(SparseSgdRow.FIRST, history[FILLED] == 0)
+                        | Rows.flag(SparseSgdRow.NESTEROV, group.value(NESTEROV) != 0));
     }
 
     @Override

@@ -60,11 +60,24 @@ public enum DType {
         public void set(MemorySegment segment, long index, double value) {
             segment.set(ValueLayout.JAVA_BYTE, index, (byte) value);
         }
+    },
+    /** Row indices, and counts that torch keeps as integers; as doubles they are exact up to 2^53. */
+    INT64(8, "I64", "int64") {
+        @Override
+        public double get(MemorySegment segment, long index) {
+            return segment.get(LONG, index * 8);
+        }
+
+        @Override
+        public void set(MemorySegment segment, long index, double value) {
+            segment.set(LONG, index * 8, (long) value);
+        }
     };
 
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
 
     private final int bytes;
     private final String safetensorsName;
@@ -87,7 +100,7 @@ public enum DType {
     }
 
     public boolean isFloatingPoint() {
-        return this != UINT8;
+        return this != UINT8 && this != INT64;
     }
 
     /** The type in which elements of this type are computed with: float64 for itself, float32 for the rest. */

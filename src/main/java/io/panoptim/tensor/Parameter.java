@@ -3,11 +3,12 @@ package io.panoptim.tensor;
 import io.panoptim.PanoptimException;
 import org.jspecify.annotations.Nullable;
 
-/** A tensor to be optimized and its gradient, which may come, go and move between steps. */
+/** A tensor to be optimized and its gradient, dense or sparse, which may come, go and move between steps. */
 public final class Parameter {
     private final @Nullable String name;
     private final Tensor value;
     private @Nullable Tensor gradient;
+    private @Nullable SparseGradient sparseGradient;
 
     private Parameter(@Nullable String name, Tensor value) {
         if (!value.dtype().isFloatingPoint()) {
@@ -35,13 +36,13 @@ public final class Parameter {
         return value;
     }
 
-    /** The gradient, or null: a step then skips this parameter, its state and its step count. */
+    /** The dense gradient, or null. Without any gradient a step skips this parameter, its state and its step count. */
     public @Nullable Tensor gradient() {
         return gradient;
     }
 
     /**
-     * Sets or, with null, removes the gradient.
+     * Sets a dense gradient in place of the one before or, with null, removes it, also when it is sparse.
      *
      * @return this
      * @throws PanoptimException when its shape, layout, type or device is not the value's
@@ -51,11 +52,37 @@ public final class Parameter {
             check(newGradient);
         }
         gradient = newGradient;
+        sparseGradient = null;
         return this;
     }
 
+    /** The sparse gradient, or null. */
+    public @Nullable SparseGradient sparseGradient() {
+        return sparseGradient;
+    }
+
+    /**
+     * Sets a sparse gradient in place of the one before or, with null, removes it, also when it is dense. Not every optimizer takes
+     * one.
+     *
+     * @return this
+     * @throws PanoptimException when its rows are not rows of the value, whose first dimension is the indexed one
+     */
+    public Parameter sparseGradient(@Nullable SparseGradient newGradient) {
+        if (newGradient != null) {
+            newGradient.checkFits(call("sparseGradient"), value);
+        }
+        sparseGradient = newGradient;
+        gradient = null;
+        return this;
+    }
+
+    private String call(String setter) {
+        return "Parameter." + setter + (name == null ? "" : " '" + name + "'");
+    }
+
     private void check(Tensor newGradient) {
-        String call = "Parameter.gradient" + (name == null ? "" : " '" + name + "'");
+        String call = call("gradient");
         if (!newGradient.device().equals(value.device())) {
             throw PanoptimException.invalid(call, "the gradient lies on " + newGradient.device() + ", the value on "
                     + value.device() + ": they must share a device");

@@ -195,6 +195,23 @@ public final class Tensor {
         return IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == rowMajor[i]);
     }
 
+    /**
+     * The first rows of a row-major tensor, where they lie: what is filled of a buffer for sparse gradients.
+     *
+     * @param rows at most the size of the first dimension
+     */
+    public Tensor firstRows(long rows) {
+        if (shape.length == 0 || rows < 0 || rows > shape[0] || !isRowMajor()) {
+            throw PanoptimException.invalid("Tensor.firstRows", "there are no " + rows + " rows at the beginning of " + this
+                    + (isRowMajor() ? "" : ", which is not row-major"));
+        }
+        long[] newShape = shape.clone();
+        newShape[0] = rows;
+        long bytes = elements(newShape) * dtype.bytes();
+        return new Tensor(dtype, device, newShape, rowMajor(newShape), address, segment == null ? null : segment.asSlice(0, bytes),
+                owner);
+    }
+
     /** For messages: {@code float32[2, 3]}. */
     @Override
     public String toString() {

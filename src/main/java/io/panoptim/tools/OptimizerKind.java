@@ -26,6 +26,7 @@ import io.panoptim.optim.Rprop;
 import io.panoptim.optim.SGD;
 import io.panoptim.optim.SignSGD;
 import io.panoptim.optim.Signum;
+import io.panoptim.optim.SparseAdam;
 import io.panoptim.tensor.Parameter;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -66,7 +67,8 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("Rprop", Rprop.SCHEMA, Rprop::new),
             of("SGD", SGD.SCHEMA, SGD::new),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
-            of("Signum", Signum.SCHEMA, Signum::new));
+            of("Signum", Signum.SCHEMA, Signum::new),
+            of("SparseAdam", SparseAdam.SCHEMA, SparseAdam::new));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");

@@ -4,12 +4,14 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
+import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.ffi.panoptim_api;
 import io.panoptim.ffi.panoptim_h;
+import io.panoptim.ffi.panoptim_row_step;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
@@ -25,6 +27,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private final CpuLibrary library;
     private final CpuOptions options;
     private final MemorySegment stepFunction;
+    private final MemorySegment stepRowsFunction;
     /** Open as long as the pool is; a running step keeps it open. */
     private final Arena poolArena = Arena.ofShared();
     private final MemorySegment pool;
@@ -40,6 +43,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
                     opened -> panoptim_api.pool_destroy.invoke(panoptim_api.pool_destroy(library.api()), opened));
         }
         this.stepFunction = panoptim_api.step(library.api());
+        this.stepRowsFunction = panoptim_api.step_rows(library.api());
     }
 
     /**
@@ -77,9 +81,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     @Override
     protected void update(Table table, Rows rows, Extras extras) {
-        if (!(table instanceof CpuTable cpuTable)) {
-            throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
-        }
+        CpuTable cpuTable = own(table);
         MemorySegment step = cpuTable.fill(rows, extras);
         if (cpuTable.parts().size() == 1) {
             runWhole(cpuTable, step);
@@ -87,6 +89,58 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             runParts(cpuTable, step);
         }
         Reference.reachabilityFence(rows);
+    }
+
+    private static CpuTable own(Table table) {
+        if (table instanceof CpuTable cpuTable) {
+            return cpuTable;
+        }
+        throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
+    }
+
+    /** One call where there are no dense gradients; else all indices are checked before the dense gradients are used. */
+    @Override
+    protected void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows) {
+        CpuTable cpuTable = own(table);
+        checkOpen();
+        cpuTable.checkAccessible();
+        List<CpuRows.Part> parts = cpuTable.rows(rule, gradients).parts();
+        boolean dense = table.classCount() > 0;
+        boolean written = false;
+        int prepare = panoptim_h.PANOPTIM_PREPARE();
+        int apply = panoptim_h.PANOPTIM_APPLY();
+        try {
+            if (!dense && parts.size() == 1) {
+                run(cpuTable, parts.getFirst(), prepare | apply, gradients, rows);
+            } else {
+                for (CpuRows.Part part : parts) {
+                    run(cpuTable, part, prepare, gradients, rows);
+                }
+                if (dense) {
+                    update(table, rows, Extras.NONE);
+                    written = true;
+                }
+                for (CpuRows.Part part : parts) {
+                    run(cpuTable, part, apply, gradients, rows);
+                    written = true;
+                }
+            }
+        } catch (IllegalStateException closedMeanwhile) {
+            throw closedMeanwhile(written ? Code.FAULT : Code.CLOSED, closedMeanwhile);
+        }
+        Reference.reachabilityFence(gradients);
+        Reference.reachabilityFence(rows);
+    }
+
+    private void run(CpuTable table, CpuRows.Part part, int phases, List<RowGradient> gradients, Rows rows) {
+        panoptim_row_step.phases(part.step(), phases);
+        MemorySegment[] guards = part.guards();
+        int result = panoptim_api.step_rows.invoke(stepRowsFunction, pool, table.recordsOnly(), table.fill(rows, Extras.NONE),
+                part.step(), guards[0], guards[1], guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]);
+        if (result != panoptim_h.PANOPTIM_OK()) {
+            gradients.forEach(gradient -> gradient.checkIndices("Engine.stepRows", table)); // in words that name the tensor
+            library.check("Engine.stepRows", result);
+        }
     }
 
     /** The guards may name an arena that no tensor lies in any more, and that was closed since or is another thread's. */

@@ -3,6 +3,7 @@ package io.panoptim.engine.cpu;
 import io.panoptim.engine.ChunkPlan;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.Table;
@@ -42,6 +43,8 @@ final class CpuTable extends Table {
     private final Set<MemorySegment.Scope> guarded = new HashSet<>();
     private List<Part> parts = List.of();
     private boolean partsValid;
+    private final CpuRows rows = new CpuRows(this);
+    private final MemorySegment recordsOnly;
 
     CpuTable(CpuEngine engine, Rule rule, List<TensorEntry> entries, int chunkElements) {
         super(engine, false, rule, entries);
@@ -51,6 +54,7 @@ final class CpuTable extends Table {
         panoptim_step.size(step, (int) panoptim_step.sizeof());
         panoptim_step.row_size(step, (int) panoptim_row.sizeof());
         panoptim_step.ring(step, 1);
+        this.recordsOnly = image.over(0, 0, arena);
     }
 
     /** Fills in the {@code panoptim_step} of the coming call. */
@@ -75,6 +79,17 @@ final class CpuTable extends Table {
         partsValid = false;
     }
 
+    /** The sparse gradients of the coming call. */
+    CpuRows rows(Rule rule, List<RowGradient> gradients) {
+        rows.fill(rule, gradients);
+        return rows;
+    }
+
+    /** A {@code panoptim_table} without chunks, for steps over rows. */
+    MemorySegment recordsOnly() {
+        return recordsOnly;
+    }
+
     void checkAccessible() {
         checkAccessible("Engine.step");
     }
@@ -96,6 +111,7 @@ final class CpuTable extends Table {
     @Override
     protected void free() {
         arena.close();
+        rows.close();
     }
 
     private List<Part> cut() {
@@ -138,12 +154,17 @@ final class CpuTable extends Table {
     }
 
     /** Memory of the global and of automatic arenas lives as long as this table refers to it. */
-    private static boolean closeable(MemorySegment segment) {
+    static boolean closeable(MemorySegment segment) {
         Class<?> scope = segment.scope().getClass();
         return scope != AUTOMATIC && scope != GLOBAL;
     }
 
     private Part part(int first, int end, List<MemorySegment> guards) {
+        return new Part(image.over(first, end - first, Arena.ofAuto()), padded(guards));
+    }
+
+    /** As many guards as a native step takes. */
+    static MemorySegment[] padded(List<MemorySegment> guards) {
         if (guards.size() > GUARDS) {
             throw new IllegalStateException("one tensor lies in more arenas than a native step takes guards");
         }
@@ -151,6 +172,6 @@ final class CpuTable extends Table {
         for (int i = 0; i < GUARDS; i++) {
             padded[i] = i < guards.size() ? guards.get(i) : MemorySegment.NULL;
         }
-        return new Part(image.over(first, end - first, Arena.ofAuto()), padded);
+        return padded;
     }
 }

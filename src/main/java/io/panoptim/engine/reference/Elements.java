@@ -33,6 +33,17 @@ final class Elements {
         this.end = end;
     }
 
+    /** The whole of some tensors of one length. */
+    Elements(Arithmetic arithmetic, Tensor value, Tensor gradient, Tensor[] states) {
+        this.arithmetic = arithmetic;
+        keep = 1;
+        this.value = value;
+        this.gradient = gradient;
+        this.states = states;
+        begin = 0;
+        end = value.elements();
+    }
+
     long begin() {
         return begin;
     }

@@ -74,7 +74,7 @@ record Comparison(List<String> lines, List<String> differing) {
         }
     }
 
-    /** A value's place among all values of its type: neighbours are 1 apart, -0 is -1 and +0 is 0. */
+    /** A value's place among all values of its type: neighbours are 1 apart, -0.0 is -1 and +0.0 is 0. */
     private static long place(DType dtype, MemorySegment segment, long index) {
         long bits = switch (dtype.bytes()) {
             case 1 -> Byte.toUnsignedLong(segment.get(ValueLayout.JAVA_BYTE, index));
@@ -82,7 +82,7 @@ record Comparison(List<String> lines, List<String> differing) {
             case 4 -> segment.get(ValueLayout.JAVA_INT_UNALIGNED, index * 4);
             default -> segment.get(ValueLayout.JAVA_LONG_UNALIGNED, index * 8);
         };
-        return bits < 0 ? ~(bits & (1L << dtype.bytes() * 8 - 1) - 1) : bits;
+        return bits < 0 && dtype.isFloatingPoint() ? ~(bits & (1L << dtype.bytes() * 8 - 1) - 1) : bits;
     }
 
     /** The place of infinity, beyond which lie the NaNs. */
@@ -92,7 +92,7 @@ record Comparison(List<String> lines, List<String> differing) {
             case FLOAT64 -> Double.doubleToRawLongBits(Double.POSITIVE_INFINITY);
             case BFLOAT16 -> Float.floatToRawIntBits(Float.POSITIVE_INFINITY) >>> 16;
             case FLOAT16 -> Float.floatToFloat16(Float.POSITIVE_INFINITY);
-            case UINT8 -> Long.MAX_VALUE;
+            case UINT8, INT64 -> Long.MAX_VALUE;
         };
     }
 }

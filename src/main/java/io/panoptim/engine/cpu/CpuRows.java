@@ -1,0 +1,142 @@
+package io.panoptim.engine.cpu;
+
+import io.panoptim.engine.Column;
+import io.panoptim.engine.HostMemory;
+import io.panoptim.engine.RowGradient;
+import io.panoptim.engine.Rule;
+import io.panoptim.ffi.panoptim_h;
+import io.panoptim.ffi.panoptim_row_gradient;
+import io.panoptim.ffi.panoptim_row_step;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The sparse gradients of one step as the native library reads them, the workspace in which it sorts their indices, and the
+ * arenas that must stay open while it does. Memory is kept from step to step and grows as needed.
+ */
+final class CpuRows implements AutoCloseable {
+    /**
+     * Consecutive gradients that lie, with their tensors, in no more arenas than a native call can guard; nearly always all.
+     *
+     * @param step a {@code panoptim_row_step}
+     * @param guards one segment for each arena, then NULLs
+     */
+    record Part(MemorySegment step, MemorySegment[] guards) {}
+
+    private static final long GRADIENT = panoptim_row_gradient.sizeof();
+    private static final long STEP = panoptim_row_step.sizeof();
+    /** What an engine needs in order to sort one index, in int64s. */
+    private static final int WORKSPACE = 4;
+
+    private final CpuTable table;
+    private final List<Part> parts = new ArrayList<>();
+    private @Nullable HostMemory memory;
+    private MemorySegment gradients = MemorySegment.NULL;
+    private MemorySegment steps = MemorySegment.NULL;
+    private MemorySegment workspace = MemorySegment.NULL;
+
+    CpuRows(CpuTable table) {
+        this.table = table;
+    }
+
+    /** What to call the native library with, in order. */
+    List<Part> parts() {
+        return parts;
+    }
+
+    void fill(Rule rule, List<RowGradient> given) {
+        reserve(given.size(), given.stream().mapToLong(row -> WORKSPACE * row.gradient().count()).sum());
+        long used = 0;
+        for (int i = 0; i < given.size(); i++) {
+            MemorySegment place = workspace.asSlice(used * Long.BYTES);
+            write(gradients.asSlice(i * GRADIENT, GRADIENT), given.get(i), place);
+            used += WORKSPACE * given.get(i).gradient().count();
+        }
+        cut(rule, given);
+    }
+
+    private void reserve(int count, long words) {
+        long places = gradients.byteSize() / GRADIENT;
+        long room = workspace.byteSize() / Long.BYTES;
+        if (memory == null || places < count || room < words) {
+            close();
+            memory = new HostMemory();
+            places = Math.max(places, count);
+            gradients = memory.zeros(DType.UINT8, places * GRADIENT).segment();
+            steps = memory.zeros(DType.UINT8, places * STEP).segment();
+            workspace = memory.zeros(DType.INT64, room < words ? Math.max(words, 2 * room) : room).segment();
+        }
+    }
+
+    private void write(MemorySegment struct, RowGradient given, MemorySegment place) {
+        Tensor value = table.entry(given.tensor()).value();
+        long rows = value.shape()[0];
+        panoptim_row_gradient.tensor(struct, given.tensor());
+        panoptim_row_gradient.scalar_class(struct, given.scalarClass());
+        panoptim_row_gradient.rows(struct, rows);
+        panoptim_row_gradient.columns(struct, rows == 0 ? 0 : value.elements() / rows);
+        panoptim_row_gradient.indices(struct, given.gradient().indices().segment());
+        panoptim_row_gradient.values(struct, given.gradient().values().segment());
+        panoptim_row_gradient.count(struct, given.gradient().count());
+        panoptim_row_gradient.dtype(struct, (byte) given.gradient().values().dtype().ordinal());
+        panoptim_row_gradient.flags(struct, (given.negated() ? panoptim_h.PANOPTIM_NEGATE() : 0)
+                | (given.summed() ? panoptim_h.PANOPTIM_SUM() : 0));
+        panoptim_row_gradient.moving(struct, given.moving() == null ? MemorySegment.NULL : given.moving().segment());
+        panoptim_row_gradient.workspace(struct, place);
+    }
+
+    private void cut(Rule rule, List<RowGradient> given) {
+        parts.clear();
+        List<MemorySegment> guards = new ArrayList<>();
+        Set<MemorySegment.Scope> guarded = new HashSet<>();
+        int first = 0;
+        for (int i = 0; i < given.size(); i++) {
+            List<MemorySegment> more = unguarded(given.get(i), guarded);
+            if (guards.size() + more.size() > CpuTable.GUARDS && i > first) {
+                parts.add(part(rule, first, i, guards));
+                first = i;
+                guards.clear();
+                guarded.clear();
+                more = unguarded(given.get(i), guarded);
+            }
+            more.forEach(segment -> guarded.add(segment.scope()));
+            guards.addAll(more);
+        }
+        parts.add(part(rule, first, given.size(), guards));
+    }
+
+    private List<MemorySegment> unguarded(RowGradient given, Set<MemorySegment.Scope> guarded) {
+        Stream<@Nullable Tensor> columns = Stream.iterate(0, column -> column < Column.COUNT, column -> column + 1)
+                .map(column -> table.tensor(given.tensor(), column));
+        Set<MemorySegment.Scope> seen = new HashSet<>(guarded);
+        return Stream.concat(columns, Stream.of(given.gradient().indices(), given.gradient().values(), given.moving()))
+                .filter(tensor -> tensor != null && CpuTable.closeable(tensor.segment()) && seen.add(tensor.segment().scope()))
+                .map(Tensor::segment).toList();
+    }
+
+    private Part part(Rule rule, int first, int end, List<MemorySegment> guards) {
+        MemorySegment step = steps.asSlice(parts.size() * STEP, STEP);
+        panoptim_row_step.size(step, (int) STEP);
+        panoptim_row_step.rule(step, rule.id());
+        panoptim_row_step.gradient_size(step, (int) GRADIENT);
+        panoptim_row_step.gradients(step, gradients.asSlice(first * GRADIENT));
+        panoptim_row_step.gradient_count(step, end - first);
+        return new Part(step, CpuTable.padded(guards));
+    }
+
+    @Override
+    public void close() {
+        if (memory != null) {
+            memory.close();
+            memory = null;
+        }
+        gradients = steps = workspace = MemorySegment.NULL;
+    }
+}
