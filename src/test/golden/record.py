@@ -7,7 +7,8 @@
                                                       for the named cases (default: all) instead; for `panoptim replay`
 
 --stock keeps torch's own square root, which in builds linked with MKL is off in the last bit of some roots; without it the
-root is replaced by a correctly rounded one, and the traces are the same on every AVX2 or AVX-512 processor.
+root is replaced by a correctly rounded one, and the traces are the same on every AVX2 or AVX-512 processor. It also keeps
+torch's own coalesce(), which adds up what a repeated index has in no particular order; without it that is the order given.
 
 Needs torch (CPU), numpy and, for --safetensors, safetensors; for timm_cases.py also timm, and for clone_cases.py --clones DIR with
 a git clone (a bare one will do) of each https://github.com/OWNER/NAME that it names, at DIR/OWNER/NAME. The committed files were
@@ -26,20 +27,21 @@ import torch
 
 import clone_cases
 import sources
+import sparse_cases
 import timm_cases
 import torch_cases
 
 # Each says what is recorded: CASES, by file, make(), by which a case's optimizer comes to be, and, beyond torch, the file's origin().
-SOURCES = [torch_cases, timm_cases, clone_cases]
+SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases]
 CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
 source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
-origin_of = {file: source.origin for source in SOURCES if source is not torch_cases for file in source.CASES}
+origin_of = {file: source.origin for source in SOURCES if source not in (torch_cases, sparse_cases) for file in source.CASES}
 
 # ---- The generator and the hash: README.md, GoldenInputs.java and this section say the same thing.
 
 U64 = np.uint64
 GAMMA = 0x9E3779B97F4A7C15
-PARAM, GRAD = 0, 1
+PARAM, GRAD, INDEX = 0, 1, 2
 
 
 class Format:
@@ -119,6 +121,17 @@ def generate(dtype, kind, seed, stream, tensor, step, count):
     return bits
 
 
+def row_indices(seed, tensor, step, rows):
+    """The rows that a sparse gradient has values for: up to twice as many as there are rows, with repeats; sometimes none."""
+    key = word(word(word(seed, INDEX), tensor), step)
+    count = 0 if step % 11 == 6 else 1 + int(below(word(key, 0), 2 * rows))
+    return below(word(key, 1 + np.arange(count, dtype=U64)), rows).astype(np.int64)
+
+
+def below(words, n):
+    return (words >> U64(32)) * U64(n) >> U64(32)
+
+
 def canonical(dtype, bits):
     fmt = FORMATS[dtype]
     return np.where(bits & (fmt.sign - 1) > fmt.infinity, fmt.uint.type(fmt.nan), bits)
@@ -144,6 +157,37 @@ def exact_sqrt_(tensor):
         return tensor.copy_(exact_sqrt(tensor))
 
 
+def ordered_coalesce(tensor):
+    """torch's coalesce(), with a stable sort: torch's own order of a repeated index depends on how it sorts."""
+    if tensor.is_coalesced():
+        return tensor
+    indices, values = tensor._indices()[0].numpy(), tensor._values().numpy()
+    order = np.argsort(indices, kind="stable")
+    rows, first, counts = np.unique(indices[order], return_index=True, return_counts=True)
+    total = values[order[first]]
+    with np.errstate(invalid="ignore", over="ignore"):
+        for repeat in range(1, counts.max(initial=0)):
+            more = counts > repeat
+            total[more] += values[order[first[more] + repeat]]
+    return sparse_tensor(rows, total, tensor.shape, is_coalesced=True)
+
+
+def sparse_tensor(indices, values, shape, **how):
+    return torch.sparse_coo_tensor(torch.from_numpy(indices)[None], torch.from_numpy(values), shape, check_invariants=False, **how)
+
+
+def plain(value, optimizer):
+    """A state as a dense tensor. A number that is none: as torch keeps counts, but for SparseAdam's, an integer there."""
+    if not isinstance(value, torch.Tensor):
+        count = torch.int64 if isinstance(optimizer, torch.optim.SparseAdam) else torch.float32
+        return torch.tensor(value, dtype=count if isinstance(value, int) else torch.float64)
+    if not value.is_sparse:
+        return value
+    dense = torch.zeros(value.shape, dtype=value.dtype)                     # SGD's momentum of sparse gradients
+    dense[value.coalesce()._indices()[0]] = value.coalesce()._values()      # to_dense() loses the sign of zeros
+    return dense
+
+
 def bits_of(tensor):
     array = tensor.detach().contiguous().numpy().ravel()
     return array.view(f"u{array.itemsize}")
@@ -153,6 +197,15 @@ def tensor_of(spec, position, case, stream, step):
     shape = spec["shape"]
     bits = generate(case["dtype"], case["kind"], case["seed"], stream, position, step, int(np.prod(shape)))
     return torch.from_numpy(bits.view(case["dtype"]).reshape(shape))
+
+
+def gradient_of(spec, position, case, step):
+    if spec["name"] not in case.get("sparse", ()):
+        return tensor_of(spec, position, case, GRAD, step)
+    indices = row_indices(case["seed"], position, step, spec["shape"][0])
+    values = tensor_of({"shape": [len(indices)] + spec["shape"][1:]}, position, case, GRAD, step)
+    gradient = sparse_tensor(indices, values.numpy(), spec["shape"])
+    return gradient.coalesce() if case.get("coalesced") else gradient
 
 
 def run(case):
@@ -168,20 +221,13 @@ def run(case):
     absent = {tuple(a) for a in case["absent"]}
     for step in range(case["steps"]):
         for i, s in enumerate(specs):
-            params[s["name"]].grad = None if (step, s["name"]) in absent else tensor_of(s, i, case, GRAD, step)
+            params[s["name"]].grad = None if (step, s["name"]) in absent else gradient_of(s, i, case, step)
         grads = {n: p.grad.clone() for n, p in params.items() if p.grad is not None}
         lrs = [float(g["lr"]) for g in optimizer.param_groups]
         optimizer.step()
         if scheduler:
             scheduler.step()
         yield step, grads, lrs, params, optimizer
-
-
-def number(value):
-    """A state that is no tensor, as one: a count as torch keeps it."""
-    if isinstance(value, torch.Tensor):
-        return value
-    return torch.tensor(value, dtype=torch.float32 if isinstance(value, int) else torch.float64)
 
 
 def states(params, optimizer):
@@ -191,7 +237,7 @@ def states(params, optimizer):
         result[f"param/{name}"] = p
         for key, value in sorted(optimizer.state.get(p, {}).items()):
             if value is not None:
-                result[f"state/{name}/{key}"] = number(value)
+                result[f"state/{name}/{key}"] = plain(value, optimizer)
     return result
 
 
@@ -203,7 +249,7 @@ def dtype_of(tensor):
 
 def digest(column, tensor):
     if column.endswith("/step"):                # the count itself says more than its hash
-        assert tensor.dtype == torch.float32 and tensor.shape == ()
+        assert tensor.dtype in (torch.float32, torch.int64) and tensor.shape == ()
         return str(int(tensor))
     return hash32(dtype_of(tensor), bits_of(tensor))
 
@@ -247,7 +293,7 @@ def write_json(path, head, key, entries):
 def case_lines(case):
     lr, columns, rows, final = record(case)
     short = {k: case[k] for k in ("name", "dtype", "kind", "seed", "steps")}
-    lines = [json.dumps(short)[1:-1]] + [f"{json.dumps(k)}: {json.dumps(case[k])}" for k in ("config", "tensors", "absent")]
+    lines = [json.dumps(short)[1:-1]] + [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in case.items() if k not in short]
     lines.append('"lr": ' + json.dumps(lr))
     lines.append('"columns": ' + json.dumps(" ".join(columns)))
     lines.append('"rows": [\n' + ",\n".join(f"{json.dumps(r)}" for r in rows) + "]")
@@ -274,7 +320,10 @@ def write_safetensors(folder, case, stock):
     lr = []
     for step, grads, lrs, params, optimizer in run(case):
         lr.append(lrs)
-        trace |= {f"grad/{step}/{n}": g.numpy() for n, g in grads.items()}
+        for name, gradient in grads.items():
+            key = f"grad/{step}/{name}"
+            trace |= ({f"{key}.indices": gradient._indices().numpy(), f"{key}.values": gradient._values().numpy()}
+                      if gradient.is_sparse else {key: gradient.numpy()})
     expected = {c: t.detach().numpy() for c, t in states(params, optimizer).items()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "CONFIG.json").write_text(json.dumps(case["config"], indent=1) + "\n")
@@ -297,7 +346,7 @@ def main():
         parser.error("torch runs without fma here; its bits are then others")
     torch.set_num_threads(1)
     if not args.stock:
-        torch.Tensor.sqrt, torch.Tensor.sqrt_ = exact_sqrt, exact_sqrt_
+        torch.Tensor.sqrt, torch.Tensor.sqrt_, torch.Tensor.coalesce = exact_sqrt, exact_sqrt_, ordered_coalesce
 
     known = {c["name"]: c for cases in CASES.values() for c in cases} if args.safetensors else {"inputs": []} | CASES
     for name in args.names:

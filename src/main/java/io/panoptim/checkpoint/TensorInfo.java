@@ -11,6 +11,11 @@ import java.util.List;
  * @param end one past its last byte
  */
 public record TensorInfo(StoredType type, List<Long> shape, long begin, long end) {
+    /** The number of elements. */
+    public long elements() {
+        return shape.stream().mapToLong(Long::longValue).reduce(1, (a, b) -> a * b);
+    }
+
     /** For messages: {@code F32[2, 3]}. */
     @Override
     public String toString() {

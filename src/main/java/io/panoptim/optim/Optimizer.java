@@ -123,7 +123,7 @@ public abstract class Optimizer implements AutoCloseable {
     private static void clearSparse(Parameter parameter) {
         SparseGradient gradient = parameter.sparseGradient();
         if (gradient != null) {
-            parameter.sparseGradient(gradient.cleared());
+            parameter.sparseGradient(gradient.first(0));
         }
     }
 

@@ -79,8 +79,8 @@ public record SparseGradient(Tensor indices, Tensor values) {
         return indices.elements();
     }
 
-    /** The same gradient with none of its rows: zero everywhere. */
-    public SparseGradient cleared() {
-        return new SparseGradient(indices.firstRows(0), values.firstRows(0));
+    /** The gradient of the first of its indices, where they lie: what is filled of a buffer, or with 0 a gradient of no row. */
+    public SparseGradient first(long newCount) {
+        return new SparseGradient(indices.firstRows(newCount), values.firstRows(newCount));
     }
 }

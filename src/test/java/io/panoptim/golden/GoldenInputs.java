@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import java.util.HexFormat;
 import java.util.Locale;
 import java.util.StringJoiner;
+import java.util.stream.LongStream;
 
 /**
  * The inputs of the golden traces, rebuilt, and the hash by which tensors are compared with them. Defined in {@code src/test/golden/README.md};
@@ -99,7 +100,8 @@ public final class GoldenInputs {
     /** What a tensor is for; the ordinal enters the generator. */
     public enum Stream {
         PARAM,
-        GRAD
+        GRAD,
+        INDEX
     }
 
     private GoldenInputs() {}
@@ -136,6 +138,17 @@ public final class GoldenInputs {
             }
             format.set(target, i, bits);
         }
+    }
+
+    /** The rows that a sparse gradient has values for. */
+    public static long[] indices(long seed, int tensor, int step, long rows) {
+        long key = word(word(word(seed, Stream.INDEX.ordinal()), tensor), step);
+        long count = step % 11 == 6 ? 0 : 1 + below(word(key, 0), 2 * rows);
+        return LongStream.rangeClosed(1, count).map(i -> below(word(key, i), rows)).toArray();
+    }
+
+    private static long below(long word, long n) {
+        return (word >>> 32) * n >>> 32;
     }
 
     /** The hash of a tensor's bits, as the traces write it: 8 hex digits; any NaN counts as any other. */

@@ -15,8 +15,9 @@ class DTypeTest {
     @Test
     void theOrderIsThatOfTheNativeConstants() {
         assertEquals(List.of(panoptim_h.PANOPTIM_FLOAT32(), panoptim_h.PANOPTIM_FLOAT64(), panoptim_h.PANOPTIM_BFLOAT16(),
-                panoptim_h.PANOPTIM_FLOAT16(), panoptim_h.PANOPTIM_UINT8()), List.of(DType.FLOAT32.ordinal(),
-                DType.FLOAT64.ordinal(), DType.BFLOAT16.ordinal(), DType.FLOAT16.ordinal(), DType.UINT8.ordinal()));
+                panoptim_h.PANOPTIM_FLOAT16(), panoptim_h.PANOPTIM_UINT8(), panoptim_h.PANOPTIM_INT64()), List.of(DType.FLOAT32.ordinal(),
+                DType.FLOAT64.ordinal(), DType.BFLOAT16.ordinal(), DType.FLOAT16.ordinal(), DType.UINT8.ordinal(),
+                DType.INT64.ordinal()));
     }
 
     @Test

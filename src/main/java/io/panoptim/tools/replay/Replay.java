@@ -7,8 +7,10 @@ import io.panoptim.engine.Stream;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.schedule.LRScheduler;
+import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.SchedulerKind;
 import java.util.Arrays;
@@ -19,7 +21,7 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A run done again. Parameters, one gradient for each and the optimizer's state lie in memory; the recorded gradients are
+ * A run done again. Parameters, room for a gradient of each and the optimizer's state lie in memory; the recorded gradients are
  * copied from the trace step by step, so that it may be larger.
  */
 final class Replay implements AutoCloseable {
@@ -28,6 +30,7 @@ final class Replay implements AutoCloseable {
     private final Memory memory;
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
     private final Map<String, Tensor> gradients = new LinkedHashMap<>();
+    private final Map<String, SparseGradient> sparseGradients = new LinkedHashMap<>();
     private final Optimizer optimizer;
     private final Optional<LRScheduler> scheduler;
     private final double[][] lrs;
@@ -70,22 +73,41 @@ final class Replay implements AutoCloseable {
         Tensor value = memory.zeros(initial.dtype(), initial.shape());
         engine.copy(initial, value, Stream.DEFAULT);
         parameters.put(name, Parameter.of(name, value));
-        gradients.put(name, memory.zerosLike(value));
+        if (trace.hasDense(name)) {
+            gradients.put(name, memory.zerosLike(value));
+        }
+        trace.longestSparse(name).ifPresent(count -> {
+            long[] shape = value.shape();
+            shape[0] = count;
+            sparseGradients.put(name, new SparseGradient(memory.zeros(DType.INT64, count), memory.zeros(value.dtype(), shape)));
+        });
     }
 
     /** Takes all steps. */
     void run() {
         for (int step = 0; step < lrs.length; step++) {
             for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
-                Tensor gradient = gradients.get(entry.getKey());
-                Optional<Tensor> recorded = trace.gradient(step, entry.getKey());
-                recorded.ifPresent(tensor -> engine.copy(tensor, gradient, Stream.DEFAULT));
-                entry.getValue().gradient(recorded.isPresent() ? gradient : null);
+                setGradient(step, entry.getKey(), entry.getValue());
             }
             lrs[step] = optimizer.paramGroups().stream().mapToDouble(ParamGroup::lr).toArray();
             optimizer.step();
             scheduler.ifPresent(LRScheduler::step);
         }
+    }
+
+    private void setGradient(int step, String name, Parameter parameter) {
+        parameter.gradient(null);
+        trace.gradient(step, name).ifPresent(recorded -> {
+            Tensor gradient = gradients.get(name);
+            engine.copy(recorded, gradient, Stream.DEFAULT);
+            parameter.gradient(gradient);
+        });
+        trace.sparseGradient(step, name).ifPresent(recorded -> {
+            SparseGradient gradient = sparseGradients.get(name).first(recorded.count());
+            engine.copy(recorded.indices(), gradient.indices(), Stream.DEFAULT);
+            engine.copy(recorded.values(), gradient.values(), Stream.DEFAULT);
+            parameter.sparseGradient(gradient);
+        });
     }
 
     /** The parameters and their state as they are now, under the names of the output; valid until {@link #close()}. */

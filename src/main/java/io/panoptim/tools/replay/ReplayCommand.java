@@ -37,7 +37,8 @@ public final class ReplayCommand implements Callable<Integer> {
     private Path config;
 
     @Option(names = "--trace", required = true, paramLabel = "TRACE.safetensors",
-            description = "Initial parameters (param/NAME) and gradients (grad/STEP/NAME).")
+            description = "Initial parameters (param/NAME) and gradients (grad/STEP/NAME, or grad/STEP/NAME.indices and "
+                    + "grad/STEP/NAME.values where they are sparse).")
     private Path trace;
 
     @Option(names = "--out", required = true, paramLabel = "OUT.safetensors",

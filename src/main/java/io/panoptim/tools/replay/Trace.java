@@ -2,13 +2,22 @@ package io.panoptim.tools.replay;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.checkpoint.SafeTensors;
+import io.panoptim.checkpoint.StoredType;
 import io.panoptim.checkpoint.TensorInfo;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.SequencedSet;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -18,10 +27,15 @@ final class Trace implements AutoCloseable {
     private static final String NO_CLOSURES = "since it has no optimizer that evaluates a closure";
     private static final Pattern GRAD = Pattern.compile("grad/(0|[1-9][0-9]{0,8})/(.+)", Pattern.DOTALL);
     private static final Pattern EVALUATION = Pattern.compile("[0-9]+/(.+)", Pattern.DOTALL);
+    private static final String INDICES = ".indices";
+    private static final String VALUES = ".values";
     private static final Pattern SPARSE = Pattern.compile("(.+)\\.(indices|values)", Pattern.DOTALL);
 
     private final SafeTensors file;
     private final SequencedSet<String> parameters = new LinkedHashSet<>();
+    private final Set<String> dense = new HashSet<>();
+    /** For each parameter that has sparse gradients how many indices the longest has. */
+    private final Map<String, Long> sparse = new HashMap<>();
     private int steps;
 
     private Trace(SafeTensors file) {
@@ -65,10 +79,35 @@ final class Trace implements AutoCloseable {
         return file.tensor(PARAM + parameter);
     }
 
-    /** Its gradient at a step, in the mapped file, unless it has none then. */
+    /** Its dense gradient at a step, in the mapped file, unless it has none then. */
     Optional<Tensor> gradient(int step, String parameter) {
-        String key = "grad/" + step + "/" + parameter;
+        String key = key(step, parameter);
         return file.tensors().containsKey(key) ? Optional.of(file.tensor(key)) : Optional.empty();
+    }
+
+    /** Its sparse gradient at a step, in the mapped file, unless it has none then. */
+    Optional<SparseGradient> sparseGradient(int step, String parameter) {
+        String key = key(step, parameter);
+        if (!file.tensors().containsKey(key + INDICES)) {
+            return Optional.empty();
+        }
+        Tensor indices = file.tensor(key + INDICES);
+        return Optional.of(new SparseGradient(Tensor.of(indices.segment(), indices.dtype(), indices.elements()),
+                file.tensor(key + VALUES)));
+    }
+
+    /** Whether it has a dense gradient in any step. */
+    boolean hasDense(String parameter) {
+        return dense.contains(parameter);
+    }
+
+    /** How many indices the longest of its sparse gradients has, if it has any. */
+    OptionalLong longestSparse(String parameter) {
+        return sparse.containsKey(parameter) ? OptionalLong.of(sparse.get(parameter)) : OptionalLong.empty();
+    }
+
+    private static String key(int step, String parameter) {
+        return "grad/" + step + "/" + parameter;
     }
 
     /** Unmaps the file. */
@@ -92,21 +131,54 @@ final class Trace implements AutoCloseable {
                     : "expected param/<name> or grad/<step>/<name>"));
         }
         String name = grad.group(2);
-        if (!parameters.contains(name)) {
+        Matcher part = SPARSE.matcher(name);
+        if (parameters.contains(name)) {
+            TensorInfo parameter = file.tensors().get(PARAM + name);
+            if (info.type() != parameter.type() || !info.shape().equals(parameter.shape())) {
+                throw invalid("'" + key + "' is " + info + ": expected " + parameter + ", as 'param/" + name + "'");
+            }
+            dense.add(name);
+        } else if (part.matches() && parameters.contains(part.group(1))) {
+            checkSparse(key(Integer.parseInt(grad.group(1)), part.group(1)), part.group(1));
+        } else {
             throw invalid("'" + key + "': " + withoutParameter(name));
-        }
-        TensorInfo parameter = file.tensors().get(PARAM + name);
-        if (info.type() != parameter.type() || !info.shape().equals(parameter.shape())) {
-            throw invalid("'" + key + "' is " + info + ": expected " + parameter + ", as 'param/" + name + "'");
         }
         return Integer.parseInt(grad.group(1));
     }
 
-    private String withoutParameter(String name) {
-        Matcher sparse = SPARSE.matcher(name);
-        if (sparse.matches() && parameters.contains(sparse.group(1))) {
-            return "this version replays no sparse gradients";
+    /** Compares both parts of a sparse gradient with its parameter and with each other. */
+    private void checkSparse(String key, String name) {
+        TensorInfo indices = part(key + INDICES, key + VALUES);
+        TensorInfo values = part(key + VALUES, key + INDICES);
+        if (file.tensors().containsKey(key)) {
+            throw invalid("'" + key + "': there is a sparse gradient for the same step, '" + key + INDICES + "'");
         }
+        TensorInfo parameter = file.tensors().get(PARAM + name);
+        if (parameter.shape().isEmpty()) {
+            throw invalid("'" + key + INDICES + "': 'param/" + name + "' is " + parameter + ", which has no rows");
+        }
+        if (indices.type() != StoredType.I64 || !indices.shape().equals(List.of(indices.elements()))
+                && !indices.shape().equals(List.of(1L, indices.elements()))) {
+            throw invalid("'" + key + INDICES + "' is " + indices + ": expected I64[n] or I64[1, n]");
+        }
+        List<Long> rows = new ArrayList<>(parameter.shape());
+        rows.set(0, indices.elements());
+        if (values.type() != parameter.type() || !values.shape().equals(rows)) {
+            throw invalid("'" + key + VALUES + "' is " + values + ": expected " + parameter.type() + rows + ", a row of 'param/" + name
+                    + "' for each of '" + key + INDICES + "'");
+        }
+        sparse.merge(name, indices.elements(), Math::max);
+    }
+
+    private TensorInfo part(String key, String other) {
+        TensorInfo info = file.tensors().get(key);
+        if (info == null) {
+            throw invalid("'" + other + "': '" + key + "' is missing");
+        }
+        return info;
+    }
+
+    private String withoutParameter(String name) {
         Matcher evaluation = EVALUATION.matcher(name);
         if (evaluation.matches() && parameters.contains(evaluation.group(1))) {
             return "this version replays no gradients of single evaluations, " + NO_CLOSURES;

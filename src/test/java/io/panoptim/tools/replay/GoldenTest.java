@@ -18,10 +18,12 @@ import io.panoptim.optim.ParamGroup;
 import io.panoptim.schedule.LRScheduler;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.SchedulerKind;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -93,6 +95,7 @@ class GoldenTest {
             parameters.put(name, Parameter.of(name, value));
             gradients.put(name, Tensor.zeros(arena, dtype, shape));
         }
+        Set<String> sparse = elements(golden.path("sparse")).stream().map(JsonNode::asText).collect(Collectors.toSet());
         Set<String> absent = elements(golden.get("absent")).stream()
                 .map(pair -> pair.get(0).asInt() + " " + pair.get(1).asText()).collect(Collectors.toSet());
         List<List<Parameter>> groups = config.grouped(parameters.keySet()).stream()
@@ -105,9 +108,17 @@ class GoldenTest {
                 String when = golden.get("name").asText() + ", step " + step + ", " + engine.description();
                 int index = 0;
                 for (Parameter parameter : parameters.values()) {
-                    Tensor gradient = gradients.get(parameter.name());
+                    boolean isSparse = sparse.contains(parameter.name());
+                    SparseGradient rows = isSparse ? rows(parameter, seed, index, step, arena) : null;
+                    Tensor gradient = rows == null ? gradients.get(parameter.name()) : rows.values();
                     GoldenInputs.fill(gradient.segment(), format, kind, seed, Stream.GRAD, index++, step);
-                    parameter.gradient(absent.contains(step + " " + parameter.name()) ? null : gradient);
+                    if (absent.contains(step + " " + parameter.name())) {
+                        parameter.gradient(null);
+                    } else if (rows != null) {
+                        parameter.sparseGradient(rows);
+                    } else {
+                        parameter.gradient(gradient);
+                    }
                 }
                 JsonNode changed = golden.get("lr").get("" + step);
                 lrs = changed == null ? lrs : changed.asText();
@@ -121,6 +132,15 @@ class GoldenTest {
             }
             compareFinal(golden.get("final"), tensors(optimizer, parameters));
         }
+    }
+
+    /** A sparse gradient without its values. */
+    private static SparseGradient rows(Parameter parameter, long seed, int tensor, int step, Arena arena) {
+        long[] shape = parameter.value().shape();
+        long[] indices = GoldenInputs.indices(seed, tensor, step, shape[0]);
+        shape[0] = indices.length;
+        return new SparseGradient(Tensor.of(arena.allocateFrom(ValueLayout.JAVA_LONG, indices), DType.INT64, indices.length),
+                Tensor.zeros(arena, parameter.value().dtype(), shape));
     }
 
     /** Everything there is, under the names of the columns. */
