@@ -205,7 +205,10 @@ def gradient_of(spec, position, case, step):
     indices = row_indices(case["seed"], position, step, spec["shape"][0])
     values = tensor_of({"shape": [len(indices)] + spec["shape"][1:]}, position, case, GRAD, step)
     gradient = sparse_tensor(indices, values.numpy(), spec["shape"])
-    return gradient.coalesce() if case.get("coalesced") else gradient
+    if not case.get("coalesced"):
+        return gradient
+    # The sign is turned first, as where torch coalesces itself: it can be seen where a sum is zero.
+    return -(-gradient).coalesce() if case["config"]["defaults"].get("maximize") else gradient.coalesce()
 
 
 def run(case):

@@ -71,6 +71,7 @@ def sgd_cases():
         *sgd("momentum", {"lr": 0.1, "momentum": 0.9}, coalesced=True),
         *sgd("dampening", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}, coalesced=True, kind="wide"),
         *sgd("nesterov", {"lr": 0.05, "momentum": 0.9, "nesterov": True}, coalesced=True, tensors=MIXED, names=MIXED_SPARSE),
+        *sgd("momentum-maximize", {"lr": 0.1, "momentum": 0.9, "maximize": True}, coalesced=True),
         *sgd("absent", {"lr": 0.1, "momentum": 0.9}, coalesced=True, tensors=TIMES, names=TIMES_SPARSE, absent=ABSENT),
         *sgd("momentum-special", {"lr": 0.1, "momentum": 0.5}, coalesced=True, kind="special"),
         large("SGD", "float32", {"lr": 0.1}),

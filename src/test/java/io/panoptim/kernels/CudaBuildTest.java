@@ -79,7 +79,8 @@ class CudaBuildTest {
                     .anyMatch(rule -> kernel.contains("_" + rule.name() + "_"));
             List<String> found = new ArrayList<>(Ptx.faults(kernel, sums, lines));
             String fma = "fma.rn." + (kernel.contains("float32") ? "f32 " : "f64 ");
-            if (kernel.contains("_step_") && lines.stream().noneMatch(line -> line.startsWith(fma))) {
+            if (kernel.contains("_step_") && !kernel.contains("_sparse_adam_") // which torch computes without
+                    && lines.stream().noneMatch(line -> line.startsWith(fma))) {
                 found.add("no " + fma);
             }
             if (!found.isEmpty()) {

@@ -11,6 +11,7 @@ final class Packing {
     /** By their mnemonics: on x86 without the type's suffix; on aarch64 in scalar form, then in vector form. */
     private enum Operation {
         FMA("vfn?m(?:add|sub)\\d{3}", "fn?m(?:add|sub)", "fml[as]"),
+        MUL("vmul", "fmul", "fmul"),
         SQRT("vsqrt", "fsqrt", "fsqrt"),
         DIV("vdiv", "fdiv", "fdiv"),
         ADD("vadd", "fadd", "fadd");
@@ -42,13 +43,14 @@ final class Packing {
     private Packing() {}
 
     /**
-     * What is not packed in a function: every rule has an fma; a square root or a division that it has at all, if only for the
-     * elements left over, it must have over whole registers too.
+     * What is not packed in a function: every rule has an fma or, like SparseAdam, none but products; an fma, a square root or a
+     * division that it has at all, if only for the elements left over, it must have over whole registers too.
      */
     static List<String> faults(Isa isa, DType type, List<Instruction> function) {
         List<String> faults = new ArrayList<>();
-        for (Operation operation : List.of(Operation.FMA, Operation.SQRT, Operation.DIV)) {
-            if (operation == Operation.FMA || contains(function, operation.inAnyForm(isa))) {
+        for (Operation operation : List.of(Operation.FMA, Operation.MUL, Operation.SQRT, Operation.DIV)) {
+            if (operation == Operation.MUL ? !contains(function, Operation.FMA.inAnyForm(isa))
+                    : contains(function, operation.inAnyForm(isa))) {
                 check(operation, isa, type, function, faults);
             }
         }

@@ -25,7 +25,8 @@ class ComparisonTest {
     @CsvSource({"FLOAT32, 1, 1.0000001, 1", "FLOAT32, 0, -0.0, 1", "FLOAT32, -1e-45, 1e-45, 3", "FLOAT32, -1, -1.0000001, 1",
         "FLOAT32, Infinity, 3.4028235e38, 1", "FLOAT32, -Infinity, Infinity, 4278190081", "FLOAT64, 1, 1.0000000000000002, 1",
         "FLOAT64, -Infinity, Infinity, 18437736874454810625", "BFLOAT16, 1, 1.0078125, 1", "BFLOAT16, 0, -0.0, 1",
-        "FLOAT16, 1, 1.0009765625, 1", "FLOAT16, Infinity, 65504, 1", "UINT8, 255, 1, 254"})
+        "FLOAT16, 1, 1.0009765625, 1", "FLOAT16, Infinity, 65504, 1", "UINT8, 255, 1, 254",
+        "INT64, -1, 2, 3"})
     void countsUlps(DType dtype, double expected, double found, String ulps) {
         assertEquals("x: 1 of 1 values differ, largest difference " + ulps + " ulp", line(dtype, expected, found));
         assertEquals("x: 1 of 1 values differ, largest difference " + ulps + " ulp", line(dtype, found, expected));

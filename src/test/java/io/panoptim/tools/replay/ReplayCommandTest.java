@@ -16,9 +16,6 @@ import io.panoptim.tools.Tool;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -27,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -44,7 +42,7 @@ class ReplayCommandTest {
     private String errors = "";
 
     @ParameterizedTest
-    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups"})
+    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups", "sparse-adam", "sparse-sgd"})
     void repeatsWhatTorchDid(String run) throws IOException {
         for (String device : available()) {
             assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), () -> errors);
@@ -211,7 +209,9 @@ class ReplayCommandTest {
         "hessian/0/a|FLOAT32|: this version replays no Hessian samples",
         "loss/0/0|FLOAT32|: this version replays no losses, since it has no optimizer that evaluates a closure",
         "grad/0/1/a|FLOAT32|: this version replays no gradients of single evaluations, since it has no optimizer that evaluates a closure",
-        "grad/0/a.values|FLOAT32|: this version replays no sparse gradients",
+        "grad/0/a.values|FLOAT32|: 'grad/0/a.indices' is missing",
+        "grad/0/a.indices|INT64|: 'grad/0/a.values' is missing",
+        "grad/0/c.indices|INT64|: 'param/c.indices' is missing",
         "param/c|UINT8|` is U8[2]: expected F32, F64, BF16 or F16`",
     })
     void refusesATensor(String name, DType dtype, String message) throws IOException {
@@ -221,15 +221,62 @@ class ReplayCommandTest {
         assertRefused("replay: " + folder.resolve("trace") + ": '" + name + "'" + message);
     }
 
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
+        "3 2|1 1|INT64 2|FLOAT32 2 2|: there is a sparse gradient for the same step, 'grad/1/w.indices'",
+        "3 2||FLOAT32 2|FLOAT32 2 2|`.indices' is F32[2]: expected I64[n] or I64[1, n]`",
+        "3 2||INT64 2 1|FLOAT32 2 2|`.indices' is I64[2, 1]: expected I64[n] or I64[1, n]`",
+        "3 2||INT64 2|FLOAT32 3 2|`.values' is F32[3, 2]: expected F32[2, 2], a row of 'param/w' for each of 'grad/1/w.indices'`",
+        "3 2||INT64 2|FLOAT64 2 2|`.values' is F64[2, 2]: expected F32[2, 2], a row of 'param/w' for each of 'grad/1/w.indices'`",
+        "||INT64 2|FLOAT32 2|`.indices': 'param/w' is F32[], which has no rows`",
+    })
+    void refusesASparseGradient(String shape, String dense, String indices, String values, String message) throws IOException {
+        Map<String, Tensor> trace = new LinkedHashMap<>();
+        trace.put("param/w", zeros("FLOAT32 " + (shape == null ? "" : shape)));
+        trace.put("grad/1/w.indices", zeros(indices));
+        trace.put("grad/1/w.values", zeros(values));
+        if (dense != null) {
+            trace.put("grad/1/w", zeros("FLOAT32 " + shape));
+        }
+        assertEquals(2, replay(SGD, trace));
+        assertRefused("replay: " + folder.resolve("trace") + ": 'grad/1/w" + (message.startsWith(":") ? "'" : "") + message);
+    }
+
+    /** A type and a shape. */
+    private static Tensor zeros(String what) {
+        String[] words = what.strip().split(" ");
+        return Tensor.zeros(Arena.ofAuto(), DType.valueOf(words[0]), Arrays.stream(words).skip(1).mapToLong(Long::parseLong).toArray());
+    }
+
     @Test
-    void aSparseGradientIsRefusedByName() throws IOException {
-        byte[] header = """
-                {"param/a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},\
-                "grad/0/a.indices":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}""".getBytes(StandardCharsets.UTF_8);
-        Files.write(folder.resolve("trace"), ByteBuffer.allocate(16 + header.length)
-                .order(ByteOrder.LITTLE_ENDIAN).putLong(header.length).put(header).array());
-        assertEquals(2, replay(SGD));
-        assertRefused("replay: " + folder.resolve("trace") + ": 'grad/0/a.indices': this version replays no sparse gradients");
+    void sparseGradientsOfAnyLengthAreReplayed() throws IOException {
+        Map<String, Tensor> trace = new LinkedHashMap<>();
+        trace.put("param/w", zeros("FLOAT32 4 2"));
+        trace.put("grad/0/w.indices", zeros("INT64 1 0"));
+        trace.put("grad/0/w.values", zeros("FLOAT32 0 2"));
+        trace.put("grad/1/w.indices", longs(3, 1, 3));
+        trace.put("grad/1/w.values", Tensor.of(MemorySegment.ofArray(new float[] {1, 2, 3, 4, 5, 6}), DType.FLOAT32, 3, 2));
+        trace.put("grad/2/w", Tensor.of(MemorySegment.ofArray(new float[] {1, 1, 1, 1, 1, 1, 1, 1}), DType.FLOAT32, 4, 2));
+        trace.put("grad/4/w.indices", longs(0));
+        trace.put("grad/4/w.values", Tensor.of(MemorySegment.ofArray(new float[] {1, 1}), DType.FLOAT32, 1, 2));
+        for (String device : available()) {
+            assertEquals(0, replay("""
+                    {"optimizer": "SGD", "defaults": {"lr": 1}}""", trace, "--device", device), () -> errors);
+            try (SafeTensors found = SafeTensors.open(out())) {
+                assertEquals(List.of(-2.0, -2.0, -4.0, -5.0, -1.0, -1.0, -7.0, -9.0), LongStream.range(0, 8)
+                        .mapToObj(found.tensor("param/w")::get).toList());
+            }
+        }
+        trace.put("grad/4/w.indices", longs(4));
+        Files.delete(out());
+        assertEquals(2, replay(SGD, trace));
+        assertRefused("Engine.stepRows 'w': size is inconsistent with indices: for dim 0, size is 4 but found index 4");
+        assertEquals(2, replay("{\"optimizer\": \"Adam\"}", trace));
+        assertRefused("Adam: Adam does not support sparse gradients, please consider SparseAdam instead");
+    }
+
+    private static Tensor longs(long... values) {
+        return Tensor.of(MemorySegment.ofArray(values), DType.INT64, values.length);
     }
 
     @Test

@@ -13,22 +13,30 @@ here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parents[4] / "golden"))
 sys.dont_write_bytecode = True
 import record as golden  # noqa: E402
+import torch_cases  # noqa: E402
+from cases import case  # noqa: E402
 
 TENSORS = {"scalar": [], "three": [3], "matrix": [2, 3]}
+TABLES = {"rows": [4, 3], "deep": [3, 2, 2]}
 GROUPS = [(["matrix"], {"lr": 0.01, "betas": [0.5, 0.9], "amsgrad": True}), (["three", "scalar"], {"weight_decay": 0.1})]
 CASES = {
-    "sgd": golden.case("SGD", "replay", "float32", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
-                       tensors=TENSORS, steps=4),
-    "adamw": golden.case("AdamW", "replay", "float64", {"lr": 0.01, "amsgrad": True}, tensors=TENSORS, steps=4),
-    "adam-groups": golden.case("Adam", "replay", "float32", {"lr": 0.002}, tensors=TENSORS, groups=GROUPS, steps=6,
-                               scheduler={"name": "StepLR", "step_size": 2, "gamma": 0.7},
-                               absent=[(0, "three"), (3, "three"), (3, "matrix"), (3, "scalar"), (5, "scalar")]),
-    "sgd-multistep": golden.case("SGD", "replay-multistep", "float32", {"lr": 0.1}, tensors={"three": [3]}, steps=4,
-                                 scheduler={"name": "MultiStepLR", "milestones": [1, 3, 3]}),
+    "sgd": case("SGD", "replay", "float32", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+                tensors=TENSORS, steps=4),
+    "adamw": case("AdamW", "replay", "float64", {"lr": 0.01, "amsgrad": True}, tensors=TENSORS, steps=4),
+    "adam-groups": case("Adam", "replay", "float32", {"lr": 0.002}, tensors=TENSORS, groups=GROUPS, steps=6,
+                        scheduler={"name": "StepLR", "step_size": 2, "gamma": 0.7},
+                        absent=[(0, "three"), (3, "three"), (3, "matrix"), (3, "scalar"), (5, "scalar")]),
+    "sgd-multistep": case("SGD", "replay-multistep", "float32", {"lr": 0.1}, tensors={"three": [3]}, steps=4,
+                          scheduler={"name": "MultiStepLR", "milestones": [1, 3, 3]}),
+    "sparse-adam": case("SparseAdam", "replay", "float32", {"lr": 0.01}, tensors=TABLES, sparse=list(TABLES), steps=8,
+                        absent=[(3, "deep")]),
+    "sparse-sgd": case("SGD", "replay-sparse", "float64", {"lr": 0.1, "momentum": 0.9}, tensors=TABLES, sparse=["rows"],
+                       coalesced=True, steps=8),
 }
 
 torch.set_num_threads(1)
-torch.Tensor.sqrt, torch.Tensor.sqrt_ = golden.exact_sqrt, golden.exact_sqrt_
+torch.Tensor.sqrt, torch.Tensor.sqrt_, torch.Tensor.coalesce = golden.exact_sqrt, golden.exact_sqrt_, golden.ordered_coalesce
+golden.source_of |= {case["name"]: torch_cases for case in CASES.values()}
 for name, case in CASES.items():
     golden.write_safetensors(here / name, case, stock=False)
 save_file({
