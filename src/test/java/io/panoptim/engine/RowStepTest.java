@@ -112,7 +112,7 @@ class RowStepTest {
         Engine engine = TestEngines.named(name);
         TensorEntry dense = entry("dense", ones(3, 2));
         TensorEntry sparse = entry("sparse", null);
-        TensorEntry range = new TensorEntry("range", ones(3, 2), null, List.of(), Map.of(), 0, 2, 4, 0);
+        TensorEntry range = new TensorEntry("range", ones(3, 2), null, List.of(), Map.of(), 0, 2, 4, 0, 1);
         try (Table table = engine.table(Rule.SGD, List.of(dense, sparse, range))) {
             table.classes(new int[] {0, Table.ABSENT, Table.ABSENT});
             refused(Code.INVALID, "a sparse gradient is of tensor 3: expected one of 3", () -> step(engine, table, gradient(3, 0)));
@@ -123,7 +123,12 @@ class RowStepTest {
             refused(Code.UNSUPPORTED, "the sparse gradient of 'range': only a range", () -> step(engine, table, gradient(2, 0)));
             refused(Code.INVALID, "class 2 of 2 rows",
                     () -> step(engine, table, new RowGradient(1, 2, sparse(0), false, false, null)));
-            refused(Code.INVALID, "'sparse' has 0 states, SPARSE_ADAM takes [exp_avg, exp_avg_sq]",
+            Rows decaying = new Rows(2).keep(1, 0.5);
+            refused(Code.UNSUPPORTED, "values do not decay in some rows only, and class 1 keeps 0.5", () -> engine.stepRows(table,
+                    Rule.SPARSE_SGD, List.of(gradient(1, 0)), decaying, null, Extras.NONE, Stream.DEFAULT));
+            refused(Code.UNSUPPORTED, "lamb takes sums over whole tensors: it has no sparse gradients", () -> engine.stepRows(table,
+                    Rule.LAMB, List.of(gradient(1, 0)), ROWS, null, Extras.NONE, Stream.DEFAULT));
+            refused(Code.INVALID, "'sparse' has 0 states, sparse_adam takes [exp_avg, exp_avg_sq]",
                     () -> engine.stepRows(table, Rule.SPARSE_ADAM, List.of(gradient(1, 0)), ROWS, null, Extras.NONE, Stream.DEFAULT));
             refused(Code.INVALID, "the gradient's values float32[1, 3] are not rows of the value float32[3, 2]", () -> step(engine, table,
                     new RowGradient(1, 1, new SparseGradient(sparse(0).indices(), ones(1, 3)), false, false, null)));

@@ -263,6 +263,9 @@ class SparseOptimizerTest {
         assertColumn(w.value(), 10, 9, 10, 10);
         sgd.paramGroups().getFirst().set("weight_decay", 0.1);
         refused(Code.INVALID, "weight_decay does not go", sgd::step);
+        sgd.paramGroups().getFirst().set("weight_decay", 0);
+        sgd.paramGroups().getFirst().independentWeightDecay(0.1);
+        refused(Code.INVALID, "SGD: independent_weight_decay does not go with sparse gradients", sgd::step);
         SparseAdam sparseAdam = sparseAdam(name, w.gradient(Tensor.zeros(arena, DType.FLOAT32, 4, 2)));
         refused(Code.UNSUPPORTED, "SparseAdam does not support dense gradients, please consider Adam instead", sparseAdam::step);
         assertColumn(w.value(), 10, 9, 10, 10);

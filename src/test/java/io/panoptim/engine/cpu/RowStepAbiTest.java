@@ -105,7 +105,10 @@ class RowStepAbiTest {
         refused(Code.INVALID, "tensor 0 is of class 1, and there are 1 rows", g -> panoptim_row_gradient.scalar_class(g, 1));
         refused(Code.INVALID, "tensor 0 is of class -1", g -> panoptim_row_gradient.scalar_class(g, -1));
         refused(Code.INVALID, "rule sparse_adam does not have 0 state slots",
-                g -> panoptim_row_step.rule(step, Rule.SPARSE_ADAM.ordinal()));
+                g -> panoptim_row_step.rule(step, Rule.SPARSE_ADAM.id()));
+        refused(Code.UNSUPPORTED, "rule lamb takes sums", g -> panoptim_row_step.rule(step, Rule.LAMB.id()));
+        refused(Code.UNSUPPORTED, "values do not decay in some rows only", g -> rows.keep(0, 0.5));
+        rows.keep(0, 1);
         refused(Code.INVALID, "its 6 elements are not 4 rows of 2", g -> panoptim_row_gradient.rows(g, 4));
         refused(Code.INVALID, "its 6 elements are not 3 rows of 0", g -> panoptim_row_gradient.columns(g, 0));
         refused(Code.INVALID, "are not 3 rows of", g -> panoptim_row_gradient.columns(g, 2 + (1L << 63)));
