@@ -1,6 +1,6 @@
 // The arithmetic that update rules are written in: each function is one torch call as a fixed sequence of IEEE
 // operations, the same on every processor. Compiled by g++ (-ffp-contract=off), nvcc and NVRTC (-fmad=false);
-// the Java twin is io.panoptim.engine.reference.Arithmetic.
+// the Java twin is io.panoptim.engine.Arithmetic.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdabeliefRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adabelief.h}. */
 final class AdabeliefLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

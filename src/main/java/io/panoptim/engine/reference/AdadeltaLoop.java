@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdadeltaRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adadelta.h}. */
 final class AdadeltaLoop implements UpdateLoop {
     private static final int SQUARE_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdagradRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adagrad.h}. */
 final class AdagradLoop implements UpdateLoop {
     private static final int SUM = 0;

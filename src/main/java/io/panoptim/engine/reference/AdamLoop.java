@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdamRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adam.h}. */
 final class AdamLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

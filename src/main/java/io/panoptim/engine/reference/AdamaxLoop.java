@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdamaxRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adamax.h}. */
 final class AdamaxLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdanRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adan.h}. */
 final class AdanLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdemamixRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/ademamix.h}. */
 final class AdemamixLoop implements UpdateLoop {
     private static final int EXP_AVG_SLOW = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AdoptRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/adopt.h}. */
 final class AdoptLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.AsgdRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/asgd.h}. */
 final class AsgdLoop implements UpdateLoop {
     private static final int AX = 0;

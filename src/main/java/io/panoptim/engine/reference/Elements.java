@@ -1,5 +1,6 @@
 package io.panoptim.engine.reference;
 
+import io.panoptim.engine.Arithmetic;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Table;
 import io.panoptim.tensor.Tensor;

@@ -2,6 +2,7 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.LambRow.*;
 
+import io.panoptim.engine.Arithmetic;
 import io.panoptim.tensor.Tensor;
 
 /** The oracle of {@code kernels/rule/lamb.h}. */

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.LapropRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/laprop.h}. */
 final class LapropLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.LionRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/lion.h}. */
 final class LionLoop implements UpdateLoop {
     @Override

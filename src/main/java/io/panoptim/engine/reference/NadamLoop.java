@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.NadamRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/nadam.h}. */
 final class NadamLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.RadamRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/radam.h}. */
 final class RadamLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.RmspropRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/rmsprop.h}. */
 final class RmspropLoop implements UpdateLoop {
     private static final int SQUARE_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.RpropRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/rprop.h}. */
 final class RpropLoop implements UpdateLoop {
     private static final int PREV = 0;

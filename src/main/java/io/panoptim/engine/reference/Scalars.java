@@ -1,5 +1,6 @@
 package io.panoptim.engine.reference;
 
+import io.panoptim.engine.Arithmetic;
 import io.panoptim.engine.Rows;
 
 /** One row, rounded to the compute type, and behind its scalars what follows from the rule's sums. */

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.SignumRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/signum.h}. */
 final class SignumLoop implements UpdateLoop {
     @Override

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.SparseAdagradRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/sparse_adagrad.h}. */
 final class SparseAdagradLoop implements UpdateLoop {
     private static final int SUM = 0;

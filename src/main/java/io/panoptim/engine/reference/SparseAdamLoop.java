@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.SparseAdamRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/sparse_adam.h}. */
 final class SparseAdamLoop implements UpdateLoop {
     private static final int EXP_AVG = 0;

@@ -2,6 +2,8 @@ package io.panoptim.engine.reference;
 
 import static io.panoptim.engine.SparseSgdRow.*;
 
+import io.panoptim.engine.Arithmetic;
+
 /** The oracle of {@code kernels/rule/sparse_sgd.h}. */
 final class SparseSgdLoop implements UpdateLoop {
     @Override

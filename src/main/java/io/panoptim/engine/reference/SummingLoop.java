@@ -1,5 +1,6 @@
 package io.panoptim.engine.reference;
 
+import io.panoptim.engine.Arithmetic;
 import io.panoptim.tensor.Tensor;
 
 /** A rule that takes sums before its update; shared states are given in the order of the list of rules. */

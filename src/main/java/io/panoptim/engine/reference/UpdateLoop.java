@@ -1,5 +1,6 @@
 package io.panoptim.engine.reference;
 
+import io.panoptim.engine.Arithmetic;
 import io.panoptim.engine.Rule;
 
 /** A rule's loop over the elements of a tensor: the only place outside {@code kernels/rule/} where a rule is written. */

@@ -1,107 +1,110 @@
-package io.panoptim.engine.reference;
+package io.panoptim.engine;
 
 import io.panoptim.tensor.DType;
 
 /**
  * The arithmetic of one compute type: the Java twin of {@code kernels/arithmetic.h}. A sum, product, quotient or square
  * root of float32 values computed in double and then rounded is the correctly rounded float32 result; only fma differs.
+ *
+ * <p>Arguments and results are values of the compute type, float32 or float64, kept as doubles.
  */
-abstract sealed class Arithmetic {
-    static final Arithmetic FLOAT32 = new Float32();
-    static final Arithmetic FLOAT64 = new Float64();
+public abstract sealed class Arithmetic {
+    public static final Arithmetic FLOAT32 = new Float32();
+    public static final Arithmetic FLOAT64 = new Float64();
 
-    static Arithmetic of(DType compute) {
+    /** That of a compute type: float64, or float32 with its half types. */
+    public static Arithmetic of(DType compute) {
         return compute == DType.FLOAT64 ? FLOAT64 : FLOAT32;
     }
 
     /** Rounds once to the compute type. */
-    abstract double round(double a);
+    public abstract double round(double a);
 
     /** {@code a * b + c}, rounded once. */
-    abstract double fma(double a, double b, double c);
+    public abstract double fma(double a, double b, double c);
 
-    final double add(double a, double b) {
+    public final double add(double a, double b) {
         return round(a + b);
     }
 
-    final double subtract(double a, double b) {
+    public final double subtract(double a, double b) {
         return round(a - b);
     }
 
-    final double multiply(double a, double b) {
+    public final double multiply(double a, double b) {
         return round(a * b);
     }
 
-    final double divide(double a, double b) {
+    public final double divide(double a, double b) {
         return round(a / b);
     }
 
-    final double sqrt(double a) {
+    public final double sqrt(double a) {
         return round(Math.sqrt(a));
     }
 
     /** {@code a.lerp(b, w)}: torch tests the weight already rounded to the tensor's type. */
-    final double lerp(double a, double b, double w) {
+    public final double lerp(double a, double b, double w) {
         double difference = subtract(b, a);
         return Math.abs(w) < 0.5 ? fma(w, difference, a) : fma(subtract(w, 1), difference, b);
     }
 
     /** {@code torch.maximum}: the larger one, NaN if either is. */
-    static double maximum(double a, double b) {
+    public static double maximum(double a, double b) {
         return Double.isNaN(a) || a > b ? a : b;
     }
 
     /** {@code a.addcdiv(b, c, value=s)}: the quotient is rounded before the sum. */
-    final double addcdiv(double a, double b, double c, double s) {
+    public final double addcdiv(double a, double b, double c, double s) {
         return add(a, divide(multiply(s, b), c));
     }
 
     /** {@code s / a}, which torch takes for a reciprocal and a product. */
-    final double reciprocalTimes(double a, double s) {
+    public final double reciprocalTimes(double a, double s) {
         return multiply(divide(1, a), s);
     }
 
     /** {@code a.mul(decay).addcmul(b, c, value=s)}: the decayed average of a product. */
-    final double average(double a, double decay, double b, double c, double s) {
+    public final double average(double a, double decay, double b, double c, double s) {
         return fma(multiply(s, b), c, multiply(a, decay));
     }
 
     /** {@code a.mul(decay).add(b, alpha=s)}: the decayed average of a value. */
-    final double average(double a, double decay, double b, double s) {
+    public final double average(double a, double decay, double b, double s) {
         return fma(s, b, multiply(a, decay));
     }
 
     /** {@code a.sign()}: 1 or -1, and 0 for zeros and NaN. */
-    static double sign(double a) {
+    public static double sign(double a) {
         return a > 0 ? 1 : a < 0 ? -1 : 0;
     }
 
     /** How every rule of torch begins: the gradient's sign is turned to maximize, and the L2 penalty added. */
-    final double regularized(double p, double g, boolean maximize, boolean l2, double weightDecay) {
+    public final double regularized(double p, double g, boolean maximize, boolean l2, double weightDecay) {
         double signed = maximize ? -g : g;
         return l2 ? fma(weightDecay, p, signed) : signed;
     }
 
     private static final class Float32 extends Arithmetic {
         @Override
-        double round(double a) {
+        public double round(double a) {
             return (float) a;
         }
 
         @Override
-        double fma(double a, double b, double c) {
+        public double fma(double a, double b, double c) {
             return Math.fma((float) a, (float) b, (float) c);
         }
     }
 
     private static final class Float64 extends Arithmetic {
         @Override
-        double round(double a) {
+        public double round(double a) {
             return a;
         }
 
         @Override
-        double fma(double a, double b, double c) {
+        public double fma(double a, double b, double c) {
             return Math.fma(a, b, c);
         }
     }
