@@ -196,4 +196,29 @@ typedef struct panoptim_row_step {
     uint64_t gradient_count;
 } panoptim_row_step;
 
+/* Of panoptim_rule, and of what its functions take: row.h and loop.h. */
+#define PANOPTIM_RULE_ABI 1u
+
+/* Instructions that not every processor of the lowest tier has. */
+#define PANOPTIM_AVX512 1u
+
+/* Stands for a function of whatever type. */
+typedef void (*panoptim_function)(void);
+
+/* A rule of a user's own (user_rule.h): what his library exports as panoptim_user_rule. Names are written (first)(second). */
+typedef struct panoptim_rule {
+    uint32_t size;
+    uint32_t abi;
+    const char *name;
+    const char *states;
+    const char *optional_states; /* they follow the others */
+    const char *scalars;
+    const char *flags;
+    uint32_t row_size;     /* of a row in double precision */
+    uint32_t instructions; /* that its functions use */
+    float (*multiply_add)(float a, float b, float c); /* a * b + c, as its compiler rounds that */
+    panoptim_function float32[PANOPTIM_STATES + 1];   /* by the number of slots in use, null where the rule has none: */
+    panoptim_function float64[PANOPTIM_STATES + 1];   /* Sweep<float> and Sweep<double> of loop.h */
+} panoptim_rule;
+
 #endif

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PANOPTIM_ABI 1u
+#define PANOPTIM_ABI 2u
 
 #define PANOPTIM_OK 0
 #define PANOPTIM_INVALID (-1)     /* an argument is wrong */
@@ -62,6 +62,12 @@ typedef struct panoptim_api {
     int32_t (*step_rows)(panoptim_pool *pool, const panoptim_table *table, const panoptim_step *step,
                          const panoptim_row_step *rows, const void *guard0, const void *guard1, const void *guard2,
                          const void *guard3, const void *guard4, const void *guard5, const void *guard6, const void *guard7);
+
+    /*
+     * Takes a rule of a user's own and gives it the number by which tables name it; the same one when it is given again.
+     * The rule's library stays loaded as long as this one.
+     */
+    int32_t (*register_rule)(const panoptim_rule *rule, int32_t *number);
 } panoptim_api;
 
 /* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the

@@ -6,6 +6,7 @@
 #include "panoptim_rules.h"
 #include "pool.h"
 #include "rows.h"
+#include "rules.h"
 #include "step.h"
 
 #define FIELD(structure, name) {#structure, #name, offsetof(structure, name)}
@@ -127,6 +128,19 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_row_step, gradients),
     FIELD(panoptim_row_step, gradient_count),
     SIZE(panoptim_row_step),
+    FIELD(panoptim_rule, size),
+    FIELD(panoptim_rule, abi),
+    FIELD(panoptim_rule, name),
+    FIELD(panoptim_rule, states),
+    FIELD(panoptim_rule, optional_states),
+    FIELD(panoptim_rule, scalars),
+    FIELD(panoptim_rule, flags),
+    FIELD(panoptim_rule, row_size),
+    FIELD(panoptim_rule, instructions),
+    FIELD(panoptim_rule, multiply_add),
+    FIELD(panoptim_rule, float32),
+    FIELD(panoptim_rule, float64),
+    SIZE(panoptim_rule),
 
     FIELD(panoptim_field, structure),
     FIELD(panoptim_field, field),
@@ -145,6 +159,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_api, pool_destroy),
     FIELD(panoptim_api, step),
     FIELD(panoptim_api, step_rows),
+    FIELD(panoptim_api, register_rule),
     SIZE(panoptim_api),
 };
 
@@ -178,6 +193,7 @@ static const panoptim_api API = {
     panoptim::pool_destroy,
     guarded_step,
     guarded_step_rows,
+    panoptim::register_rule,
 };
 
 const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

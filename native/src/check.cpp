@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "error.h"
 #include "reduce.h"
+#include "rules.h"
 
 namespace panoptim {
 
@@ -224,9 +225,8 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     if (int32_t code = check_size("panoptim_chunk", table->chunk_size, sizeof(panoptim_chunk))) return code;
     if (int32_t code = check_size("panoptim_step", step->size, sizeof(panoptim_step))) return code;
     if (int32_t code = check_size("panoptim_row", step->row_size, sizeof(panoptim_row))) return code;
-    if (table->rule < 0 || table->rule >= PANOPTIM_RULE_COUNT) {
-        return fail(PANOPTIM_INVALID, "step: rule %d is unknown, there are %d", table->rule, PANOPTIM_RULE_COUNT);
-    }
+    const RuleSweeps* rule = find_rule(table->rule);
+    if (rule == nullptr) return fail(PANOPTIM_INVALID, "step: rule %d is unknown", table->rule);
     if (table->records == nullptr && table->record_count > 0) return fail(PANOPTIM_INVALID, "step: the records are null");
     if (table->chunks == nullptr && table->chunk_count > 0) return fail(PANOPTIM_INVALID, "step: the chunks are null");
     if (step->rows == nullptr && step->classes > 0) return fail(PANOPTIM_INVALID, "step: the rows are null");
@@ -236,12 +236,11 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     if (step->control != nullptr) return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support a control block yet");
     if (int32_t code = check_extras(step->extras.flags)) return code;
 
-    const RuleSweeps& rule = rule_sweeps[size_t(table->rule)];
-    const bool reducing = reduces(*step, rule.reduction);
+    const bool reducing = reduces(*step, rule->reduction);
     if (reducing) {
-        if (int32_t code = check_reductions(*table, rule.reduction)) return code;
+        if (int32_t code = check_reductions(*table, rule->reduction)) return code;
     }
-    return check_chunks(*table, rule, reducing, step->classes, elements);
+    return check_chunks(*table, *rule, reducing, step->classes, elements);
 }
 
 static int32_t check_row_gradient(const panoptim_table& table, const panoptim_row_gradient& gradient, const RuleSweeps& rule,

@@ -9,6 +9,7 @@
 #include "floating_point.h"
 #include "pool.h"
 #include "reduce.h"
+#include "rules.h"
 #include "sweep.h"
 
 namespace panoptim {
@@ -108,7 +109,7 @@ int32_t step(panoptim_pool* pool, const panoptim_table* table, const panoptim_st
     uint64_t elements = 0;
     if (int32_t code = check(table, step, &elements)) return code;
 
-    const RuleSweeps& rule = rule_sweeps[size_t(table->rule)];
+    const RuleSweeps& rule = *find_rule(table->rule);
     const Pass pass{*table, *step, rule, reduces(*step, rule.reduction)};
     FloatingPoint environment;
     if (pass.reduces) prepare(pass);

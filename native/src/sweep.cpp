@@ -6,24 +6,6 @@
 
 namespace panoptim {
 
-// A copy of the scalars, because a store to an element could otherwise change them, and nothing would vectorise.
-template <class Rule, class Scalars, class T, class... State>
-static PANOPTIM_INLINE void sweep(const Scalars h, T keep, uint64_t elements, T* __restrict p, const T* __restrict g,
-                                  State* __restrict... state) {
-#pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) {
-        p[i] = p[i] * keep;
-        Rule::update(h, p[i], g[i], state[i]...);
-    }
-}
-
-template <class Rule, class Scalars, class T, size_t... Slot>
-static PANOPTIM_INLINE void sweep(const Row<T>& row, const double* reduced, uint64_t elements, T* const* columns,
-                                  std::index_sequence<Slot...>) {
-    sweep<Rule>(Scalars(row, reduced), row.keep, elements, columns[PANOPTIM_VALUE], columns[PANOPTIM_GRADIENT],
-                columns[PANOPTIM_STATE + Slot]...);
-}
-
 // Plain names, so that a test finds each loop in the object code.
 #define SWEEP(rule, type, slots, dtype, T)                                                                             \
     extern "C" void panoptim_sweep_##rule##_##dtype##_##slots(const Row<T>& row, const double* reduced,                \

@@ -2,14 +2,10 @@
 #pragma once
 #include <array>
 
+#include "loop.h"
 #include "panoptim_rules.h"
 
 namespace panoptim {
-
-// Updates contiguous elements; the columns are value, gradient and the state slots. The reduced values are read by rules that
-// have some.
-template <class T>
-using Sweep = void (*)(const Row<T>& row, const double* reduced, uint64_t elements, T* const* columns);
 
 // Adds up a rule's sums over one leaf.
 template <class T>

@@ -22,6 +22,7 @@ public final class TableImage {
     private static final long CHUNK = panoptim_chunk.sizeof();
 
     private final Table table;
+    private final int ruleNumber;
     private final ChunkPlan plan;
     private final MemorySegment records;
     private final MemorySegment chunks;
@@ -29,9 +30,14 @@ public final class TableImage {
     private final MemorySegment partials;
     private final MemorySegment reduced;
 
-    /** Writes the records and chunks of a table into an arena. */
-    public TableImage(Table table, int chunkElements, Arena arena) {
+    /**
+     * Writes the records and chunks of a table into an arena.
+     *
+     * @param ruleNumber by which the engine knows the table's rule
+     */
+    public TableImage(Table table, int ruleNumber, int chunkElements, Arena arena) {
         this.table = table;
+        this.ruleNumber = ruleNumber;
         this.sums = table.sums();
         this.plan = ChunkPlan.of(ranges(table), chunkElements);
         this.records = panoptim_record.allocateArray(table.size(), arena);
@@ -75,7 +81,7 @@ public final class TableImage {
     public MemorySegment over(int firstChunk, int chunkCount, Arena arena) {
         MemorySegment struct = panoptim_table.allocate(arena);
         panoptim_table.size(struct, (int) panoptim_table.sizeof());
-        panoptim_table.rule(struct, table.rule().id());
+        panoptim_table.rule(struct, ruleNumber);
         panoptim_table.record_size(struct, (int) RECORD);
         panoptim_table.chunk_size(struct, (int) CHUNK);
         panoptim_table.records(struct, records);

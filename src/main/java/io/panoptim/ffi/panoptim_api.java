@@ -27,6 +27,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*pool_destroy)(panoptim_pool *);
  *     int32_t (*step)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*register_rule)(const panoptim_rule *, int32_t *);
  * }
  * }
  */
@@ -48,7 +49,8 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("pool_create"),
         panoptim_h.C_POINTER.withName("pool_destroy"),
         panoptim_h.C_POINTER.withName("step"),
-        panoptim_h.C_POINTER.withName("step_rows")
+        panoptim_h.C_POINTER.withName("step_rows"),
+        panoptim_h.C_POINTER.withName("register_rule")
     ).withName("panoptim_api");
 
     /**
@@ -887,6 +889,107 @@ public class panoptim_api {
      */
     public static void step_rows(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(step_rows$LAYOUT, step_rows$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*register_rule)(const panoptim_rule *, int32_t *)
+     * }
+     */
+    public final static class register_rule {
+
+        private register_rule() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(register_rule.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(register_rule.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout register_rule$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("register_rule"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*register_rule)(const panoptim_rule *, int32_t *)
+     * }
+     */
+    public static final AddressLayout register_rule$layout() {
+        return register_rule$LAYOUT;
+    }
+
+    private static final long register_rule$OFFSET = $LAYOUT.byteOffset(groupElement("register_rule"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*register_rule)(const panoptim_rule *, int32_t *)
+     * }
+     */
+    public static final long register_rule$offset() {
+        return register_rule$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*register_rule)(const panoptim_rule *, int32_t *)
+     * }
+     */
+    public static MemorySegment register_rule(MemorySegment struct) {
+        return struct.get(register_rule$LAYOUT, register_rule$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*register_rule)(const panoptim_rule *, int32_t *)
+     * }
+     */
+    public static void register_rule(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(register_rule$LAYOUT, register_rule$OFFSET, fieldValue);
     }
 
     /**

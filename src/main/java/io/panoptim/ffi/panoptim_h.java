@@ -320,10 +320,19 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_APPLY() {
         return PANOPTIM_APPLY;
     }
-    private static final int PANOPTIM_ABI = (int)1L;
+    private static final int PANOPTIM_RULE_ABI = (int)1L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_ABI 1
+     * #define PANOPTIM_RULE_ABI 1
+     * }
+     */
+    public static int PANOPTIM_RULE_ABI() {
+        return PANOPTIM_RULE_ABI;
+    }
+    private static final int PANOPTIM_ABI = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_ABI 2
      * }
      */
     public static int PANOPTIM_ABI() {

@@ -31,7 +31,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Optimizers whose step is one rule over one table: one pass over memory, or two where the rule takes sums first. A subclass
- * says which rule, how many state slots, and the formulas of a row's scalars.
+ * says which rule, how many state slots, and the formulas of a row's scalars: one of the library's, or a user's own with his
+ * own rule ({@link Rule#define}, {@link Rule#load}).
  *
  * <p>State is allocated when a parameter first has a gradient. Parameters of one group with the same history (step count
  * and the like) form a class and share a row; those that miss a step get a class of their own.

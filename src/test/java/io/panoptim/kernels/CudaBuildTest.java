@@ -26,6 +26,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -124,6 +125,27 @@ class CudaBuildTest {
             """)
     void onlySumsAreInDoublePrecision(String kernel, String line, boolean exact) {
         assertEquals(exact, Ptx.faults(kernel, true, List.of(line)).isEmpty());
+    }
+
+    @Test
+    void aUsersRuleCompilesForCudaToo(@TempDir Path folder) throws Exception {
+        String compiler = Command.required("nvcc");
+        Path source = Files.writeString(folder.resolve("own.cu"), """
+                #define PANOPTIM_ONLY PANOPTIM_KERNEL(own, Own, 2, float, float32) PANOPTIM_KERNEL(own, Own, 3, double, float64)
+                #include "own.h"
+                #include "step.cu"
+                """);
+        Path ptx = folder.resolve("own.ptx");
+        Command command = Command.run(compiler, "-O3", "-std=c++17", "-fmad=false", "--Werror", "all-warnings", "-arch=compute_75", "-ptx",
+                "-I", "kernels", "-I", "target/generated-include", "-I", "src/test/resources/io/panoptim/optim", source.toString(), "-o",
+                ptx.toString());
+        assertEquals(0, command.status(), command.output());
+        Map<String, List<String>> kernels = Ptx.parse(Files.readString(ptx)).kernels();
+        assertEquals(Set.of("panoptim_step_own_float32_2", "panoptim_step_own_float64_3"), kernels.keySet());
+        kernels.forEach((kernel, lines) -> {
+            assertEquals(List.of(), Ptx.faults(kernel, false, lines), kernel);
+            assertTrue(lines.stream().anyMatch(line -> line.startsWith("fma.rn.")), kernel);
+        });
     }
 
     @Test

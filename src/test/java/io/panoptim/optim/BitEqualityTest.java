@@ -192,6 +192,10 @@ class BitEqualityTest {
             add("ADOPT decoupled, not clipped", ADOPT::new,
                     adopt.withDecouple(true).withClipExp(OptionalDouble.empty()).withBetas(0.3, 0.9), Kind.WIDE);
             add("LaProp", LaProp::new, LaProp.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
+            OwnOptimizer.Options own = new OwnOptimizer.Options(1e-2, 0.1, false, false, false);
+            add("a user's own rule", OwnOptimizer::new, own, Kind.NORMAL);
+            add("a user's own rule, with options", OwnOptimizer::new, new OwnOptimizer.Options(1e-2, 0.1, true, true, false), Kind.SPECIAL);
+            add("a user's own rule, other options", OwnOptimizer::new, new OwnOptimizer.Options(0.1, 0, false, true, true), Kind.WIDE);
         }
 
         private <O> void add(String name, Constructor<O> constructor, O options, Kind kind) {

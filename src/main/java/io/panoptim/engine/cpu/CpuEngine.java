@@ -76,7 +76,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     @Override
     public Table table(Rule rule, List<TensorEntry> entries) {
-        return new CpuTable(this, rule, entries, options.chunkElements());
+        return new CpuTable(this, rule, library.number(rule), entries, options.chunkElements());
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.panoptim.engine.cpu;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.RuleLibrary;
 import io.panoptim.ffi.panoptim_api;
 import io.panoptim.ffi.panoptim_get_api_function;
 import io.panoptim.ffi.panoptim_h;
@@ -10,6 +11,7 @@ import io.panoptim.ffi.panoptim_supported_function;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -82,6 +84,24 @@ final class CpuLibrary {
 
     String compiler() {
         return panoptim_api.compiler(api).getString(0);
+    }
+
+    /** The number by which this library knows a rule; a user's own it first gets to know, or refuses. */
+    int number(Rule rule) {
+        if (rule.id() >= 0) {
+            return rule.id();
+        }
+        RuleLibrary compiled = rule.library();
+        if (compiled == null) {
+            throw PanoptimException.unsupported("Table", "the cpu engine cannot run the rule " + rule + ", which is defined in Java "
+                    + "only: use the reference engine (Engines.named(\"reference\")), or compile it too (Rule.withLibrary)");
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment number = arena.allocate(ValueLayout.JAVA_INT);
+            check(compiled.file().toString(), panoptim_api.register_rule.invoke(panoptim_api.register_rule(api),
+                    compiled.description(), number));
+            return number.get(ValueLayout.JAVA_INT, 0);
+        }
     }
 
     /** Throws what a native call reported, if it did. */

@@ -46,9 +46,9 @@ final class CpuTable extends Table {
     private final CpuRows rows = new CpuRows(this);
     private final MemorySegment recordsOnly;
 
-    CpuTable(CpuEngine engine, Rule rule, List<TensorEntry> entries, int chunkElements) {
+    CpuTable(CpuEngine engine, Rule rule, int ruleNumber, List<TensorEntry> entries, int chunkElements) {
         super(engine, false, rule, entries);
-        this.image = new TableImage(this, chunkElements, arena);
+        this.image = new TableImage(this, ruleNumber, chunkElements, arena);
         this.step = panoptim_step.allocate(arena);
         this.stepExtras = panoptim_step.extras(step);
         panoptim_step.size(step, (int) panoptim_step.sizeof());

@@ -8,14 +8,20 @@ import java.util.List;
 
 /** A table, and what followed from the sums of its last step. */
 final class ReferenceTable extends Table {
+    private final UpdateLoop loop;
     /** For each row, by its place in the plan of the sums. */
     private final double[][] reduced;
 
     ReferenceTable(ReferenceEngine engine, Rule rule, List<TensorEntry> entries) {
         super(engine, true, rule, entries);
+        loop = UpdateLoop.of(rule);
         SumPlan plan = sums();
         reduced = plan == null || rule.sums() == null ? new double[0][]
                 : new double[Math.toIntExact(plan.reducedCount())][rule.sums().reduced().size()];
+    }
+
+    UpdateLoop loop() {
+        return loop;
     }
 
     double[][] reduced() {

@@ -25,7 +25,7 @@ final class Step {
     Step(ReferenceTable table, Rows rows) {
         this.table = table;
         this.rows = rows;
-        this.loop = UpdateLoop.of(table.rule());
+        this.loop = table.loop();
     }
 
     void run(Extras extras) {

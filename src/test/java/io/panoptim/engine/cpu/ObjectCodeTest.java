@@ -4,18 +4,22 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.panoptim.UserRules;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.cpu.Disassembly.Instruction;
 import io.panoptim.tensor.DType;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A loop that is not vectorised, or not for its tier, gives the right result and no warning: only its object code tells. */
@@ -34,6 +38,24 @@ class ObjectCodeTest {
                         put(faults, "panoptim_measure_" + loop, functions, function -> Packing.faultsOfSums(isa, type, function));
                     }
                 }
+            }
+        }
+        assertEquals(Map.of(), faults);
+    }
+
+    @ParameterizedTest
+    @MethodSource("io.panoptim.engine.cpu.Isa#ofArchitecture")
+    void aUsersRuleIsPackedToo(Isa isa, @TempDir Path folder) throws Exception {
+        String[] flags = isa == Isa.AARCH64 ? new String[] {"-march=armv8-a"}
+                : new String[] {"-march=" + isa.id(), "-mprefer-vector-width=512"};
+        Path library = UserRules.compile(Path.of("src/test/resources/io/panoptim/optim/own.h"), folder.resolve("libown.so"), flags);
+        Map<String, List<Instruction>> functions = Disassembly.of(library, isa).functions();
+        Map<String, List<String>> faults = new TreeMap<>();
+        for (int slots = 2; slots <= 3; slots++) {
+            for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
+                String mangled = "user_sweepI" + (type == DType.FLOAT32 ? "f" : "d") + "Lm" + slots + "E";
+                String name = functions.keySet().stream().filter(function -> function.contains(mangled)).findFirst().orElse(mangled);
+                put(faults, name, functions, function -> Packing.faults(isa, type, function));
             }
         }
         assertEquals(Map.of(), faults);
