@@ -71,4 +71,21 @@ private:
     PANOPTIM_INLINE static double power(int e) { return bits_double((uint64_t)(BIAS + e) << 52); }
 };
 
+// What whole columns are reduced to: an element's term, and how two of them come together in a lane.
+struct Dot {
+    PANOPTIM_INLINE static double term(double left, double right) { return left * right; }
+    PANOPTIM_INLINE static double join(double a, double b) { return a + b; }
+};
+
+struct AbsoluteSum {
+    PANOPTIM_INLINE static double term(double left, double) { return __builtin_fabs(left); }
+    PANOPTIM_INLINE static double join(double a, double b) { return a + b; }
+};
+
+// NaN if any element is.
+struct AbsoluteMaximum {
+    PANOPTIM_INLINE static double term(double left, double) { return __builtin_fabs(left); }
+    PANOPTIM_INLINE static double join(double a, double b) { return maximum(a, b); }
+};
+
 }  // namespace panoptim

@@ -61,7 +61,8 @@ typedef struct panoptim_record {
     uint64_t id;            /* stable: statistics, random numbers, reordering */
     uint64_t reduced;       /* index of its first reduced value; each row has its own */
     uint64_t partials;      /* index of its first leaf, from element begin on; each row begins with a new one */
-    uint64_t reserved[2];
+    uint64_t leaf;          /* the same where whole columns are reduced: rows do not matter */
+    uint64_t reserved;
 } panoptim_record;
 
 /* A piece of one tensor, the unit of work: [start, start + elements), cut on leaf boundaries. */
@@ -220,5 +221,38 @@ typedef struct panoptim_rule {
     panoptim_function float32[PANOPTIM_STATES + 1];   /* by the number of slots in use, null where the rule has none: */
     panoptim_function float64[PANOPTIM_STATES + 1];   /* Sweep<float> and Sweep<double> of loop.h */
 } panoptim_rule;
+
+/* Operations on each element of a column, in the order of io.panoptim.engine.MapOperation.Kind. */
+#define PANOPTIM_MAP_ZERO 0
+#define PANOPTIM_MAP_SCALE 1
+#define PANOPTIM_MAP_CAST 2
+#define PANOPTIM_MAP_LERP 3
+#define PANOPTIM_MAP_AXPY 4
+#define PANOPTIM_MAP_CLAMP 5
+
+/* One operation, in every tensor of a table that has the columns. */
+typedef struct panoptim_map {
+    uint32_t size;
+    uint32_t kind;
+    uint32_t target; /* the column that is written */
+    uint32_t source; /* the column that is read, by cast, lerp and axpy */
+    double a, b;     /* coefficients, before they are rounded to the compute type */
+} panoptim_map;
+
+/* What is reduced over columns. */
+#define PANOPTIM_REDUCE_DOT 0
+#define PANOPTIM_REDUCE_ABSOLUTE_SUM 1
+#define PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM 2
+
+/* One reduction, over every tensor of a table that has the columns. */
+typedef struct panoptim_reduce {
+    uint32_t size;
+    uint32_t kind;
+    uint32_t left;
+    uint32_t right;  /* of a dot product */
+    double *leaves;  /* the result over each leaf, by the records' index of the first; kept between calls over parts of a table */
+    uint64_t leaf_count;
+    double result;   /* over all leaves, those of earlier calls included */
+} panoptim_reduce;
 
 #endif

@@ -68,6 +68,16 @@ typedef struct panoptim_api {
      * The rule's library stays loaded as long as this one.
      */
     int32_t (*register_rule)(const panoptim_rule *rule, int32_t *number);
+
+    /* An operation on a column, of all tensors, whether they have a gradient or not. The guards are as above. */
+    int32_t (*map)(panoptim_pool *pool, const panoptim_table *table, const panoptim_map *map, const void *guard0,
+                   const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
+                   const void *guard6, const void *guard7);
+
+    /* A reduction over columns, likewise. The result is written into the reduction. */
+    int32_t (*reduce)(panoptim_pool *pool, const panoptim_table *table, panoptim_reduce *reduce, const void *guard0,
+                      const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
+                      const void *guard6, const void *guard7);
 } panoptim_api;
 
 /* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the

@@ -1,6 +1,7 @@
 // The door: what the shared object exports besides panoptim_supported().
 #include <stddef.h>
 
+#include "columns.h"
 #include "error.h"
 #include "panoptim.h"
 #include "panoptim_rules.h"
@@ -27,6 +28,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_record, id),
     FIELD(panoptim_record, reduced),
     FIELD(panoptim_record, partials),
+    FIELD(panoptim_record, leaf),
     FIELD(panoptim_record, reserved),
     SIZE(panoptim_record),
 
@@ -128,6 +130,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_row_step, gradients),
     FIELD(panoptim_row_step, gradient_count),
     SIZE(panoptim_row_step),
+
     FIELD(panoptim_rule, size),
     FIELD(panoptim_rule, abi),
     FIELD(panoptim_rule, name),
@@ -141,6 +144,23 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_rule, float32),
     FIELD(panoptim_rule, float64),
     SIZE(panoptim_rule),
+
+    FIELD(panoptim_map, size),
+    FIELD(panoptim_map, kind),
+    FIELD(panoptim_map, target),
+    FIELD(panoptim_map, source),
+    FIELD(panoptim_map, a),
+    FIELD(panoptim_map, b),
+    SIZE(panoptim_map),
+
+    FIELD(panoptim_reduce, size),
+    FIELD(panoptim_reduce, kind),
+    FIELD(panoptim_reduce, left),
+    FIELD(panoptim_reduce, right),
+    FIELD(panoptim_reduce, leaves),
+    FIELD(panoptim_reduce, leaf_count),
+    FIELD(panoptim_reduce, result),
+    SIZE(panoptim_reduce),
 
     FIELD(panoptim_field, structure),
     FIELD(panoptim_field, field),
@@ -160,6 +180,8 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_api, step),
     FIELD(panoptim_api, step_rows),
     FIELD(panoptim_api, register_rule),
+    FIELD(panoptim_api, map),
+    FIELD(panoptim_api, reduce),
     SIZE(panoptim_api),
 };
 
@@ -178,6 +200,14 @@ static int32_t guarded_step_rows(panoptim_pool* pool, const panoptim_table* tabl
                                  const panoptim_row_step* rows, const void*, const void*, const void*, const void*, const void*,
                                  const void*, const void*, const void*) {
     return panoptim::step_rows(pool, table, step, rows);
+static int32_t guarded_map(panoptim_pool* pool, const panoptim_table* table, const panoptim_map* map, const void*, const void*,
+                           const void*, const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::map(pool, table, map);
+}
+
+static int32_t guarded_reduce(panoptim_pool* pool, const panoptim_table* table, panoptim_reduce* reduce, const void*, const void*,
+                              const void*, const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::reduce(pool, table, reduce);
 }
 
 static const panoptim_api API = {
@@ -194,6 +224,10 @@ static const panoptim_api API = {
     guarded_step,
     guarded_step_rows,
     panoptim::register_rule,
+}
+
+    guarded_map,
+    guarded_reduce,
 };
 
 const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "columns.h"
 #include "convert.h"
 #include "error.h"
 #include "reduce.h"
@@ -50,27 +51,40 @@ static bool converts(uint8_t compute, uint8_t dtype) {
     return dtype == PANOPTIM_FLOAT32 || dtype == PANOPTIM_BFLOAT16 || dtype == PANOPTIM_FLOAT16;
 }
 
-static int32_t check_address(uint64_t address, uint64_t bytes, Count tensor, const char* name) {
-    if (address == 0) return fail(PANOPTIM_INVALID, "step: tensor %llu has no %s", tensor, name);
+static int32_t check_address(const char* verb, uint64_t address, uint64_t bytes, Count tensor, const char* name) {
+    if (address == 0) return fail(PANOPTIM_INVALID, "%s: tensor %llu has no %s", verb, tensor, name);
     if ((address & (bytes - 1)) != 0) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu: the %s at 0x%llx is not aligned to its elements of %llu bytes",
+        return fail(PANOPTIM_INVALID, "%s: tensor %llu: the %s at 0x%llx is not aligned to its elements of %llu bytes", verb,
                     tensor, name, Count(address), Count(bytes));
     }
     return PANOPTIM_OK;
 }
 
-static int32_t check_memory(uint8_t compute, uint8_t dtype, uint64_t address, Count tensor, const char* name) {
+static int32_t check_memory(const char* verb, uint8_t compute, uint8_t dtype, uint64_t address, Count tensor, const char* name) {
     if (!converts(compute, dtype)) {
         const char* type = dtype < std::size(DTYPES) ? DTYPES[dtype] : "unknown";
         return fail(PANOPTIM_UNSUPPORTED,
-                    "step: tensor %llu: the CPU engine does not support a %s of type %s (%u) with %s compute", tensor, name, type,
-                    dtype, DTYPES[compute]);
+                    "%s: tensor %llu: the CPU engine does not support a %s of type %s (%u) with %s compute", verb, tensor, name,
+                    type, dtype, DTYPES[compute]);
     }
-    return check_address(address, bytes_of(dtype), tensor, name);
+    return check_address(verb, address, bytes_of(dtype), tensor, name);
 }
 
-static int32_t check_column(const panoptim_record& record, Count tensor, int column) {
-    return check_memory(record.compute, record.dtype[column], record.address[column], tensor, ColumnName(column).text);
+static int32_t check_column(const char* verb, const panoptim_record& record, Count tensor, int column) {
+    return check_memory(verb, record.compute, record.dtype[column], record.address[column], tensor, ColumnName(column).text);
+}
+
+static int32_t check_compute(const char* verb, const panoptim_record& record, Count tensor) {
+    if (record.compute <= PANOPTIM_FLOAT64) return PANOPTIM_OK;
+    return fail(PANOPTIM_INVALID, "%s: tensor %llu: compute type %u is neither float32 (0) nor float64 (1)", verb, tensor,
+                record.compute);
+}
+
+// The part of the tensor to work on.
+static int32_t check_range(const char* verb, const panoptim_record& record, Count tensor) {
+    if (record.begin <= record.end && record.end <= record.elements) return PANOPTIM_OK;
+    return fail(PANOPTIM_INVALID, "%s: tensor %llu: range [%llu, %llu) is not within its %llu elements", verb, tensor,
+                Count(record.begin), Count(record.end), Count(record.elements));
 }
 
 // A state that elements share is a float64 array, whatever their type.
@@ -98,10 +112,7 @@ static int32_t check_class(int32_t scalar_class, Count tensor, uint32_t classes)
 }
 
 static int32_t check_slots(const panoptim_record& record, Count tensor, const RuleSweeps& rule) {
-    if (record.compute > PANOPTIM_FLOAT64) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu: compute type %u is neither float32 (0) nor float64 (1)", tensor,
-                    record.compute);
-    }
+    if (int32_t code = check_compute("step", record, tensor)) return code;
     if (record.slots > PANOPTIM_STATES || rule.float32[record.slots] == nullptr) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu: rule %s does not have %u state slots", tensor, rule.name,
                     record.slots);
@@ -114,13 +125,10 @@ static int32_t check_record(const panoptim_record& record, Count tensor, const R
     if (record.scalar_class < 0) return PANOPTIM_OK;
     if (int32_t code = check_class(record.scalar_class, tensor, classes)) return code;
     if (int32_t code = check_slots(record, tensor, rule)) return code;
-    if (record.begin > record.end || record.end > record.elements) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu: range [%llu, %llu) is not within its %llu elements", tensor,
-                    Count(record.begin), Count(record.end), Count(record.elements));
-    }
+    if (int32_t code = check_range("step", record, tensor)) return code;
     int columns = PANOPTIM_STATE + record.slots;
     for (int column = 0; column < columns; ++column) {
-        if (int32_t code = check_column(record, tensor, column)) return code;
+        if (int32_t code = check_column("step", record, tensor, column)) return code;
     }
     for (int end = columns + int(rule.reduction.shared); columns < end; ++columns) {
         if (int32_t code = check_shared(record, tensor, columns)) return code;
@@ -177,58 +185,63 @@ static int32_t check_reductions(const panoptim_table& table, const RuleReduction
     return PANOPTIM_OK;
 }
 
-// Each chunk, and each tensor that has one.
-static int32_t check_chunks(const panoptim_table& table, const RuleSweeps& rule, bool reduces, uint32_t classes,
-                            uint64_t* elements) {
+// Each chunk; check_record(record, tensor) is for each tensor that has one, check_chunk(record, chunk) for each chunk; counts(record)
+// says whether a tensor's elements are worked on.
+template <class CheckRecord, class CheckChunk, class Counts>
+static int32_t check_chunks(const char* verb, const panoptim_table& table, CheckRecord check_record, CheckChunk check_chunk,
+                            Counts counts, uint64_t* elements) {
     uint64_t all = 0;
-    uint64_t updated = 0;
+    uint64_t counted = 0;
     const panoptim_record* checked = nullptr;
     for (uint64_t i = 0; i < table.chunk_count; ++i) {
         const panoptim_chunk& chunk = table.chunks[i];
         if (chunk.tensor >= table.record_count) {
-            return fail(PANOPTIM_INVALID, "step: chunk %llu is of tensor %u, and there are %llu", Count(i), chunk.tensor,
+            return fail(PANOPTIM_INVALID, "%s: chunk %llu is of tensor %u, and there are %llu", verb, Count(i), chunk.tensor,
                         Count(table.record_count));
         }
         const panoptim_record& record = table.records[chunk.tensor];
         if (&record != checked) {
-            if (int32_t code = check_record(record, chunk.tensor, rule, classes)) return code;
+            if (int32_t code = check_record(record, chunk.tensor)) return code;
             checked = &record;
         }
         if (chunk.start < record.begin || chunk.start > record.end || chunk.elements > record.end - chunk.start) {
-            return fail(PANOPTIM_INVALID, "step: chunk %llu: %u elements from %llu on are not within [%llu, %llu) of tensor %u",
+            return fail(PANOPTIM_INVALID, "%s: chunk %llu: %u elements from %llu on are not within [%llu, %llu) of tensor %u", verb,
                         Count(i), chunk.elements, Count(chunk.start), Count(record.begin), Count(record.end), chunk.tensor);
         }
-        if (reduces) {
-            if (int32_t code = check_reduced(table, rule.reduction, record, chunk)) return code;
-        }
+        if (int32_t code = check_chunk(record, chunk)) return code;
         all += chunk.elements;
-        updated += record.scalar_class < 0 ? 0 : chunk.elements;
+        counted += counts(record) ? chunk.elements : 0;
     }
     if (all != table.elements) {
-        return fail(PANOPTIM_INVALID, "step: the chunks have %llu elements, the table says %llu", Count(all),
+        return fail(PANOPTIM_INVALID, "%s: the chunks have %llu elements, the table says %llu", verb, Count(all),
                     Count(table.elements));
     }
-    *elements = updated;
+    *elements = counted;
     return PANOPTIM_OK;
 }
 
-static int32_t check_size(const char* structure, uint32_t size, size_t expected) {
+static int32_t check_size(const char* verb, const char* structure, uint32_t size, size_t expected) {
     if (size == expected) return PANOPTIM_OK;
-    return fail(PANOPTIM_INVALID, "step: a %s has %u bytes for the caller and %zu for the library", structure, size, expected);
+    return fail(PANOPTIM_INVALID, "%s: a %s has %u bytes for the caller and %zu for the library", verb, structure, size, expected);
+}
+
+static int32_t check_table(const char* verb, const panoptim_table* table) {
+    if (table == nullptr) return fail(PANOPTIM_INVALID, "%s: the table is null", verb);
+    if (int32_t code = check_size(verb, "panoptim_table", table->size, sizeof(panoptim_table))) return code;
+    if (int32_t code = check_size(verb, "panoptim_record", table->record_size, sizeof(panoptim_record))) return code;
+    if (int32_t code = check_size(verb, "panoptim_chunk", table->chunk_size, sizeof(panoptim_chunk))) return code;
+    if (table->records == nullptr && table->record_count > 0) return fail(PANOPTIM_INVALID, "%s: the records are null", verb);
+    if (table->chunks == nullptr && table->chunk_count > 0) return fail(PANOPTIM_INVALID, "%s: the chunks are null", verb);
+    return PANOPTIM_OK;
 }
 
 int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* elements) {
-    if (table == nullptr) return fail(PANOPTIM_INVALID, "step: the table is null");
+    if (int32_t code = check_table("step", table)) return code;
     if (step == nullptr) return fail(PANOPTIM_INVALID, "step: the step is null");
-    if (int32_t code = check_size("panoptim_table", table->size, sizeof(panoptim_table))) return code;
-    if (int32_t code = check_size("panoptim_record", table->record_size, sizeof(panoptim_record))) return code;
-    if (int32_t code = check_size("panoptim_chunk", table->chunk_size, sizeof(panoptim_chunk))) return code;
-    if (int32_t code = check_size("panoptim_step", step->size, sizeof(panoptim_step))) return code;
-    if (int32_t code = check_size("panoptim_row", step->row_size, sizeof(panoptim_row))) return code;
+    if (int32_t code = check_size("step", "panoptim_step", step->size, sizeof(panoptim_step))) return code;
+    if (int32_t code = check_size("step", "panoptim_row", step->row_size, sizeof(panoptim_row))) return code;
     const RuleSweeps* rule = find_rule(table->rule);
     if (rule == nullptr) return fail(PANOPTIM_INVALID, "step: rule %d is unknown", table->rule);
-    if (table->records == nullptr && table->record_count > 0) return fail(PANOPTIM_INVALID, "step: the records are null");
-    if (table->chunks == nullptr && table->chunk_count > 0) return fail(PANOPTIM_INVALID, "step: the chunks are null");
     if (step->rows == nullptr && step->classes > 0) return fail(PANOPTIM_INVALID, "step: the rows are null");
     if (step->ring != 1) {
         return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support a ring of %u rows, only of 1", step->ring);
@@ -240,8 +253,16 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     if (reducing) {
         if (int32_t code = check_reductions(*table, rule->reduction)) return code;
     }
-    return check_chunks(*table, *rule, reducing, step->classes, elements);
+    return check_chunks(
+        "step", *table,
+        [&](const panoptim_record& record, uint32_t tensor) { return check_record(record, tensor, *rule, step->classes); },
+        [&](const panoptim_record& record, const panoptim_chunk& chunk) {
+            return reducing ? check_reduced(*table, rule->reduction, record, chunk) : PANOPTIM_OK;
+        },
+        [](const panoptim_record& record) { return record.scalar_class >= 0; }, elements);
 }
+
+// ---- Steps over rows
 
 static int32_t check_row_gradient(const panoptim_table& table, const panoptim_row_gradient& gradient, const RuleSweeps& rule,
                                   const panoptim_step& step) {
@@ -271,23 +292,23 @@ static int32_t check_row_gradient(const panoptim_table& table, const panoptim_ro
     }
     for (int column = 0; column < PANOPTIM_STATE + record.slots; ++column) {
         if (column == PANOPTIM_GRADIENT) continue;
-        if (int32_t code = check_column(record, tensor, column)) return code;
+        if (int32_t code = check_column("step", record, tensor, column)) return code;
     }
     if (gradient.moving != nullptr) {
-        if (int32_t code = check_address(uint64_t(gradient.moving), sizeof(uint64_t), tensor, "moving rows")) return code;
+        if (int32_t code = check_address("step", uint64_t(gradient.moving), sizeof(uint64_t), tensor, "moving rows")) return code;
     }
     if (gradient.count == 0) return PANOPTIM_OK;
-    if (int32_t code = check_address(uint64_t(gradient.indices), sizeof(int64_t), tensor, "indices")) return code;
-    if (int32_t code = check_address(uint64_t(gradient.workspace), sizeof(uint64_t), tensor, "workspace")) return code;
-    return check_memory(record.compute, gradient.dtype, uint64_t(gradient.values), tensor, "sparse gradient");
+    if (int32_t code = check_address("step", uint64_t(gradient.indices), sizeof(int64_t), tensor, "indices")) return code;
+    if (int32_t code = check_address("step", uint64_t(gradient.workspace), sizeof(uint64_t), tensor, "workspace")) return code;
+    return check_memory("step", record.compute, gradient.dtype, uint64_t(gradient.values), tensor, "sparse gradient");
 }
 
 int32_t check_rows(const panoptim_table* table, const panoptim_step* step, const panoptim_row_step* rows) {
     uint64_t elements;
     if (int32_t code = check(table, step, &elements)) return code;
     if (rows == nullptr) return fail(PANOPTIM_INVALID, "step: the sparse gradients are null");
-    if (int32_t code = check_size("panoptim_row_step", rows->size, sizeof(panoptim_row_step))) return code;
-    if (int32_t code = check_size("panoptim_row_gradient", rows->gradient_size, sizeof(panoptim_row_gradient))) return code;
+    if (int32_t code = check_size("step", "panoptim_row_step", rows->size, sizeof(panoptim_row_step))) return code;
+    if (int32_t code = check_size("step", "panoptim_row_gradient", rows->gradient_size, sizeof(panoptim_row_gradient))) return code;
     if (rows->rule < 0 || rows->rule >= PANOPTIM_RULE_COUNT) {
         return fail(PANOPTIM_INVALID, "step: rule %d is unknown, there are %d", rows->rule, PANOPTIM_RULE_COUNT);
     }
@@ -304,6 +325,82 @@ int32_t check_rows(const panoptim_table* table, const panoptim_step* step, const
         if (code) return code;
     }
     return PANOPTIM_OK;
+}
+
+// ---- Verbs over columns
+
+static int32_t check_number(const char* verb, uint32_t column) {
+    if (column < PANOPTIM_SCALE || (column >= PANOPTIM_MASTER && column < PANOPTIM_COLUMNS)) return PANOPTIM_OK;
+    return fail(PANOPTIM_INVALID, "%s: column %u is none of a tensor's elements", verb, column);
+}
+
+// The columns of a tensor that has them all; one that lacks any is not touched, and need not be complete.
+static int32_t check_columns(const char* verb, const panoptim_record& record, Count tensor, uint64_t columns) {
+    if (int32_t code = check_compute(verb, record, tensor)) return code;
+    if (int32_t code = check_range(verb, record, tensor)) return code;
+    if (!has_columns(record, columns)) return PANOPTIM_OK;
+    for (int column = 0; column < PANOPTIM_COLUMNS; ++column) {
+        if ((columns >> column & 1) == 0) continue;
+        if (column >= PANOPTIM_STATE + record.slots && column < PANOPTIM_SCALE) {
+            return fail(PANOPTIM_INVALID, "%s: tensor %llu: %s is shared by its elements", verb, tensor, ColumnName(column).text);
+        }
+        if (int32_t code = check_column(verb, record, tensor, column)) return code;
+    }
+    return PANOPTIM_OK;
+}
+
+int32_t check_map(const panoptim_table* table, const panoptim_map* map, uint64_t* elements) {
+    if (int32_t code = check_table("map", table)) return code;
+    if (map == nullptr) return fail(PANOPTIM_INVALID, "map: the operation is null");
+    if (int32_t code = check_size("map", "panoptim_map", map->size, sizeof(panoptim_map))) return code;
+    if (map->kind > PANOPTIM_MAP_CLAMP) return fail(PANOPTIM_INVALID, "map: operation %u is unknown", map->kind);
+    if (int32_t code = check_number("map", map->target)) return code;
+    if (has_source(map->kind)) {
+        if (int32_t code = check_number("map", map->source)) return code;
+        if (map->source == map->target) return fail(PANOPTIM_INVALID, "map: column %u is target and source", map->target);
+    }
+    const uint64_t columns = columns_of(*map);
+    return check_chunks(
+        "map", *table,
+        [&](const panoptim_record& record, uint32_t tensor) { return check_columns("map", record, tensor, columns); },
+        [](const panoptim_record&, const panoptim_chunk&) { return PANOPTIM_OK; },
+        [&](const panoptim_record& record) { return has_columns(record, columns); }, elements);
+}
+
+// That a chunk is made of whole leaves, and each has a place.
+static int32_t check_leaves(const panoptim_reduce& reduce, const panoptim_record& record, const panoptim_chunk& chunk) {
+    const uint64_t first = chunk.start - record.begin;
+    const bool whole = first % PANOPTIM_LEAF == 0 && (record.origin + record.begin) % PANOPTIM_LEAF == 0 &&
+                       (chunk.elements % PANOPTIM_LEAF == 0 || chunk.start + chunk.elements == record.end);
+    if (!whole) {
+        return fail(PANOPTIM_INVALID, "reduce: tensor %u: a chunk of %u elements from %llu on is not made of whole leaves",
+                    chunk.tensor, chunk.elements, Count(chunk.start));
+    }
+    const uint64_t end = first / PANOPTIM_LEAF + (uint64_t(chunk.elements) + PANOPTIM_LEAF - 1) / PANOPTIM_LEAF;
+    if (record.leaf > reduce.leaf_count || end > reduce.leaf_count - record.leaf) {
+        return fail(PANOPTIM_INVALID, "reduce: tensor %u has no place for its leaves", chunk.tensor);
+    }
+    return PANOPTIM_OK;
+}
+
+int32_t check_reduce(const panoptim_table* table, const panoptim_reduce* reduce, uint64_t* elements) {
+    if (int32_t code = check_table("reduce", table)) return code;
+    if (reduce == nullptr) return fail(PANOPTIM_INVALID, "reduce: the reduction is null");
+    if (int32_t code = check_size("reduce", "panoptim_reduce", reduce->size, sizeof(panoptim_reduce))) return code;
+    if (reduce->kind > PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM) {
+        return fail(PANOPTIM_INVALID, "reduce: reduction %u is unknown", reduce->kind);
+    }
+    if (int32_t code = check_number("reduce", reduce->left)) return code;
+    if (reduce->kind == PANOPTIM_REDUCE_DOT) {
+        if (int32_t code = check_number("reduce", reduce->right)) return code;
+    }
+    if (reduce->leaves == nullptr && reduce->leaf_count > 0) return fail(PANOPTIM_INVALID, "reduce: the leaves are null");
+    const uint64_t columns = columns_of(*reduce);
+    return check_chunks(
+        "reduce", *table,
+        [&](const panoptim_record& record, uint32_t tensor) { return check_columns("reduce", record, tensor, columns); },
+        [&](const panoptim_record& record, const panoptim_chunk& chunk) { return check_leaves(*reduce, record, chunk); },
+        [&](const panoptim_record& record) { return has_columns(record, columns); }, elements);
 }
 
 }  // namespace panoptim

@@ -1,4 +1,4 @@
-// What a step refuses.
+// What the verbs refuse.
 #pragma once
 #include "panoptim.h"
 
@@ -12,5 +12,9 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
 
 // The same for a step over some rows: the table and the step, too. The indices are looked at when they are sorted.
 int32_t check_rows(const panoptim_table* table, const panoptim_step* step, const panoptim_row_step* rows);
+
+// The same for the verbs over columns, which work on every tensor that has these.
+int32_t check_map(const panoptim_table* table, const panoptim_map* map, uint64_t* elements);
+int32_t check_reduce(const panoptim_table* table, const panoptim_reduce* reduce, uint64_t* elements);
 
 }  // namespace panoptim

@@ -5,15 +5,13 @@
 #include <algorithm>
 
 #include "check.h"
+#include "chunks.h"
 #include "error.h"
-#include "floating_point.h"
-#include "pool.h"
 #include "reduce.h"
 #include "rules.h"
 #include "sweep.h"
 
 namespace panoptim {
-
 
 // All columns have the compute type.
 template <class T>
@@ -86,24 +84,6 @@ static void step_chunks(const void* context, uint64_t begin, uint64_t end) {
     }
 }
 
-// Cuts the chunks into contiguous parts of about the same number of elements.
-static void partition(const panoptim_table& table, Member* members, uint32_t parts) {
-    uint64_t chunk = 0;
-    uint64_t elements = 0;
-    for (uint32_t part = 0; part < parts; ++part) {
-        members[part].next.store(chunk, std::memory_order_relaxed);
-        const uint64_t goal = table.elements / parts * (part + 1);
-        while (chunk < table.chunk_count && (elements < goal || part + 1 == parts)) elements += table.chunks[chunk++].elements;
-        members[part].end = chunk;
-    }
-}
-
-// Runs a loop over all chunks.
-static void run_chunks(panoptim_pool& pool, const panoptim_table& table, const Loop& loop) {
-    partition(table, pool.members, loop.parts);
-    run(pool, loop);
-}
-
 int32_t step(panoptim_pool* pool, const panoptim_table* table, const panoptim_step* step) {
     if (pool == nullptr) return fail(PANOPTIM_INVALID, "step: the pool is null");
     uint64_t elements = 0;
@@ -111,24 +91,13 @@ int32_t step(panoptim_pool* pool, const panoptim_table* table, const panoptim_st
 
     const RuleSweeps& rule = *find_rule(table->rule);
     const Pass pass{*table, *step, rule, reduces(*step, rule.reduction)};
-    FloatingPoint environment;
-    if (pass.reduces) prepare(pass);
-    if (elements < SMALL || pool->threads == 1 || !acquire(*pool)) {
-        if (pass.reduces) {
-            measure_chunks(&pass, 0, table->chunk_count);
-            finish(pass);
-        }
-        step_chunks(&pass, 0, table->chunk_count);
-        return PANOPTIM_OK;
-    }
-    const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool->threads), elements / BATCH));
-    const uint64_t batch = std::max<uint64_t>(1, BATCH * table->chunk_count / table->elements);
+    Chunks chunks(*pool, *table, elements);
     if (pass.reduces) {
-        run_chunks(*pool, *table, {measure_chunks, &pass, batch, parts});
+        prepare(pass);
+        chunks.run(measure_chunks, &pass);
         finish(pass);
     }
-    run_chunks(*pool, *table, {step_chunks, &pass, batch, parts});
-    release(*pool);
+    chunks.run(step_chunks, &pass);
     return PANOPTIM_OK;
 }
 

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "lanes.h"
+
 namespace panoptim {
 
 // Plain names, so that a test finds each loop in the object code.
@@ -39,12 +41,7 @@ static PANOPTIM_INLINE void measure(const Row<T>& row, const double* reduced, ui
                             columns[PANOPTIM_STATE + Slot] + i...);
     }
     for (int sum = 0; sum < Sums::COUNT; ++sum) {
-        double* lane = lanes + sum * PANOPTIM_LANES;
-        for (int half = PANOPTIM_LANES / 2; half > 0; half /= 2) {
-#pragma omp simd
-            for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-        }
-        sums[sum] = lane[0];
+        sums[sum] = join_lanes(lanes + sum * PANOPTIM_LANES, [](double a, double b) { return a + b; });
     }
 }
 

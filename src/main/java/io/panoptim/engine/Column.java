@@ -1,5 +1,6 @@
 package io.panoptim.engine;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.ffi.panoptim_h;
 import java.util.Map;
 
@@ -26,6 +27,13 @@ public final class Column {
 
     private static final Map<Integer, String> NAMES = Map.of(VALUE, "value", GRADIENT, "gradient", MASTER, "master",
             COMPENSATION, "compensation", AVERAGE, "average", COPY, "copy");
+
+    /** Refuses what is not the number of a column of elements. */
+    static void check(String call, int column) {
+        if (column < 0 || column >= COUNT || column >= SCALE && column < SCALE + MAX_STATES) {
+            throw PanoptimException.invalid(call, name(column) + " is none of a tensor's elements");
+        }
+    }
 
     /** For messages. */
     public static String name(int column) {

@@ -35,13 +35,21 @@ public interface Engine {
     Table table(Rule rule, List<TensorEntry> entries);
 
     /**
+     * The same without a rule, for {@link #map} and {@link #reduce}: a tensor may have any number of state slots up to
+     * {@link Column#MAX_STATES} and any other column of its shape, and memory of every column must be accessible.
+     */
+    default Table table(List<TensorEntry> entries) {
+        throw unsupported("table without a rule");
+    }
+
+    /**
      * One fused pass: every tensor of the table that has a class is updated with that class's row.
      *
      * @param control the loss-scaling domain, or null
      */
     void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream);
 
-    /** An operation on each element of a column, for the tensors that have one. */
+    /** An operation on each element of a column, in the tensors that have it. */
     default void map(Table table, MapOperation operation, Stream stream) {
         throw unsupported("map");
     }
@@ -51,7 +59,7 @@ public interface Engine {
         throw unsupported("measure");
     }
 
-    /** A reduction over a table. */
+    /** A reduction over a column, of the tensors that have it. Slices must be cut at multiples of {@link ChunkPlan#LEAF} elements. */
     default Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
         throw unsupported("reduce");
     }

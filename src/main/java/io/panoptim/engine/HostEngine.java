@@ -35,6 +35,7 @@ public abstract class HostEngine implements Engine {
     @Override
     public final void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         checkStream("Engine.step", stream);
+        checkRule("Engine.step", table);
         if (control != null) {
             throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have loss scaling yet");
         }
@@ -61,6 +62,7 @@ public abstract class HostEngine implements Engine {
     public final void stepRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, @Nullable Control control,
                                Extras extras, Stream stream) {
         checkStream("Engine.stepRows", stream);
+        checkRule("Engine.stepRows", table);
         if (control != null || extras.flags() != 0) {
             throw PanoptimException.unsupported("Engine.stepRows", "the " + name() + " engine does not have "
                     + (control != null ? "loss scaling" : Arrays.stream(Extras.Part.values()).filter(extras::has).toList())
@@ -82,6 +84,51 @@ public abstract class HostEngine implements Engine {
     protected abstract void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows);
 
     @Override
+    public final void map(Table table, MapOperation operation, Stream stream) {
+        checkStream("Engine.map", stream);
+        table.checkUnshared("Engine.map", operation.columns());
+        table.enter("Engine.map");
+        try {
+            mapColumns(table, operation);
+        } finally {
+            table.exit();
+        }
+    }
+
+    /** Carries out an operation whose columns exist, on a table that no other thread uses. */
+    protected abstract void mapColumns(Table table, MapOperation operation);
+
+    @Override
+    public final Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
+        checkStream("Engine.reduce", stream);
+        table.checkUnshared("Engine.reduce", reduction.columns());
+        table.checkWholeLeaves("Engine.reduce");
+        table.enter("Engine.reduce");
+        try {
+            double result = value(table, reduction);
+            return () -> result;
+        } finally {
+            table.exit();
+        }
+    }
+
+    private double value(Table table, Reduction reduction) {
+        int column = reduction.left();
+        if (reduction.kind() == Reduction.Kind.NORM && reduction.p() == 2) {
+            return Math.sqrt(reduceColumns(table, Reduction.dot(column, column)));
+        }
+        boolean largest = reduction.kind() == Reduction.Kind.NORM && reduction.p() == Double.POSITIVE_INFINITY;
+        return reduceColumns(table, largest ? Reduction.absoluteMaximum(column) : reduction);
+    }
+
+    /**
+     * Carries out a reduction whose columns exist, on a table that no other thread uses.
+     *
+     * @param reduction a dot product, a norm of order 1 or an absolute maximum
+     */
+    protected abstract double reduceColumns(Table table, Reduction reduction);
+
+    @Override
     public final void fill(Tensor tensor, double value, Stream stream) {
         checkStream("Engine.fill", stream);
         tensor.checkAccessible("Engine.fill", "the tensor");
@@ -91,6 +138,12 @@ public abstract class HostEngine implements Engine {
             for (long i = 0; i < tensor.elements(); i++) {
                 tensor.set(i, value);
             }
+        }
+    }
+
+    private static void checkRule(String call, Table table) {
+        if (table.rule() == null) {
+            throw PanoptimException.invalid(call, "the table has no rule to step by");
         }
     }
 

@@ -21,8 +21,8 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Some tensors that one rule updates together. The topology (which tensors, of which types, with which state slots) is
- * validated here, once, and never changes; addresses and classes may, between steps.
+ * Some tensors that one rule updates together, or that have columns to map and reduce. The topology (which tensors, of which types,
+ * with which state slots) is validated here, once, and never changes; addresses and classes may, between steps.
  *
  * <p>Engines extend this class with what they need to run it.
  */
@@ -30,12 +30,13 @@ public abstract class Table implements AutoCloseable {
     /** The class of a tensor that has no gradient in this step. */
     public static final int ABSENT = -1;
 
+    private static final int ALL_COLUMNS = -1;
     private static final AtomicLong EPOCHS = new AtomicLong();
 
     private final String engine;
     private final Device device;
     private final boolean acceptsHeap;
-    private final Rule rule;
+    private final @Nullable Rule rule;
     private final List<TensorEntry> entries;
     private final @Nullable SumPlan sums;
     private final @Nullable Tensor[][] columns;
@@ -50,19 +51,21 @@ public abstract class Table implements AutoCloseable {
      * Validates a topology.
      *
      * @param acceptsHeap whether the engine can work on tensors on the Java heap
+     * @param rule null for a table that no step is for
      * @throws PanoptimException naming the tensor and what is wrong with it
      */
-    protected Table(Engine engine, boolean acceptsHeap, Rule rule, List<TensorEntry> entries) {
+    protected Table(Engine engine, boolean acceptsHeap, @Nullable Rule rule, List<TensorEntry> entries) {
         this.engine = engine.name();
         this.device = engine.device();
         this.acceptsHeap = acceptsHeap;
         this.rule = rule;
         this.entries = List.copyOf(entries);
         this.columns = new Tensor[entries.size()][Column.COUNT];
-        this.sums = rule.sums() == null ? null : SumPlan.of(rule.sums(), this.entries);
+        this.sums = rule == null || rule.sums() == null ? null : SumPlan.of(rule.sums(), this.entries);
         this.classes = new int[entries.size()];
         Arrays.fill(classes, ABSENT);
         for (int i = 0; i < entries.size(); i++) {
+            int index = i;
             TensorEntry entry = entries.get(i);
             checkSlots(rule, entry);
             checkRows(entry);
@@ -73,14 +76,15 @@ public abstract class Table implements AutoCloseable {
             for (int slot = 0; slot < entry.states().size(); slot++) {
                 take(i, Column.STATE + slot, entry.states().get(slot));
             }
-            for (int column : entry.others().keySet()) {
-                throw PanoptimException.unsupported("Table", "the " + this.engine + " engine does not have "
-                        + label(entry, column) + " yet");
-            }
+            entry.others().forEach((column, tensor) -> {
+                checkOther(entry, column);
+                take(index, column, tensor);
+            });
         }
     }
 
-    public final Rule rule() {
+    /** The rule that the tensors are updated by; null where they are not. */
+    public final @Nullable Rule rule() {
         return rule;
     }
 
@@ -101,6 +105,11 @@ public abstract class Table implements AutoCloseable {
     /** What lies in a column of a tensor now, or null. */
     public final @Nullable Tensor tensor(int tensor, int column) {
         return columns[tensor][column];
+    }
+
+    /** How many state slots of a tensor have a value for each element. */
+    public final int slots(int tensor) {
+        return entries.get(tensor).slots(rule);
     }
 
     /** The row of a tensor in this step, or {@link #ABSENT}. */
@@ -195,7 +204,7 @@ public abstract class Table implements AutoCloseable {
             throw PanoptimException.invalid("Table.point", "'" + entries.get(index).name() + "' needs its " + Column.name(column));
         }
         if (tensor != null && column == Column.GRADIENT && columns[index][column] == null) {
-            checkAccessible("Table.point", index);
+            checkTensor("Table.point", index, ALL_COLUMNS);
         }
     }
 
@@ -229,16 +238,56 @@ public abstract class Table implements AutoCloseable {
     protected final void checkAccessible(String call) {
         for (int i = 0; i < size(); i++) {
             if (classes[i] != ABSENT) {
-                checkAccessible(call, i);
+                checkTensor(call, i, ALL_COLUMNS);
             }
         }
     }
 
-    private void checkAccessible(String call, int index) {
+    /** The same for some columns, by bit, in the tensors that have all of them. */
+    protected final void checkColumnsAccessible(String call, int columnBits) {
+        for (int i = 0; i < size(); i++) {
+            if (has(i, columnBits)) {
+                checkTensor(call, i, columnBits);
+            }
+        }
+    }
+
+    private void checkTensor(String call, int index, int columnBits) {
         for (int column = 0; column < Column.COUNT; column++) {
             Tensor tensor = columns[index][column];
-            if (tensor != null) {
+            if (tensor != null && (columnBits >> column & 1) != 0) {
                 tensor.checkAccessible(call, label(index, column));
+            }
+        }
+    }
+
+    /** Whether a tensor has all of some columns, by bit. */
+    public final boolean has(int tensor, int columnBits) {
+        for (int column = 0; column < Column.COUNT; column++) {
+            if ((columnBits >> column & 1) != 0 && columns[tensor][column] == null) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Refuses columns, by bit, that in some tensor hold one value for many elements. */
+    final void checkUnshared(String call, int columnBits) {
+        for (int column = Column.STATE; column < Column.SCALE && rule != null; column++) {
+            for (int i = 0; (columnBits >> column & 1) != 0 && i < size(); i++) {
+                if (isShared(entries.get(i), column)) {
+                    throw PanoptimException.invalid(call, label(i, column) + " is shared by its elements");
+                }
+            }
+        }
+    }
+
+    /** Refuses slices that cut leaves: what is reduced over them would not be the same as over the whole. */
+    final void checkWholeLeaves(String call) {
+        for (TensorEntry entry : entries) {
+            if ((entry.origin() + entry.begin()) % ChunkPlan.LEAF != 0) {
+                throw PanoptimException.invalid(call, "'" + entry.name() + "' is cut within a leaf: slices must be cut at multiples of "
+                        + ChunkPlan.LEAF + " elements of the whole tensor");
             }
         }
     }
@@ -270,7 +319,7 @@ public abstract class Table implements AutoCloseable {
                 throw PanoptimException.unsupported(call, label + ": only a range of this tensor is stepped");
             }
             gradient.gradient().checkFits(call + " '" + entry.name() + "'", entry.value());
-            checkAccessible(call, tensor);
+            checkTensor(call, tensor, ALL_COLUMNS);
             checkRead(call, label + " (its indices)", gradient.gradient().indices());
             checkRead(call, label + " (its values)", gradient.gradient().values());
             if (gradient.moving() != null) {
@@ -351,11 +400,24 @@ public abstract class Table implements AutoCloseable {
         return tensor;
     }
 
-    private static void checkSlots(Rule rule, TensorEntry entry) {
+    private static void checkSlots(@Nullable Rule rule, TensorEntry entry) {
         int slots = entry.slots(rule);
-        if (slots < rule.minSlots() || slots > rule.states().size()) {
+        if (rule == null) {
+            if (slots > Column.MAX_STATES) {
+                throw invalid("'" + entry.name() + "'", "has " + slots + " states: at most " + Column.MAX_STATES + " are possible");
+            }
+        } else if (slots < rule.minSlots() || slots > rule.states().size()) {
             throw invalid("'" + entry.name() + "'", "has " + entry.states().size() + " states, " + rule + " takes "
                     + rule.states() + (rule.sharedStates().isEmpty() ? "" : " and " + rule.sharedStates()));
+        }
+    }
+
+    private void checkOther(TensorEntry entry, int column) {
+        if (rule != null || column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
+            throw PanoptimException.unsupported("Table", "the " + engine + " engine does not have " + label(entry, column) + " yet");
+        }
+        if (column < Column.SCALE || column >= Column.COUNT) {
+            throw invalid(label(entry, column), "is not one of the other columns");
         }
     }
 
@@ -366,7 +428,7 @@ public abstract class Table implements AutoCloseable {
     }
 
     private @Nullable Over over() {
-        return rule.sums() == null ? null : rule.sums().over();
+        return rule == null || rule.sums() == null ? null : rule.sums().over();
     }
 
     /** Whether a column holds a state that elements share. */
@@ -410,11 +472,12 @@ public abstract class Table implements AutoCloseable {
 
     private void checkSegment(TensorEntry entry, String label, Tensor tensor) {
         MemorySegment segment = tensor.segment();
-        if (entry.gradient() != null) { // without one the rest is not touched
+        if (entry.gradient() != null || rule == null) { // a step does not touch the rest without one
             tensor.checkAccessible("Table", label);
         }
         if (segment.isReadOnly()) {
-            throw invalid(label, "lies in a read-only segment: a step writes values and states, and zeroes gradients when asked");
+            throw invalid(label, "lies in a read-only segment: "
+                    + (rule == null ? "any column may be written" : "a step writes values and states, and zeroes gradients when asked"));
         }
         checkReachable("Table", label, tensor);
     }

@@ -21,11 +21,21 @@ public final class TableImage {
     private static final long RECORD = panoptim_record.sizeof();
     private static final long CHUNK = panoptim_chunk.sizeof();
 
+    /**
+     * Pieces of work.
+     *
+     * @param plan which ones
+     * @param segment the same as {@code panoptim_chunk[]}
+     * @param sums whether work over them finishes the rule's sums
+     */
+    public record Chunks(ChunkPlan plan, MemorySegment segment, boolean sums) {}
+
     private final Table table;
     private final int ruleNumber;
-    private final ChunkPlan plan;
+    private final Chunks steps;
+    private final Chunks columns;
     private final MemorySegment records;
-    private final MemorySegment chunks;
+    private final long leafCount;
     private final @Nullable SumPlan sums;
     private final MemorySegment partials;
     private final MemorySegment reduced;
@@ -33,33 +43,55 @@ public final class TableImage {
     /**
      * Writes the records and chunks of a table into an arena.
      *
-     * @param ruleNumber by which the engine knows the table's rule
+     * @param ruleNumber by which the engine knows the table's rule; -1 where it has none
      */
     public TableImage(Table table, int ruleNumber, int chunkElements, Arena arena) {
         this.table = table;
         this.ruleNumber = ruleNumber;
         this.sums = table.sums();
-        this.plan = ChunkPlan.of(ranges(table), chunkElements);
+        RuleSums rule = table.rule() == null ? null : table.rule().sums();
+        ChunkPlan whole = ChunkPlan.of(ranges(table, false), chunkElements);
+        this.columns = new Chunks(whole, chunks(whole, arena), false);
+        boolean byRow = rule != null && rule.over() == RuleSums.Over.ROW;
+        ChunkPlan plan = byRow ? ChunkPlan.of(ranges(table, true), chunkElements) : whole;
+        this.steps = new Chunks(plan, byRow ? chunks(plan, arena) : columns.segment, true);
         this.records = panoptim_record.allocateArray(table.size(), arena);
-        this.chunks = panoptim_chunk.allocateArray(plan.size(), arena);
-        RuleSums rule = table.rule().sums();
         this.partials = sums == null || rule == null ? MemorySegment.NULL
                 : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.leafCount() * rule.sums().size());
         this.reduced = sums == null || rule == null ? MemorySegment.NULL
                 : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.reducedCount() * rule.reduced().size());
+        long leaf = 0;
         for (int i = 0; i < table.size(); i++) {
-            writeRecord(i);
+            writeRecord(i, leaf);
+            leaf += Math.ceilDiv(table.entry(i).end() - table.entry(i).begin(), ChunkPlan.LEAF);
         }
+        this.leafCount = leaf;
+    }
+
+    private static MemorySegment chunks(ChunkPlan plan, Arena arena) {
+        MemorySegment chunks = panoptim_chunk.allocateArray(plan.size(), arena);
         for (int i = 0; i < plan.size(); i++) {
             MemorySegment chunk = chunks.asSlice(i * CHUNK, CHUNK);
             panoptim_chunk.tensor(chunk, plan.tensors()[i]);
             panoptim_chunk.start(chunk, plan.starts()[i]);
             panoptim_chunk.elements(chunk, plan.lengths()[i]);
         }
+        return chunks;
     }
 
-    public ChunkPlan plan() {
-        return plan;
+    /** How many leaves all tensors have: what is reduced over columns needs as many places. */
+    public long leafCount() {
+        return leafCount;
+    }
+
+    /** The chunks of a step, whose rule may take whole rows together. */
+    public Chunks steps() {
+        return steps;
+    }
+
+    /** The chunks of the verbs over columns. */
+    public Chunks columns() {
+        return columns;
     }
 
     /** Copies the address and type of one column of a tensor from the table. */
@@ -78,21 +110,21 @@ public final class TableImage {
     }
 
     /** A {@code panoptim_table} over some consecutive chunks. */
-    public MemorySegment over(int firstChunk, int chunkCount, Arena arena) {
+    public MemorySegment over(Chunks chunks, int firstChunk, int chunkCount, Arena arena) {
         MemorySegment struct = panoptim_table.allocate(arena);
         panoptim_table.size(struct, (int) panoptim_table.sizeof());
         panoptim_table.rule(struct, ruleNumber);
         panoptim_table.record_size(struct, (int) RECORD);
         panoptim_table.chunk_size(struct, (int) CHUNK);
         panoptim_table.records(struct, records);
-        panoptim_table.chunks(struct, chunks.asSlice(firstChunk * CHUNK));
+        panoptim_table.chunks(struct, chunks.segment.asSlice(firstChunk * CHUNK));
         panoptim_table.record_count(struct, table.size());
         panoptim_table.chunk_count(struct, chunkCount);
         panoptim_table.elements(struct, IntStream.range(firstChunk, firstChunk + chunkCount)
-                .mapToLong(i -> plan.lengths()[i]).sum());
+                .mapToLong(i -> chunks.plan.lengths()[i]).sum());
         panoptim_table.epoch(struct, table.epoch());
-        if (sums != null) {
-            List<SumPlan.Group> groups = groups(sums, firstChunk, chunkCount);
+        if (sums != null && chunks.sums) {
+            List<SumPlan.Group> groups = groups(sums, chunks.plan, firstChunk, chunkCount);
             MemorySegment reductions = panoptim_reduction.allocateArray(groups.size(), arena);
             for (int i = 0; i < groups.size(); i++) {
                 write(groups.get(i), panoptim_reduction.asSlice(reductions, i));
@@ -107,13 +139,13 @@ public final class TableImage {
         return struct;
     }
 
-    private void writeRecord(int tensor) {
+    private void writeRecord(int tensor, long leaf) {
         TensorEntry entry = table.entry(tensor);
         MemorySegment record = record(tensor);
         for (int column = 0; column < Column.COUNT; column++) {
             update(tensor, column);
         }
-        panoptim_record.slots(record, (byte) entry.slots(table.rule()));
+        panoptim_record.slots(record, (byte) table.slots(tensor));
         panoptim_record.compute(record, (byte) entry.value().dtype().computeType().ordinal());
         panoptim_record.scalar_class(record, table.classOf(tensor));
         panoptim_record.elements(record, entry.value().elements());
@@ -131,6 +163,7 @@ public final class TableImage {
         panoptim_record.begin(record, entry.begin());
         panoptim_record.end(record, entry.end());
         panoptim_record.id(record, entry.id());
+        panoptim_record.leaf(record, leaf);
     }
 
     private MemorySegment record(int tensor) {
@@ -138,7 +171,7 @@ public final class TableImage {
     }
 
     /** What some consecutive chunks finish; a group with chunks elsewhere cannot be finished with these alone. */
-    private List<SumPlan.Group> groups(SumPlan sums, int firstChunk, int chunkCount) {
+    private List<SumPlan.Group> groups(SumPlan sums, ChunkPlan plan, int firstChunk, int chunkCount) {
         Set<Integer> tensors = IntStream.range(firstChunk, firstChunk + chunkCount).mapToObj(i -> plan.tensors()[i])
                 .collect(Collectors.toSet());
         boolean all = chunkCount == plan.size();
@@ -165,11 +198,9 @@ public final class TableImage {
         panoptim_reduction.tensor(reduction, group.members().getFirst());
     }
 
-    private static List<ChunkPlan.Piecewise> ranges(Table table) {
-        RuleSums sums = table.rule().sums();
+    private static List<ChunkPlan.Piecewise> ranges(Table table, boolean byRow) {
         return IntStream.range(0, table.size()).mapToObj(table::entry).<ChunkPlan.Piecewise>map(entry ->
-                sums != null && sums.over() == RuleSums.Over.ROW
-                        ? new ChunkPlan.RowRange(entry.rows(), entry.value().elements() / entry.rows())
+                byRow ? new ChunkPlan.RowRange(entry.rows(), entry.value().elements() / entry.rows())
                         : new ChunkPlan.Range(entry.origin(), entry.begin(), entry.end())).toList();
     }
 }

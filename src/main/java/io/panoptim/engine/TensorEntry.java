@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param value what is updated
  * @param gradient or null while there is none
  * @param states one tensor per state slot that the rule uses here, shaped like the value; then the rule's shared states
- * @param others further columns by their number in {@link Column}: masters, averages, scales, …
+ * @param others further columns by their number in {@link Column}: masters, averages, scales, …; for now only without a rule
  * @param origin the global index of element 0, when the value is a slice of something larger
  * @param begin first element to step
  * @param end one past the last element to step
@@ -46,7 +46,7 @@ public record TensorEntry(String name, Tensor value, @Nullable Tensor gradient, 
     }
 
     /** The slots of states with one value for each element. */
-    int slots(Rule rule) {
-        return states.size() - rule.sharedStates().size();
+    int slots(@Nullable Rule rule) {
+        return states.size() - (rule == null ? 0 : rule.sharedStates().size());
     }
 }

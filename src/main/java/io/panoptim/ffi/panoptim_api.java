@@ -28,6 +28,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*step)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*step_rows)(panoptim_pool *, const panoptim_table *, const panoptim_step *, const panoptim_row_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*register_rule)(const panoptim_rule *, int32_t *);
+ *     int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  * }
  * }
  */
@@ -50,7 +52,9 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("pool_destroy"),
         panoptim_h.C_POINTER.withName("step"),
         panoptim_h.C_POINTER.withName("step_rows"),
-        panoptim_h.C_POINTER.withName("register_rule")
+        panoptim_h.C_POINTER.withName("register_rule"),
+        panoptim_h.C_POINTER.withName("map"),
+        panoptim_h.C_POINTER.withName("reduce")
     ).withName("panoptim_api");
 
     /**
@@ -990,6 +994,226 @@ public class panoptim_api {
      */
     public static void register_rule(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(register_rule$LAYOUT, register_rule$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class map {
+
+        private map() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(map.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(map.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9, _x10);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout map$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("map"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout map$layout() {
+        return map$LAYOUT;
+    }
+
+    private static final long map$OFFSET = $LAYOUT.byteOffset(groupElement("map"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long map$offset() {
+        return map$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment map(MemorySegment struct) {
+        return struct.get(map$LAYOUT, map$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void map(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(map$LAYOUT, map$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class reduce {
+
+        private reduce() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(reduce.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(reduce.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9, _x10);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout reduce$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("reduce"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout reduce$layout() {
+        return reduce$LAYOUT;
+    }
+
+    private static final long reduce$OFFSET = $LAYOUT.byteOffset(groupElement("reduce"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long reduce$offset() {
+        return reduce$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment reduce(MemorySegment struct) {
+        return struct.get(reduce$LAYOUT, reduce$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void reduce(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(reduce$LAYOUT, reduce$OFFSET, fieldValue);
     }
 
     /**

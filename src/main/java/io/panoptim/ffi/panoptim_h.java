@@ -194,6 +194,33 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_COLUMNS() {
         return PANOPTIM_COLUMNS;
     }
+    private static final int PANOPTIM_REDUCE_DOT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_REDUCE_DOT 0
+     * }
+     */
+    public static int PANOPTIM_REDUCE_DOT() {
+        return PANOPTIM_REDUCE_DOT;
+    }
+    private static final int PANOPTIM_REDUCE_ABSOLUTE_SUM = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_REDUCE_ABSOLUTE_SUM 1
+     * }
+     */
+    public static int PANOPTIM_REDUCE_ABSOLUTE_SUM() {
+        return PANOPTIM_REDUCE_ABSOLUTE_SUM;
+    }
+    private static final int PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM 2
+     * }
+     */
+    public static int PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM() {
+        return PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM;
+    }
     private static final int PANOPTIM_OK = (int)0L;
     /**
      * {@snippet lang=c :

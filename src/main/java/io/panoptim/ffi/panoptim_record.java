@@ -29,7 +29,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint64_t id;
  *     uint64_t reduced;
  *     uint64_t partials;
- *     uint64_t reserved[2];
+ *     uint64_t leaf;
+ *     uint64_t reserved;
  * }
  * }
  */
@@ -54,7 +55,8 @@ public class panoptim_record {
         panoptim_h.C_LONG.withName("id"),
         panoptim_h.C_LONG.withName("reduced"),
         panoptim_h.C_LONG.withName("partials"),
-        MemoryLayout.sequenceLayout(2, panoptim_h.C_LONG).withName("reserved")
+        panoptim_h.C_LONG.withName("leaf"),
+        panoptim_h.C_LONG.withName("reserved")
     ).withName("panoptim_record");
 
     /**
@@ -746,15 +748,59 @@ public class panoptim_record {
         struct.set(partials$LAYOUT, partials$OFFSET, fieldValue);
     }
 
-    private static final SequenceLayout reserved$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("reserved"));
+    private static final OfLong leaf$LAYOUT = (OfLong)$LAYOUT.select(groupElement("leaf"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * uint64_t reserved[2]
+     * uint64_t leaf
      * }
      */
-    public static final SequenceLayout reserved$layout() {
+    public static final OfLong leaf$layout() {
+        return leaf$LAYOUT;
+    }
+
+    private static final long leaf$OFFSET = $LAYOUT.byteOffset(groupElement("leaf"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t leaf
+     * }
+     */
+    public static final long leaf$offset() {
+        return leaf$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t leaf
+     * }
+     */
+    public static long leaf(MemorySegment struct) {
+        return struct.get(leaf$LAYOUT, leaf$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t leaf
+     * }
+     */
+    public static void leaf(MemorySegment struct, long fieldValue) {
+        struct.set(leaf$LAYOUT, leaf$OFFSET, fieldValue);
+    }
+
+    private static final OfLong reserved$LAYOUT = (OfLong)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t reserved
+     * }
+     */
+    public static final OfLong reserved$layout() {
         return reserved$LAYOUT;
     }
 
@@ -763,7 +809,7 @@ public class panoptim_record {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * uint64_t reserved[2]
+     * uint64_t reserved
      * }
      */
     public static final long reserved$offset() {
@@ -773,54 +819,21 @@ public class panoptim_record {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[2]
+     * uint64_t reserved
      * }
      */
-    public static MemorySegment reserved(MemorySegment struct) {
-        return struct.asSlice(reserved$OFFSET, reserved$LAYOUT.byteSize());
+    public static long reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * uint64_t reserved[2]
+     * uint64_t reserved
      * }
      */
-    public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
-        MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
-    }
-
-    private static long[] reserved$DIMS = { 2 };
-
-    /**
-     * Dimensions for array field:
-     * {@snippet lang=c :
-     * uint64_t reserved[2]
-     * }
-     */
-    public static long[] reserved$dimensions() {
-        return reserved$DIMS;
-    }
-    private static final VarHandle reserved$ELEM_HANDLE = reserved$LAYOUT.varHandle(sequenceElement());
-
-    /**
-     * Indexed getter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[2]
-     * }
-     */
-    public static long reserved(MemorySegment struct, long index0) {
-        return (long)reserved$ELEM_HANDLE.get(struct, reserved$OFFSET, index0);
-    }
-
-    /**
-     * Indexed setter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[2]
-     * }
-     */
-    public static void reserved(MemorySegment struct, long index0, long fieldValue) {
-        reserved$ELEM_HANDLE.set(struct, reserved$OFFSET, index0, fieldValue);
+    public static void reserved(MemorySegment struct, long fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
     /**

@@ -4,6 +4,8 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
+import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
@@ -11,6 +13,7 @@ import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.ffi.panoptim_api;
 import io.panoptim.ffi.panoptim_h;
+import io.panoptim.ffi.panoptim_reduce;
 import io.panoptim.ffi.panoptim_row_step;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -18,16 +21,40 @@ import java.lang.ref.Reference;
 import java.util.List;
 
 /**
- * Native SIMD loops over chunks, shared among the threads of a pool: one downcall per step, whatever the number of
+ * Native SIMD loops over chunks, shared among the threads of a pool: one downcall per verb, whatever the number of
  * tensors. Works on native memory only.
  */
 public final class CpuEngine extends HostEngine implements AutoCloseable {
     static final String NAME = "cpu";
 
+    private static final int NO_RULE = -1;
+
+    /** A function of the library over the chunks of a part; the guards' arenas stay open meanwhile. */
+    private interface Function {
+        int call(MemorySegment table, MemorySegment argument, MemorySegment[] guards);
+    }
+
+    /**
+     * One of the verbs over tables.
+     *
+     * @param call for messages
+     * @param writes whether a failure between two parts leaves something half-written
+     */
+    private record Verb(String call, boolean writes, Function function) {
+        CpuTable own(Table table) {
+            if (table instanceof CpuTable own) {
+                return own;
+            }
+            throw PanoptimException.invalid(call, "the table was built by another engine");
+        }
+    }
+
     private final CpuLibrary library;
     private final CpuOptions options;
-    private final MemorySegment stepFunction;
     private final MemorySegment stepRowsFunction;
+    private final Verb step;
+    private final Verb map;
+    private final Verb reduce;
     /** Open as long as the pool is; a running step keeps it open. */
     private final Arena poolArena = Arena.ofShared();
     private final MemorySegment pool;
@@ -42,8 +69,16 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             this.pool = created.get(panoptim_h.C_POINTER, 0).reinterpret(poolArena,
                     opened -> panoptim_api.pool_destroy.invoke(panoptim_api.pool_destroy(library.api()), opened));
         }
-        this.stepFunction = panoptim_api.step(library.api());
         this.stepRowsFunction = panoptim_api.step_rows(library.api());
+        MemorySegment stepFunction = panoptim_api.step(library.api());
+        MemorySegment mapFunction = panoptim_api.map(library.api());
+        MemorySegment reduceFunction = panoptim_api.reduce(library.api());
+        this.step = new Verb("Engine.step", true, (table, argument, g) -> panoptim_api.step.invoke(stepFunction, pool, table,
+                argument, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
+        this.map = new Verb("Engine.map", true, (table, argument, g) -> panoptim_api.map.invoke(mapFunction, pool, table,
+                argument, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
+        this.reduce = new Verb("Engine.reduce", false, (table, argument, g) -> panoptim_api.reduce.invoke(reduceFunction, pool,
+                table, argument, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
     }
 
     /**
@@ -80,53 +115,46 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     }
 
     @Override
-    protected void update(Table table, Rows rows, Extras extras) {
-        CpuTable cpuTable = own(table);
-        MemorySegment step = cpuTable.fill(rows, extras);
-        if (cpuTable.parts().size() == 1) {
-            runWhole(cpuTable, step);
-        } else {
-            runParts(cpuTable, step);
-        }
-        Reference.reachabilityFence(rows);
+    public Table table(List<TensorEntry> entries) {
+        return new CpuTable(this, null, NO_RULE, entries, options.chunkElements());
     }
 
-    private static CpuTable own(Table table) {
-        if (table instanceof CpuTable cpuTable) {
-            return cpuTable;
-        }
-        throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
+    @Override
+    protected void update(Table table, Rows rows, Extras extras) {
+        CpuTable own = step.own(table);
+        run(step, own, own.stepParts(), own.fill(rows, extras));
+        Reference.reachabilityFence(rows);
     }
 
     /** One call where there are no dense gradients; else all indices are checked before the dense gradients are used. */
     @Override
     protected void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows) {
-        CpuTable cpuTable = own(table);
-        checkOpen();
-        cpuTable.checkAccessible();
-        List<CpuRows.Part> parts = cpuTable.rows(rule, gradients).parts();
+        CpuTable own = step.own(table);
+        checkOpen(step);
+        own.checkAccessible(own.stepParts(), step.call);
+        List<CpuRows.Part> parts = own.rows(rule, gradients).parts();
         boolean dense = table.classCount() > 0;
         boolean written = false;
         int prepare = panoptim_h.PANOPTIM_PREPARE();
         int apply = panoptim_h.PANOPTIM_APPLY();
         try {
             if (!dense && parts.size() == 1) {
-                run(cpuTable, parts.getFirst(), prepare | apply, gradients, rows);
+                run(own, parts.getFirst(), prepare | apply, gradients, rows);
             } else {
                 for (CpuRows.Part part : parts) {
-                    run(cpuTable, part, prepare, gradients, rows);
+                    run(own, part, prepare, gradients, rows);
                 }
                 if (dense) {
                     update(table, rows, Extras.NONE);
                     written = true;
                 }
                 for (CpuRows.Part part : parts) {
-                    run(cpuTable, part, apply, gradients, rows);
+                    run(own, part, apply, gradients, rows);
                     written = true;
                 }
             }
         } catch (IllegalStateException closedMeanwhile) {
-            throw closedMeanwhile(written ? Code.FAULT : Code.CLOSED, closedMeanwhile);
+            throw closedMeanwhile(step, written ? Code.FAULT : Code.CLOSED, closedMeanwhile);
         }
         Reference.reachabilityFence(gradients);
         Reference.reachabilityFence(rows);
@@ -143,49 +171,69 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         }
     }
 
+    @Override
+    protected void mapColumns(Table table, MapOperation operation) {
+        CpuTable own = map.own(table);
+        run(map, own, own.columnParts(operation.columns()), own.fill(operation));
+    }
+
+    @Override
+    protected double reduceColumns(Table table, Reduction reduction) {
+        CpuTable own = reduce.own(table);
+        MemorySegment argument = own.fill(reduction);
+        run(reduce, own, own.columnParts(reduction.columns()), argument);
+        return panoptim_reduce.result(argument);
+    }
+
+    private void run(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {
+        if (parts.get().size() == 1) {
+            runWhole(verb, table, parts, argument);
+        } else {
+            runParts(verb, table, parts, argument);
+        }
+    }
+
     /** The guards may name an arena that no tensor lies in any more, and that was closed since or is another thread's. */
-    private void runWhole(CpuTable table, MemorySegment step) {
+    private void runWhole(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {
         try {
-            run(table.parts().getFirst(), step);
+            run(verb, parts.get().getFirst(), argument);
         } catch (IllegalStateException | WrongThreadException refusedGuard) {
-            checkOpen();
-            table.checkAccessible();
-            table.renewGuards();
+            checkOpen(verb);
+            table.checkAccessible(parts, verb.call);
+            parts.renew();
             try {
-                run(table.parts().getFirst(), step);
+                run(verb, parts.get().getFirst(), argument);
             } catch (IllegalStateException closedMeanwhile) {
-                throw closedMeanwhile(Code.CLOSED, closedMeanwhile);
+                throw closedMeanwhile(verb, Code.CLOSED, closedMeanwhile);
             }
         }
     }
 
     /** With more arenas than one call can guard, what can be foreseen is refused before the first call. */
-    private void runParts(CpuTable table, MemorySegment step) {
-        checkOpen();
-        table.checkAccessible();
-        List<CpuTable.Part> parts = table.parts();
-        for (int i = 0; i < parts.size(); i++) {
+    private void runParts(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {
+        checkOpen(verb);
+        table.checkAccessible(parts, verb.call);
+        List<CpuParts.Part> calls = parts.get();
+        for (int i = 0; i < calls.size(); i++) {
             try {
-                run(parts.get(i), step);
+                run(verb, calls.get(i), argument);
             } catch (IllegalStateException closedMeanwhile) {
-                throw closedMeanwhile(i == 0 ? Code.CLOSED : Code.FAULT, closedMeanwhile);
+                throw closedMeanwhile(verb, i == 0 || !verb.writes ? Code.CLOSED : Code.FAULT, closedMeanwhile);
             }
         }
     }
 
-    private static PanoptimException closedMeanwhile(Code code, IllegalStateException cause) {
-        return new PanoptimException(code, "Engine.step", "an arena was closed while a step was running", cause);
+    private static PanoptimException closedMeanwhile(Verb verb, Code code, IllegalStateException cause) {
+        return new PanoptimException(code, verb.call, "an arena was closed while it was running", cause);
     }
 
-    private void run(CpuTable.Part part, MemorySegment step) {
-        MemorySegment[] guards = part.guards();
-        library.check("Engine.step", panoptim_api.step.invoke(stepFunction, pool, part.table(), step, guards[0], guards[1],
-                guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]));
+    private void run(Verb verb, CpuParts.Part part, MemorySegment argument) {
+        library.check(verb.call, verb.function.call(part.table(), argument, part.guards()));
     }
 
-    private void checkOpen() {
+    private void checkOpen(Verb verb) {
         if (!poolArena.scope().isAlive()) {
-            throw new PanoptimException(Code.CLOSED, "Engine.step", "the engine is closed");
+            throw new PanoptimException(Code.CLOSED, verb.call, "the engine is closed");
         }
     }
 

@@ -99,7 +99,7 @@ final class CpuRows implements AutoCloseable {
         int first = 0;
         for (int i = 0; i < given.size(); i++) {
             List<MemorySegment> more = unguarded(given.get(i), guarded);
-            if (guards.size() + more.size() > CpuTable.GUARDS && i > first) {
+            if (guards.size() + more.size() > CpuParts.GUARDS && i > first) {
                 parts.add(part(rule, first, i, guards));
                 first = i;
                 guards.clear();
@@ -117,7 +117,7 @@ final class CpuRows implements AutoCloseable {
                 .map(column -> table.tensor(given.tensor(), column));
         Set<MemorySegment.Scope> seen = new HashSet<>(guarded);
         return Stream.concat(columns, Stream.of(given.gradient().indices(), given.gradient().values(), given.moving()))
-                .filter(tensor -> tensor != null && CpuTable.closeable(tensor.segment()) && seen.add(tensor.segment().scope()))
+                .filter(tensor -> tensor != null && CpuParts.closeable(tensor.segment()) && seen.add(tensor.segment().scope()))
                 .map(Tensor::segment).toList();
     }
 
@@ -128,7 +128,7 @@ final class CpuRows implements AutoCloseable {
         panoptim_row_step.gradient_size(step, (int) GRADIENT);
         panoptim_row_step.gradients(step, gradients.asSlice(first * GRADIENT));
         panoptim_row_step.gradient_count(step, end - first);
-        return new Part(step, CpuTable.padded(guards));
+        return new Part(step, CpuParts.padded(guards));
     }
 
     @Override

@@ -1,8 +1,8 @@
 package io.panoptim.engine.cpu;
 
-import io.panoptim.engine.ChunkPlan;
-import io.panoptim.engine.Column;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
@@ -10,51 +10,47 @@ import io.panoptim.engine.Table;
 import io.panoptim.engine.TableImage;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.ffi.panoptim_extras;
+import io.panoptim.ffi.panoptim_h;
+import io.panoptim.ffi.panoptim_map;
+import io.panoptim.ffi.panoptim_reduce;
 import io.panoptim.ffi.panoptim_row;
 import io.panoptim.ffi.panoptim_step;
-import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.HashSet;
+import java.lang.foreign.ValueLayout;
+import java.util.HashMap;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/** A table as the native library reads it, and the arenas that must stay open while it does. */
+/** A table as the native library reads it, with the arguments of the calls over it. */
 final class CpuTable extends Table {
-    /** How many guards a native step takes. */
-    static final int GUARDS = 8;
-
-    private static final Class<?> AUTOMATIC = Arena.ofAuto().scope().getClass();
-    private static final Class<?> GLOBAL = Arena.global().scope().getClass();
-
-    /**
-     * Consecutive chunks whose tensors lie in no more arenas than a native call can guard; nearly always all of them.
-     *
-     * @param table a {@code panoptim_table}
-     * @param guards one segment for each arena, then NULLs
-     */
-    record Part(MemorySegment table, MemorySegment[] guards) {}
+    private static final int ALL_COLUMNS = -1;
 
     private final Arena arena = Arena.ofShared();
     private final TableImage image;
     private final MemorySegment step;
     private final MemorySegment stepExtras;
-    private final Set<MemorySegment.Scope> guarded = new HashSet<>();
-    private List<Part> parts = List.of();
-    private boolean partsValid;
+    private final MemorySegment map;
+    private final CpuParts stepParts;
+    /** By the columns that a verb works on, by bit. */
+    private final Map<Integer, CpuParts> columnParts = new HashMap<>();
+    private @Nullable MemorySegment reduce;
     private final CpuRows rows = new CpuRows(this);
     private final MemorySegment recordsOnly;
 
-    CpuTable(CpuEngine engine, Rule rule, int ruleNumber, List<TensorEntry> entries, int chunkElements) {
+    CpuTable(CpuEngine engine, @Nullable Rule rule, int ruleNumber, List<TensorEntry> entries, int chunkElements) {
         super(engine, false, rule, entries);
         this.image = new TableImage(this, ruleNumber, chunkElements, arena);
+        this.stepParts = new CpuParts(this, image, image.steps(), tensor -> classOf(tensor) != ABSENT, ALL_COLUMNS);
         this.step = panoptim_step.allocate(arena);
         this.stepExtras = panoptim_step.extras(step);
         panoptim_step.size(step, (int) panoptim_step.sizeof());
         panoptim_step.row_size(step, (int) panoptim_row.sizeof());
         panoptim_step.ring(step, 1);
-        this.recordsOnly = image.over(0, 0, arena);
+        this.map = panoptim_map.allocate(arena);
+        panoptim_map.size(map, (int) panoptim_map.sizeof());
+        this.recordsOnly = image.over(image.steps(), 0, 0, arena);
     }
 
     /** Fills in the {@code panoptim_step} of the coming call. */
@@ -65,18 +61,32 @@ final class CpuTable extends Table {
         return step;
     }
 
-    /** What to call the native library with, in order. */
-    List<Part> parts() {
-        if (!partsValid) {
-            parts = cut();
-            partsValid = true;
-        }
-        return parts;
+    /** Fills in the {@code panoptim_map} of the coming call. */
+    MemorySegment fill(MapOperation operation) {
+        panoptim_map.kind(map, operation.kind().ordinal());
+        panoptim_map.target(map, operation.target());
+        panoptim_map.source(map, operation.source());
+        panoptim_map.a(map, operation.a());
+        panoptim_map.b(map, operation.b());
+        return map;
     }
 
-    /** Forgets the guards, which may name arenas that are no longer used. */
-    void renewGuards() {
-        partsValid = false;
+    /** Fills in the {@code panoptim_reduce} of the coming call: a dot product, a norm of order 1 or an absolute maximum. */
+    MemorySegment fill(Reduction reduction) {
+        if (reduce == null) {
+            reduce = panoptim_reduce.allocate(arena);
+            panoptim_reduce.size(reduce, (int) panoptim_reduce.sizeof());
+            panoptim_reduce.leaf_count(reduce, image.leafCount());
+            panoptim_reduce.leaves(reduce, arena.allocate(ValueLayout.JAVA_DOUBLE, image.leafCount()));
+        }
+        panoptim_reduce.kind(reduce, switch (reduction.kind()) {
+            case DOT -> panoptim_h.PANOPTIM_REDUCE_DOT();
+            case NORM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM();
+            case ABSOLUTE_MAXIMUM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM();
+        });
+        panoptim_reduce.left(reduce, reduction.left());
+        panoptim_reduce.right(reduce, reduction.right());
+        return reduce;
     }
 
     /** The sparse gradients of the coming call. */
@@ -90,88 +100,42 @@ final class CpuTable extends Table {
         return recordsOnly;
     }
 
-    void checkAccessible() {
-        checkAccessible("Engine.step");
+    /** The calls that a step takes. */
+    CpuParts stepParts() {
+        return stepParts;
+    }
+
+    /** The calls that a verb over columns takes. */
+    CpuParts columnParts(int columns) {
+        return columnParts.computeIfAbsent(columns,
+                key -> new CpuParts(this, image, image.columns(), tensor -> has(tensor, columns), columns));
+    }
+
+    /** Refuses when the memory that a call works on is closed, or another thread's. */
+    void checkAccessible(CpuParts parts, String call) {
+        if (parts == stepParts) {
+            checkAccessible(call);
+        } else {
+            checkColumnsAccessible(call, parts.columns());
+        }
     }
 
     @Override
     protected void pointed(int tensor, int column) {
         image.update(tensor, column);
-        Tensor place = tensor(tensor, column);
-        partsValid &= place == null || !closeable(place.segment())
-                || parts.size() == 1 && guarded.contains(place.segment().scope());
+        stepParts.pointed(tensor, column);
+        columnParts.values().forEach(parts -> parts.pointed(tensor, column));
     }
 
     @Override
     protected void classesChanged() {
         image.updateClasses();
-        partsValid = false;
+        stepParts.renew();
     }
 
     @Override
     protected void free() {
         arena.close();
         rows.close();
-    }
-
-    private List<Part> cut() {
-        ChunkPlan plan = image.plan();
-        List<Part> cut = new ArrayList<>();
-        List<MemorySegment> guards = new ArrayList<>();
-        guarded.clear();
-        int first = 0;
-        for (int chunk = 0; chunk < plan.size(); chunk++) {
-            int tensor = plan.tensors()[chunk];
-            if (chunk > first && tensor == plan.tensors()[chunk - 1] || classOf(tensor) == ABSENT) {
-                continue;
-            }
-            List<MemorySegment> more = unguarded(tensor);
-            if (guards.size() + more.size() > GUARDS) {
-                cut.add(part(first, chunk, guards));
-                first = chunk;
-                guards.clear();
-                guarded.clear();
-                more = unguarded(tensor);
-            }
-            more.forEach(segment -> guarded.add(segment.scope()));
-            guards.addAll(more);
-        }
-        cut.add(part(first, plan.size(), guards));
-        return cut;
-    }
-
-    /** One segment for each arena of a tensor's columns that is not guarded yet. */
-    private List<MemorySegment> unguarded(int tensor) {
-        List<MemorySegment> segments = new ArrayList<>();
-        Set<MemorySegment.Scope> seen = new HashSet<>(guarded);
-        for (int column = 0; column < Column.COUNT; column++) {
-            Tensor place = tensor(tensor, column);
-            if (place != null && closeable(place.segment()) && seen.add(place.segment().scope())) {
-                segments.add(place.segment());
-            }
-        }
-        return segments;
-    }
-
-    /** Memory of the global and of automatic arenas lives as long as this table refers to it. */
-    static boolean closeable(MemorySegment segment) {
-        Class<?> scope = segment.scope().getClass();
-        return scope != AUTOMATIC && scope != GLOBAL;
-    }
-
-    private Part part(int first, int end, List<MemorySegment> guards) {
-        return new Part(image.over(first, end - first, Arena.ofAuto()), padded(guards));
-    }
-
-    /** As many guards as a native step takes. */
-    static MemorySegment[] padded(List<MemorySegment> guards) {
-        if (guards.size() > GUARDS) {
-            throw new IllegalStateException("one tensor lies in more arenas than a native step takes guards");
-        }
-        MemorySegment[] padded = new MemorySegment[GUARDS];
-        for (int i = 0; i < GUARDS; i++) {
-            padded[i] = i < guards.size() ? guards.get(i) : MemorySegment.NULL;
-        }
-        return padded;
     }
 }

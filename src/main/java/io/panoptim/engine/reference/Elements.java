@@ -26,7 +26,7 @@ final class Elements {
         this.keep = arithmetic.round(keep);
         value = Objects.requireNonNull(table.tensor(tensor, Column.VALUE));
         gradient = Objects.requireNonNull(table.tensor(tensor, Column.GRADIENT));
-        states = new Tensor[table.entry(tensor).states().size() - table.rule().sharedStates().size()];
+        states = new Tensor[table.slots(tensor)];
         for (int slot = 0; slot < states.length; slot++) {
             states[slot] = Objects.requireNonNull(table.tensor(tensor, Column.STATE + slot));
         }

@@ -4,13 +4,15 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
+import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /** Every rule in plain Java, one element at a time, on native and heap memory: slow, and what the others must equal. */
 public final class ReferenceEngine extends HostEngine {
@@ -32,28 +34,59 @@ public final class ReferenceEngine extends HostEngine {
     }
 
     @Override
+    public Table table(List<TensorEntry> entries) {
+        return new ReferenceTable(this, null, entries);
+    }
+
+    @Override
     protected void update(Table table, Rows rows, Extras extras) {
-        run(table, reference -> new Step(reference, rows).run(extras));
+        ReferenceTable own = own("Engine.step", table);
+        own.checkAccessible();
+        run("Engine.step", Code.FAULT, () -> {
+            new Step(own, rows).run(extras);
+            return null;
+        });
     }
 
     @Override
     protected void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows) {
         gradients.forEach(gradient -> gradient.checkIndices("Engine.stepRows", table));
-        run(table, reference -> {
-            new Step(reference, rows).run(Extras.NONE);
-            gradients.forEach(gradient -> new RowLoop(table, rule, gradient, rows).run());
+        ReferenceTable own = own("Engine.stepRows", table);
+        own.checkAccessible();
+        run("Engine.stepRows", Code.FAULT, () -> {
+            new Step(own, rows).run(Extras.NONE);
+            gradients.forEach(gradient -> new RowLoop(own, rule, gradient, rows).run());
+            return null;
         });
     }
 
-    private static void run(Table table, Consumer<ReferenceTable> update) {
-        if (!(table instanceof ReferenceTable reference)) {
-            throw PanoptimException.invalid("Engine.step", "the table was built by another engine");
+    @Override
+    protected void mapColumns(Table table, MapOperation operation) {
+        own("Engine.map", table).checkColumns("Engine.map", operation.columns());
+        run("Engine.map", Code.FAULT, () -> {
+            Columns.map(table, operation);
+            return null;
+        });
+    }
+
+    @Override
+    protected double reduceColumns(Table table, Reduction reduction) {
+        own("Engine.reduce", table).checkColumns("Engine.reduce", reduction.columns());
+        return run("Engine.reduce", Code.CLOSED, () -> Columns.reduce(table, reduction));
+    }
+
+    private static ReferenceTable own(String call, Table table) {
+        if (table instanceof ReferenceTable own) {
+            return own;
         }
-        reference.checkAccessible();
+        throw PanoptimException.invalid(call, "the table was built by another engine");
+    }
+
+    private static <T> T run(String call, Code ifClosed, Supplier<T> work) {
         try {
-            update.accept(reference);
+            return work.get();
         } catch (IllegalStateException closed) {
-            throw new PanoptimException(Code.FAULT, "Engine.step", "an arena was closed while a step was running", closed);
+            throw new PanoptimException(ifClosed, call, "an arena was closed meanwhile", closed);
         }
     }
 }

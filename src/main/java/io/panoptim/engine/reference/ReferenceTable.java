@@ -5,23 +5,25 @@ import io.panoptim.engine.SumPlan;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** A table, and what followed from the sums of its last step. */
 final class ReferenceTable extends Table {
-    private final UpdateLoop loop;
+    private final @Nullable UpdateLoop loop;
     /** For each row, by its place in the plan of the sums. */
     private final double[][] reduced;
 
-    ReferenceTable(ReferenceEngine engine, Rule rule, List<TensorEntry> entries) {
+    ReferenceTable(ReferenceEngine engine, @Nullable Rule rule, List<TensorEntry> entries) {
         super(engine, true, rule, entries);
-        loop = UpdateLoop.of(rule);
+        loop = rule == null ? null : UpdateLoop.of(rule);
         SumPlan plan = sums();
-        reduced = plan == null || rule.sums() == null ? new double[0][]
+        reduced = plan == null || rule == null || rule.sums() == null ? new double[0][]
                 : new double[Math.toIntExact(plan.reducedCount())][rule.sums().reduced().size()];
     }
 
     UpdateLoop loop() {
-        return loop;
+        return Objects.requireNonNull(loop);
     }
 
     double[][] reduced() {
@@ -30,6 +32,10 @@ final class ReferenceTable extends Table {
 
     void checkAccessible() {
         checkAccessible("Engine.step");
+    }
+
+    void checkColumns(String call, int columns) {
+        checkColumnsAccessible(call, columns);
     }
 
     @Override

@@ -4,6 +4,7 @@ import io.panoptim.engine.Arithmetic;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
 import io.panoptim.engine.RuleSums.Over;
 import io.panoptim.engine.SumPlan;
@@ -19,17 +20,19 @@ final class Step {
     private static final double[] NONE = {};
 
     private final ReferenceTable table;
+    private final Rule rule;
     private final Rows rows;
     private final UpdateLoop loop;
 
     Step(ReferenceTable table, Rows rows) {
         this.table = table;
+        this.rule = Objects.requireNonNull(table.rule());
         this.rows = rows;
         this.loop = table.loop();
     }
 
     void run(Extras extras) {
-        RuleSums sums = table.rule().sums();
+        RuleSums sums = rule.sums();
         if (sums != null && loop instanceof SummingLoop summing) {
             takeSums(sums, Objects.requireNonNull(table.sums()), summing);
         }
@@ -122,8 +125,8 @@ final class Step {
     }
 
     private Tensor[] shared(int tensor) {
-        int first = Column.STATE + table.entry(tensor).states().size() - table.rule().sharedStates().size();
-        return IntStream.range(0, table.rule().sharedStates().size())
+        int first = Column.STATE + table.slots(tensor);
+        return IntStream.range(0, rule.sharedStates().size())
                 .mapToObj(i -> Objects.requireNonNull(table.tensor(tensor, first + i))).toArray(Tensor[]::new);
     }
 }

@@ -24,6 +24,12 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** A loop that is not vectorised, or not for its tier, gives the right result and no warning: only its object code tells. */
 class ObjectCodeTest {
+    /** The loops of map and reduce, and what each must do to whole registers. */
+    private static final Map<String, Packing.Operation> LOOPS = Map.of("map_scale", Packing.Operation.MULTIPLY,
+            "map_lerp", Packing.Operation.FMA, "map_axpy", Packing.Operation.FMA, "map_clamp", Packing.Operation.COMPARE,
+            "reduce_dot", Packing.Operation.ADD, "reduce_absolute_sum", Packing.Operation.ADD,
+            "reduce_absolute_maximum", Packing.Operation.COMPARE);
+
     @ParameterizedTest
     @EnumSource
     void everyKernelIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
@@ -57,6 +63,18 @@ class ObjectCodeTest {
                 String name = functions.keySet().stream().filter(function -> function.contains(mangled)).findFirst().orElse(mangled);
                 put(faults, name, functions, function -> Packing.faults(isa, type, function));
             }
+        }
+        assertEquals(Map.of(), faults);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void everyLoopOverColumnsIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
+        Map<String, List<Instruction>> functions = disassemble(isa).functions();
+        Map<String, List<String>> faults = new TreeMap<>();
+        for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
+            LOOPS.forEach((loop, operation) -> put(faults, "panoptim_" + loop + "_" + type, functions,
+                    function -> Packing.faultsOf(operation, isa, loop.startsWith("reduce") ? DType.FLOAT64 : type, function)));
         }
         assertEquals(Map.of(), faults);
     }

@@ -9,12 +9,15 @@ import java.util.regex.Pattern;
 /** Tells whether a loop does its arithmetic on whole vector registers. */
 final class Packing {
     /** By their mnemonics: on x86 without the type's suffix; on aarch64 in scalar form, then in vector form. */
-    private enum Operation {
+    enum Operation {
         FMA("vfn?m(?:add|sub)\\d{3}", "fn?m(?:add|sub)", "fml[as]"),
         MUL("vmul", "fmul", "fmul"),
         SQRT("vsqrt", "fsqrt", "fsqrt"),
         DIV("vdiv", "fdiv", "fdiv"),
-        ADD("vadd", "fadd", "fadd");
+        ADD("vadd", "fadd", "fadd"),
+        MULTIPLY("vmul", "fmul", "fmul"),
+        /** Selects come down to minima and maxima, or to masks. */
+        COMPARE("v(?:cmp\\w*|min|max)", "fcmp", "fcm\\w\\w");
 
         private final String x86;
         private final String armScalar;
@@ -66,6 +69,13 @@ final class Packing {
                 check(operation, isa, type, function, faults);
             }
         }
+        return faults;
+    }
+
+    /** The same of a function that consists of one operation. */
+    static List<String> faultsOf(Operation operation, Isa isa, DType type, List<Instruction> function) {
+        List<String> faults = new ArrayList<>();
+        check(operation, isa, type, function, faults);
         return faults;
     }
 
