@@ -67,11 +67,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     /** One place in memory that is optimized. */
-    private static final class Entry {
-        final String name;
+    private static final class Entry extends Tied {
         final ParamGroup group;
         final long id;
-        final List<Parameter> tied = new ArrayList<>();
         /** By torch's keys: what a slot holds depends on the options. */
         final Map<String, Tensor> states = new LinkedHashMap<>();
         @Nullable Tensor gradient;
@@ -83,13 +81,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         int row;
 
         Entry(String name, ParamGroup group, long id) {
-            this.name = name;
+            super(name);
             this.group = group;
             this.id = id;
-        }
-
-        Tensor value() {
-            return tied.getFirst().value();
         }
     }
 
@@ -216,11 +210,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         int groupIndex = paramGroups().indexOf(group);
         for (int i = 0; i < group.params().size(); i++) {
             Parameter parameter = group.params().get(i);
-            String name = parameter.name() != null ? parameter.name() : "parameter " + i + " of group " + groupIndex;
+            String name = Tied.name(parameter, i, groupIndex);
             Entry entry = parameter.value().elements() == 0 ? newEntry(name, group)
                     : places.computeIfAbsent(Place.of(parameter.value()), place -> newEntry(name, group));
             if (owners.putIfAbsent(parameter, entry) == null) {
-                entry.tied.add(parameter);
+                entry.parameters.add(parameter);
             }
         }
     }
@@ -387,37 +381,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private @Nullable Tensor gradient(Entry entry) {
-        Tensor gradient = entry.tied.getFirst().gradient();
-        for (int i = 1; i < entry.tied.size(); i++) {
-            Tensor other = entry.tied.get(i).gradient();
-            if (gradient == null) {
-                gradient = other;
-            } else if (other != null && !Place.of(other).equals(Place.of(gradient))) {
-                throw scattered(entry);
-            }
-        }
-        if (gradient != null && entry.tied.size() > 1 && sparseGradient(entry) != null) {
-            throw scattered(entry);
-        }
-        return gradient;
+        return entry.gradientNow(name());
     }
 
     private @Nullable SparseGradient sparseGradient(Entry entry) {
-        SparseGradient gradient = entry.tied.getFirst().sparseGradient();
-        for (int i = 1; i < entry.tied.size(); i++) {
-            SparseGradient other = entry.tied.get(i).sparseGradient();
-            if (gradient == null) {
-                gradient = other;
-            } else if (other != null && !other.equals(gradient)) {
-                throw scattered(entry);
-            }
-        }
-        return gradient;
-    }
-
-    private PanoptimException scattered(Entry entry) {
-        return PanoptimException.invalid(name() + ".step", "'" + entry.name + "' is tied to another parameter, but their "
-                + "gradients lie in different places: accumulate them in one tensor");
+        return entry.sparseGradientNow(name());
     }
 
     /** Builds the table of all parameters that have state, or now get it; none of them moves if one is refused. */
@@ -430,7 +398,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
                 members.add(entry);
                 topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id,
-                        rows(entry.group, entry.tied.getFirst())));
+                        rows(entry.group, entry.parameters.getFirst())));
             }
         }
         Table built = engine().table(rule, topology);
@@ -483,7 +451,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private long[] sharedShape(Entry entry) {
-        return over() == Over.ROW ? new long[] {rows(entry.group, entry.tied.getFirst())} : new long[0];
+        return over() == Over.ROW ? new long[] {rows(entry.group, entry.parameters.getFirst())} : new long[0];
     }
 
     private long sharedElements(Entry entry) {

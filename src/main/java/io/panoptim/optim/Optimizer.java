@@ -15,7 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.DoubleSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -30,7 +30,10 @@ public abstract class Optimizer implements AutoCloseable {
     private final Engine engine;
     private final OptionSchema<?> schema;
     private final List<ParamGroup> groups = new ArrayList<>();
-    private final AtomicBoolean busy = new AtomicBoolean();
+    /** The thread in one of the calls. */
+    private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
+    /** Whether that thread is in the closure of a step; its alone to read. */
+    private boolean evaluating;
     private @Nullable Throwable fault;
     private boolean closed;
     private long steps;
@@ -67,7 +70,47 @@ public abstract class Optimizer implements AutoCloseable {
     public final void step() {
         enter("step");
         try {
-            update();
+            update(0, null);
+        } finally {
+            exit();
+        }
+    }
+
+    /**
+     * Evaluates the model, then updates.
+     *
+     * @param closure clears and sets the gradients and returns the loss. It may call {@link #zeroGrad()} and {@link #state}, and
+     *     nothing else of this optimizer. If it throws, nothing is updated; or, where a step evaluates it several times, not when it
+     *     does so in a later one: the step has then failed half-way
+     * @return the loss, the first one if there are several
+     */
+    public final double step(DoubleSupplier closure) {
+        enter("step");
+        try {
+            double loss = evaluate(closure);
+            update(loss, closure);
+            return loss;
+        } finally {
+            exit();
+        }
+    }
+
+    private double evaluate(DoubleSupplier closure) {
+        evaluating = true;
+        try {
+            return closure.getAsDouble();
+        } finally {
+            evaluating = false;
+        }
+    }
+
+    private void update(double loss, @Nullable DoubleSupplier closure) {
+        try {
+            if (closure == null) {
+                update();
+            } else {
+                updateWith(loss, () -> evaluate(closure));
+            }
             steps++;
         } catch (PanoptimException refused) {
             if (refused.code() == Code.FAULT) {
@@ -77,23 +120,7 @@ public abstract class Optimizer implements AutoCloseable {
         } catch (RuntimeException | Error unforeseen) {
             fault = unforeseen;
             throw unforeseen;
-        } finally {
-            busy.set(false);
         }
-    }
-
-    /**
-     * Evaluates the model, then updates.
-     *
-     * @param closure clears and sets the gradients and returns the loss; if it throws, nothing is updated
-     * @return the loss
-     */
-    public double step(DoubleSupplier closure) {
-        enter("step");
-        busy.set(false);
-        double loss = closure.getAsDouble();
-        step();
-        return loss;
     }
 
     /** Takes the gradients away: a step skips a parameter until it has one again. */
@@ -103,7 +130,7 @@ public abstract class Optimizer implements AutoCloseable {
 
     /** Takes the gradients away or, with false, fills them with zeros (sparse ones lose their rows), which a step then uses. */
     public final void zeroGrad(boolean setToNone) {
-        enter("zeroGrad");
+        boolean entered = enterOrEvaluating("zeroGrad");
         try {
             List<Parameter> parameters = groups.stream().flatMap(group -> group.params().stream())
                     .filter(parameter -> parameter.gradient() != null || parameter.sparseGradient() != null).toList();
@@ -116,7 +143,7 @@ public abstract class Optimizer implements AutoCloseable {
                 parameters.forEach(Optimizer::clearSparse);
             }
         } finally {
-            busy.set(false);
+            exit(entered);
         }
     }
 
@@ -132,11 +159,11 @@ public abstract class Optimizer implements AutoCloseable {
      * the optimizer's own, valid until it is closed.
      */
     public final Map<String, Tensor> state(Parameter parameter) {
-        enter("state");
+        boolean entered = enterOrEvaluating("state");
         try {
             return stateOf(parameter);
         } finally {
-            busy.set(false);
+            exit(entered);
         }
     }
 
@@ -146,16 +173,14 @@ public abstract class Optimizer implements AutoCloseable {
     /** Frees the state; idempotent, and possible after a fault. */
     @Override
     public final void close() {
-        if (!busy.compareAndSet(false, true)) {
-            throw concurrent("close");
-        }
+        take("close");
         try {
             if (!closed) {
                 free();
                 closed = true;
             }
         } finally {
-            busy.set(false);
+            exit();
         }
     }
 
@@ -169,8 +194,18 @@ public abstract class Optimizer implements AutoCloseable {
         return text.append(')').toString();
     }
 
-    /** One step, on a valid, open optimizer. */
+    /** One step, on a valid, open optimizer. What it refuses with {@link Code#FAULT} is half-written. */
     protected abstract void update();
+
+    /**
+     * One step after a first evaluation of the closure.
+     *
+     * @param loss what it returned
+     * @param closure evaluates it again
+     */
+    protected void updateWith(double loss, DoubleSupplier closure) {
+        update();
+    }
 
     /** The state of a parameter under torch's keys. */
     protected abstract Map<String, Tensor> stateOf(Parameter parameter);
@@ -199,7 +234,7 @@ public abstract class Optimizer implements AutoCloseable {
             groups.add(group);
             added(group);
         } finally {
-            busy.set(false);
+            exit();
         }
     }
 
@@ -209,22 +244,43 @@ public abstract class Optimizer implements AutoCloseable {
         return parameters.getFirst().value().device();
     }
 
+    /** Takes the optimizer for a call, or refuses. */
     private void enter(String verb) {
-        if (!busy.compareAndSet(false, true)) {
-            throw concurrent(verb);
-        }
+        take(verb);
         PanoptimException refusal = closed ? new PanoptimException(Code.CLOSED, call(verb), "the optimizer is closed")
                 : fault != null ? new PanoptimException(Code.FAULT, call(verb), "an earlier step failed half-way: close this "
                         + "optimizer and go on from a checkpoint", fault) : null;
         if (refusal != null) {
-            busy.set(false);
+            exit();
             throw refusal;
         }
     }
 
-    private PanoptimException concurrent(String verb) {
-        return new PanoptimException(Code.CONCURRENT, call(verb), "another thread is using this optimizer: use it from one "
-                + "thread at a time");
+    /** The same for what closures may call: false if one does, whose step goes on afterwards. */
+    private boolean enterOrEvaluating(String verb) {
+        if (user.get() == Thread.currentThread() && evaluating) {
+            return false;
+        }
+        enter(verb);
+        return true;
+    }
+
+    private void take(String verb) {
+        if (!user.compareAndSet(null, Thread.currentThread())) {
+            throw new PanoptimException(Code.CONCURRENT, call(verb), user.get() == Thread.currentThread()
+                    ? "a step is running: its closure may evaluate the model, but not call this"
+                    : "another thread is using this optimizer: use it from one thread at a time");
+        }
+    }
+
+    private void exit() {
+        user.set(null);
+    }
+
+    private void exit(boolean entered) {
+        if (entered) {
+            exit();
+        }
     }
 
     private String call(String verb) {

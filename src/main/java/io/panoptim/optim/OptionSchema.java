@@ -9,12 +9,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
- * of numbers that a group holds. Components are {@code double}, {@code boolean} (0 or 1), {@link OptionalDouble} (NaN for
- * none, Python's {@code None}) or a record of doubles such as {@link Betas}.
+ * of numbers that a group holds. Components are {@code double}, {@code int}, {@code boolean} (0 or 1), {@link OptionalDouble} or
+ * {@link OptionalInt} (NaN for none, Python's {@code None}), an enum (the constant's place; torch has strings, the constants' names in
+ * lower case, and {@code None} for a constant NONE) or a record of doubles such as {@link Betas}.
  *
  * @param <O> the record
  */
@@ -63,12 +66,17 @@ public final class OptionSchema<O extends Record> {
         return offset;
     }
 
-    /** Whether a hyperparameter may be none. */
-    public boolean isOptional(String name) {
-        return type(name) == OptionalDouble.class;
+    /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
+    public Optional<Object> none(String name) {
+        return type(name).isRecord() ? Optional.empty() : Optional.ofNullable(OptionType.of(type(name)).none());
     }
 
-    /** A hyperparameter as its Java value: Double, Boolean, OptionalDouble or a record of doubles. */
+    /** Whether the values of a hyperparameter are strings in Python. */
+    public boolean isChoice(String name) {
+        return type(name).isEnum();
+    }
+
+    /** A hyperparameter as its Java value. */
     Object get(double[] values, String name) {
         int i = index(name);
         Class<?> type = type(name);
@@ -76,10 +84,13 @@ public final class OptionSchema<O extends Record> {
             Object[] numbers = Arrays.stream(values, i, i + type.getRecordComponents().length).boxed().toArray();
             return construct(constructor(type), numbers);
         }
-        if (type == OptionalDouble.class) {
-            return Double.isNaN(values[i]) ? OptionalDouble.empty() : OptionalDouble.of(values[i]);
-        }
-        return type == boolean.class ? (Object) (values[i] != 0) : values[i];
+        return OptionType.of(type).value().apply(values[i]);
+    }
+
+    /** A hyperparameter for people. */
+    String text(double[] values, String name) {
+        Object value = get(values, name);
+        return type(name).isRecord() ? value.toString() : OptionType.of(type(name)).text(value);
     }
 
     /** Replaces some options by name. The record's own checks see the result. */
@@ -100,16 +111,11 @@ public final class OptionSchema<O extends Record> {
                         + numbers.length);
             }
             System.arraycopy(numbers, 0, values, i, numbers.length);
-        } else if (type == boolean.class && value instanceof Boolean flag) {
-            values[i] = flag ? 1 : 0;
-        } else if (type == OptionalDouble.class && value instanceof OptionalDouble number) {
-            values[i] = number.orElse(Double.NaN);
-        } else if (value instanceof Number number
-                && (type == double.class || type == OptionalDouble.class && !Double.isNaN(number.doubleValue()))) {
-            values[i] = number.doubleValue();
-        } else {
-            throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type) + ", not " + value);
+            return;
         }
+        OptionalDouble number = type.isRecord() ? OptionalDouble.empty() : OptionType.of(type).number().apply(value);
+        values[i] = number.orElseThrow(() -> PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type)
+                + ", not " + value));
     }
 
     double[] values(Record options) {
@@ -169,8 +175,7 @@ public final class OptionSchema<O extends Record> {
     }
 
     private static String typeName(Class<?> type) {
-        return type.isRecord() ? type.getRecordComponents().length + " numbers" : type == boolean.class ? "a boolean"
-                : type == OptionalDouble.class ? "a number or none" : "a number";
+        return type.isRecord() ? type.getRecordComponents().length + " numbers" : OptionType.of(type).name();
     }
 
     private static String torchName(RecordComponent component) {

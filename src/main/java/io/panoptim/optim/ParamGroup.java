@@ -37,7 +37,7 @@ public final class ParamGroup {
     }
 
     /**
-     * An option by torch's name: a Double, a Boolean, an OptionalDouble or a record such as {@link Betas}; or
+     * An option by torch's name: a Double, an Integer, a Boolean, an optional one, an enum's constant or a record such as {@link Betas}; or
      * {@value #INDEPENDENT_WEIGHT_DECAY}.
      */
     public Object get(String name) {
@@ -118,7 +118,7 @@ public final class ParamGroup {
         StringBuilder text = new StringBuilder();
         Stream<String> ours = independentWeightDecay > 0 ? Stream.of(INDEPENDENT_WEIGHT_DECAY) : Stream.empty();
         Stream.concat(schema.names().stream(), ours).sorted().forEach(name -> text.append("    ").append(name).append(": ")
-                .append(get(name)).append('\n'));
+                .append(name.equals(INDEPENDENT_WEIGHT_DECAY) ? "" + independentWeightDecay : schema.text(values, name)).append('\n'));
         return text.toString();
     }
 }

@@ -212,6 +212,21 @@ public final class Tensor {
                 owner);
     }
 
+    /**
+     * Some of this tensor's elements, where they lie, with the shape and layout of another tensor.
+     *
+     * @param first the first one, in memory order
+     * @throws PanoptimException when there are not as many from there on
+     */
+    public Tensor part(long first, Tensor like) {
+        if (first < 0 || first > elements || like.elements > elements - first) {
+            throw PanoptimException.invalid("Tensor.part", this + " does not have " + like.elements + " elements from " + first + " on");
+        }
+        long offset = first * dtype.bytes();
+        return new Tensor(dtype, device, like.shape, like.strides, address + offset,
+                segment == null ? null : segment.asSlice(offset, like.elements * dtype.bytes()), owner);
+    }
+
     /** For messages: {@code float32[2, 3]}. */
     @Override
     public String toString() {

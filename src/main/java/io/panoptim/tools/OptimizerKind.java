@@ -14,6 +14,7 @@ import io.panoptim.optim.AdamW;
 import io.panoptim.optim.Adamax;
 import io.panoptim.optim.Adan;
 import io.panoptim.optim.FusedOptimizer;
+import io.panoptim.optim.LBFGS;
 import io.panoptim.optim.LaProp;
 import io.panoptim.optim.Lion;
 import io.panoptim.optim.NAdam;
@@ -32,7 +33,6 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.StreamSupport;
@@ -59,6 +59,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
             of("Adamax", Adamax.SCHEMA, Adamax::new),
             of("Adan", Adan.SCHEMA, Adan::new, TIMM),
+            new OptimizerKind<>("LBFGS", LBFGS.SCHEMA, LBFGS::new, OptimizerKind::refuseGroup, Map.of()),
             of("LaProp", LaProp.SCHEMA, LaProp::new, TIMM),
             of("Lion", Lion.SCHEMA, Lion::new, TIMM),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
@@ -102,6 +103,10 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
     private static <T extends FusedOptimizer<O>, O extends Record> OptimizerKind<T, O> of(
             String name, OptionSchema<O> schema, Constructor<T, O> constructor, Map<String, Boolean> fixed) {
         return new OptimizerKind<>(name, schema, constructor, FusedOptimizer::addParamGroup, fixed);
+    }
+
+    private static void refuseGroup(LBFGS optimizer, List<Parameter> parameters, LBFGS.Options options) {
+        throw PanoptimException.invalid(optimizer.name(), "LBFGS doesn't support per-parameter options (parameter groups)");
     }
 
     /** The kind that {@code keys} name as their {@code optimizer}. */
@@ -154,7 +159,8 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         for (String key : keys.others()) {
             JsonNode value = keys.get(key);
             if (schema.names().contains(key)) {
-                replacements.put(key, value.isNull() && schema.isOptional(key) ? OptionalDouble.empty() : option(keys, key, value));
+                replacements.put(key, value.isNull() && schema.none(key).isPresent() ? schema.none(key).get()
+                        : value.isTextual() && schema.isChoice(key) ? value.textValue() : option(keys, key, value));
             } else if (IMPLEMENTATION.contains(key)) {
                 require(value.isBoolean() || value.isNull(), keys, key, "true, false or null", value);
             } else if (fixed.containsKey(key)) {

@@ -14,13 +14,17 @@ final class Training {
         History history = new History(epochs);
         for (int epoch = 0; epoch < epochs; epoch++) {
             long start = System.nanoTime();
-            double loss = experiment.lossAndGradients();
             double lr = optimizer.paramGroups().getFirst().lr();
-            long beforeStep = System.nanoTime();
-            optimizer.step();
-            long afterStep = System.nanoTime();
+            long[] evaluating = new long[1];
+            double loss = optimizer.step(() -> {
+                long before = System.nanoTime();
+                double evaluated = experiment.lossAndGradients();
+                evaluating[0] += System.nanoTime() - before;
+                return evaluated;
+            });
+            long stepTime = System.nanoTime() - start - evaluating[0];
             scheduler.ifPresent(LRScheduler::step);
-            history.record(epoch, loss, lr, afterStep - beforeStep, System.nanoTime() - start);
+            history.record(epoch, loss, lr, stepTime, System.nanoTime() - start);
             progress.update(epoch + 1, loss, lr);
         }
         return history;
