@@ -200,6 +200,8 @@ static int32_t guarded_step_rows(panoptim_pool* pool, const panoptim_table* tabl
                                  const panoptim_row_step* rows, const void*, const void*, const void*, const void*, const void*,
                                  const void*, const void*, const void*) {
     return panoptim::step_rows(pool, table, step, rows);
+}
+
 static int32_t guarded_map(panoptim_pool* pool, const panoptim_table* table, const panoptim_map* map, const void*, const void*,
                            const void*, const void*, const void*, const void*, const void*, const void*) {
     return panoptim::map(pool, table, map);
@@ -224,8 +226,6 @@ static const panoptim_api API = {
     guarded_step,
     guarded_step_rows,
     panoptim::register_rule,
-}
-
     guarded_map,
     guarded_reduce,
 };

@@ -18,8 +18,8 @@ import java.util.function.DoubleSupplier;
  * Limited-memory BFGS, as {@code torch.optim.LBFGS}: quasi-Newton steps from the last gradients, optionally with a line search.
  *
  * <p>Each {@link #step(DoubleSupplier)} takes up to {@code max_iter} iterations and evaluates its closure up to {@code max_eval} times
- * and a few; there is no step without a closure. A parameter without a gradient counts as one whose gradient is zero. There is one
- * parameter group. If the closure throws after the first evaluation, the parameters stay where it was evaluated.
+ * and a few; there is no step without a closure. A parameter without a gradient counts as one whose gradient is zero, and so does a
+ * row that a sparse gradient does not have. There is one parameter group. If the closure throws after the first evaluation, the parameters stay where it was evaluated.
  *
  * <p>Every operation is torch's, in torch's order, but for sums: torch's dot product depends on the alignment of memory and on
  * threads, while these have the same bits on every engine, for any number of threads and any order of the parameters. Scalars (step
@@ -277,8 +277,8 @@ public final class LBFGS extends Optimizer {
         }
         Map<String, Tensor> state = new LinkedHashMap<>();
         if (parameter == group.params().getFirst() && funcEvals > 0) {
-            state.put("func_evals", number(funcEvals));
-            state.put("n_iter", number(iterations));
+            state.put("func_evals", number(DType.INT64, funcEvals));
+            state.put("n_iter", number(DType.INT64, iterations));
             if (iterations > 0) {
                 List<LbfgsVectors.Pair> history = vectors.history();
                 state.put("d", vectors.flat(LbfgsVectors.DIRECTION));
@@ -300,7 +300,11 @@ public final class LBFGS extends Optimizer {
     }
 
     private static Tensor number(double value) {
-        Tensor number = Tensor.zeros(Arena.ofAuto(), DType.FLOAT64);
+        return number(DType.FLOAT64, value);
+    }
+
+    private static Tensor number(DType dtype, double value) {
+        Tensor number = Tensor.zeros(Arena.ofAuto(), dtype);
         number.set(0, value);
         return number;
     }

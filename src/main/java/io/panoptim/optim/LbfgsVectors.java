@@ -3,14 +3,20 @@ package io.panoptim.optim;
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
+import io.panoptim.engine.Extras;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
+import io.panoptim.engine.RowGradient;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.SparseSgdRow;
 import io.panoptim.engine.Stream;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -105,6 +111,8 @@ final class LbfgsVectors implements AutoCloseable {
     /** Where the next pairs go. */
     private final List<Pair> spare = new ArrayList<>();
     private @Nullable Table table;
+    /** For each gradient column one in which sparse gradients are added to it, by steps of length 1. */
+    private final Map<Integer, Table> scattering = new HashMap<>();
 
     LbfgsVectors(Engine engine, List<Parameter> parameters) {
         Map<Place, Part> places = new LinkedHashMap<>();
@@ -186,12 +194,14 @@ final class LbfgsVectors implements AutoCloseable {
     /** Copies the parameters' gradients, or zeros where there is none, into one of the gradient columns. */
     void gather(int column) {
         Map<Integer, @Nullable Tensor> moved = new HashMap<>();
+        List<RowGradient> sparse = new ArrayList<>();
         boolean all = true;
         for (Part part : parts) {
             Tensor gradient = part.gradientNow("LBFGS");
+            SparseGradient rows = part.sparseGradientNow("LBFGS");
             all &= gradient != null;
-            if (part.sparseGradientNow("LBFGS") != null) {
-                throw PanoptimException.unsupported("LBFGS.step", "'" + part.name + "' has a sparse gradient: LBFGS takes dense ones");
+            if (rows != null) {
+                sparse.add(new RowGradient(part.id, 0, rows, false, false, null));
             }
             if (gradient != part.gradient) {
                 moved.put(part.id, gradient);
@@ -205,6 +215,12 @@ final class LbfgsVectors implements AutoCloseable {
             map(single(), MapOperation.zero(column));
         }
         map(single(), MapOperation.cast(column, Column.GRADIENT));
+        if (!sparse.isEmpty()) {
+            Table table = scattering.computeIfAbsent(column, key -> engine.table(Rule.SGD, entries(part ->
+                    new TensorEntry(part.name, cut(column, part), null, List.of(), part.id))));
+            engine.stepRows(table, Rule.SPARSE_SGD, sparse, new Rows(1).set(0, SparseSgdRow.STEP_SIZE, 1), null, Extras.NONE,
+                    Stream.DEFAULT);
+        }
     }
 
     /** The gradient column that is neither of two. */
@@ -300,6 +316,7 @@ final class LbfgsVectors implements AutoCloseable {
         if (table != null) {
             table.close();
         }
+        scattering.values().forEach(Table::close);
         history.forEach(pair -> pair.table.close());
         spare.forEach(pair -> pair.table.close());
         memory.close();

@@ -64,7 +64,7 @@ class Tied {
     }
 
     private PanoptimException scattered(String optimizer) {
-        return PanoptimException.invalid(optimizer + ".step", "'" + name + "' is tied to another parameter, but their gradients lie in different "
-                + "places: accumulate them in one tensor");
+        return PanoptimException.invalid(optimizer + ".step", "'" + name + "' is tied to another parameter, but their gradients "
+                + "lie in different places: accumulate them in one tensor");
     }
 }
