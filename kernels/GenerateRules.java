@@ -65,7 +65,8 @@ public final class GenerateRules {
                     shared.stream().map(state -> new SharedState(state.split("/")[0], state.split("/")[1])).toList(),
                     words(column[3]), words(column[4]), column[5].split("[ :]")[0], reduction, column[6], column[7]);
             check(rule.name.matches("[a-z][a-z0-9_]*"), line, "a rule's name is lower case");
-            check(states.size() + shared.size() <= MAX_STATES, line, "more than " + MAX_STATES + " states");
+            check(states.size() + Math.min(1, shared.size()) <= MAX_STATES, line, "more than " + MAX_STATES + " states, of which all "
+                    + "that elements share count as one");
             check(rule.scalars.size() <= MAX_SCALARS, line, "more than " + MAX_SCALARS + " scalars");
             check(rule.flags.size() <= MAX_FLAGS, line, "more than " + MAX_FLAGS + " flags");
             check(reduction == null || reduction.reduced.size() <= MAX_REDUCED, line, "more than " + MAX_REDUCED + " reduced values");

@@ -397,13 +397,18 @@ __device__ void add_up(const panoptim_reduction& reduction, double* partials) {
     }
 }
 
-template <class Rule, class Scalars, class Sums, class Reduced, class... Shared>
+// Of the states that elements share, each has one value for each row.
+template <class Rule, int SHARED, class Scalars, class Sums, class Reduced, class... Shared>
 __device__ void call(const Scalars& scalars, bool before, const panoptim_reduction& reduction, const Sums* sums, Reduced* reduced,
-                     Shared*... shared) {
-    if constexpr (Scalars::OVER == PANOPTIM_GLOBAL) {
-        if (before) return Rule::prepare(scalars, reduced, shared...);
+                     double* next, Shared*... shared) {
+    if constexpr (sizeof...(shared) < SHARED) {
+        call<Rule, SHARED>(scalars, before, reduction, sums, reduced, next + reduction.rows, shared..., next);
+    } else {
+        if constexpr (Scalars::OVER == PANOPTIM_GLOBAL) {
+            if (before) return Rule::prepare(scalars, reduced, shared...);
+        }
+        Rule::finish(scalars, reduction.rows, reduction.columns, sums, reduced, shared...);
     }
-    Rule::finish(scalars, reduction.rows, reduction.columns, sums, reduced, shared...);
 }
 
 // Before the sums are taken this prepares them, where they are over all tensors.
@@ -419,14 +424,8 @@ __device__ void finish(const FinishArguments& arguments, uint32_t flag, bool bef
     if (!before) add_up<Sums::COUNT>(reduction, sums);
     if (threadIdx.x != 0) return;
     const Scalars scalars(arguments.rows[own], reduced);
-    double* const* shared = (double* const*)(record.address + PANOPTIM_STATE + record.slots);
-    if constexpr (SHARED == 0) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced);
-    if constexpr (SHARED == 1) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0]);
-    if constexpr (SHARED == 2) call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0], shared[1]);
-    if constexpr (SHARED == 3) {
-        call<Rule>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared[0], shared[1], shared[2]);
-    }
-    static_assert(SHARED <= 3, "rules share at most three states");
+    double* shared = (double*)record.address[PANOPTIM_STATE + record.slots];
+    call<Rule, SHARED>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared);
 }
 
 }  // namespace panoptim

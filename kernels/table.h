@@ -39,7 +39,7 @@ typedef unsigned long long uint64_t;
 /* Columns of a record. */
 #define PANOPTIM_VALUE 0
 #define PANOPTIM_GRADIENT 1
-#define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots: those of one value an element, then those shared */
+#define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots: those of one value an element, then one of all that are shared */
 #define PANOPTIM_SCALE 8         /* the scales of each quantised slot */
 #define PANOPTIM_MASTER 14       /* float32 master of a half-precision value, or its low 16 bits */
 #define PANOPTIM_COMPENSATION 15 /* Kahan's */

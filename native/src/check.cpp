@@ -87,7 +87,7 @@ static int32_t check_range(const char* verb, const panoptim_record& record, Coun
                 Count(record.begin), Count(record.end), Count(record.elements));
 }
 
-// A state that elements share is a float64 array, whatever their type.
+// The states that elements share are one float64 array, whatever the elements' type.
 static int32_t check_shared(const panoptim_record& record, Count tensor, int column) {
     if (column >= PANOPTIM_SCALE || record.address[column] == 0 || record.dtype[column] != PANOPTIM_FLOAT64 ||
         (record.address[column] & (sizeof(double) - 1)) != 0) {
@@ -130,8 +130,8 @@ static int32_t check_record(const panoptim_record& record, Count tensor, const R
     for (int column = 0; column < columns; ++column) {
         if (int32_t code = check_column("step", record, tensor, column)) return code;
     }
-    for (int end = columns + int(rule.reduction.shared); columns < end; ++columns) {
-        if (int32_t code = check_shared(record, tensor, columns)) return code;
+    if (rule.reduction.shared > 0) {
+        if (int32_t code = check_shared(record, tensor, columns++)) return code;
     }
     for (int column = columns; column < PANOPTIM_COLUMNS; ++column) {
         if (record.address[column] != 0) return refuse_column(record, tensor, column);
@@ -180,6 +180,10 @@ static int32_t check_reductions(const panoptim_table& table, const RuleReduction
             given.rows > (table.leaf_count - given.leaves) / (given.row_leaves == 0 ? 1 : given.row_leaves) ||
             given.reduced > table.reduced_count || given.rows > table.reduced_count - given.reduced) {
             return fail(PANOPTIM_INVALID, "step: reduction %llu is not within the table", Count(i));
+        }
+        if (global && reduction.shared > 0) {  // even where that tensor is absent
+            const panoptim_record& record = table.records[given.tensor];
+            if (int32_t code = check_shared(record, given.tensor, PANOPTIM_STATE + record.slots)) return code;
         }
     }
     return PANOPTIM_OK;

@@ -14,8 +14,8 @@ bool reduces(const panoptim_step& step, const RuleReduction& reduction) {
     return false;
 }
 
-static double* const* shared_states(const panoptim_record& record) {
-    return reinterpret_cast<double* const*>(record.address + PANOPTIM_STATE + record.slots);
+static double* shared_states(const panoptim_record& record) {
+    return reinterpret_cast<double*>(record.address[PANOPTIM_STATE + record.slots]);
 }
 
 // A tensor of a class for which nothing is reduced, or that is absent.

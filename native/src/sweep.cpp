@@ -60,25 +60,25 @@ PANOPTIM_EACH_REDUCTION(MEASURES)
 
 template <class Rule, class Scalars, class Sums, class Reduced, size_t... Shared>
 static void finish(const Row<double>& row, uint64_t rows, uint64_t columns, const double* sums, double* reduced,
-                   double* const* shared, std::index_sequence<Shared...>) {
+                   double* shared, std::index_sequence<Shared...>) {
     Rule::finish(Scalars(row, reduced), rows, columns, reinterpret_cast<const Sums*>(sums),
-                 reinterpret_cast<Reduced*>(reduced), shared[Shared]...);
+                 reinterpret_cast<Reduced*>(reduced), shared + Shared * rows...);
 }
 
 template <class Rule, class Scalars, class Sums, class Reduced, size_t SHARED>
 static void finish(const Row<double>& row, uint64_t rows, uint64_t columns, const double* sums, double* reduced,
-                   double* const* shared) {
+                   double* shared) {
     finish<Rule, Scalars, Sums, Reduced>(row, rows, columns, sums, reduced, shared, std::make_index_sequence<SHARED>());
 }
 
 template <class Rule, class Scalars, class Reduced, size_t... Shared>
-static void prepare(const Row<double>& row, double* reduced, double* const* shared, std::index_sequence<Shared...>) {
-    Rule::prepare(Scalars(row, reduced), reinterpret_cast<Reduced*>(reduced), shared[Shared]...);
+static void prepare(const Row<double>& row, double* reduced, double* shared, std::index_sequence<Shared...>) {
+    Rule::prepare(Scalars(row, reduced), reinterpret_cast<Reduced*>(reduced), shared + Shared...);
 }
 
 // What is reduced over all tensors is carried from step to step, and needed before the sums of the next.
 template <class Rule, class Scalars, class Reduced, size_t SHARED, uint32_t OVER>
-static void prepare(const Row<double>& row, uint64_t, uint64_t, const double*, double* reduced, double* const* shared) {
+static void prepare(const Row<double>& row, uint64_t, uint64_t, const double*, double* reduced, double* shared) {
     if constexpr (OVER == PANOPTIM_GLOBAL) {
         prepare<Rule, Scalars, Reduced>(row, reduced, shared, std::make_index_sequence<SHARED>());
     }

@@ -11,9 +11,9 @@ namespace panoptim {
 template <class T>
 using Measure = void (*)(const Row<T>& row, const double* reduced, uint64_t elements, const T* const* columns, double* sums);
 
-// Computes the reduced values from the sums over each row, with the states that elements share.
+// Computes the reduced values from the sums over each row, with the states that elements share: each with one value for each row.
 using Finish = void (*)(const Row<double>& row, uint64_t rows, uint64_t columns, const double* sums, double* reduced,
-                        double* const* shared);
+                        double* shared);
 
 // What a rule computes before its update.
 struct RuleReduction {

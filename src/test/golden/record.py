@@ -16,6 +16,7 @@ made with torch 2.13.0+cpu, numpy 2.4.6 and glibc 2.36 (each file repeats this).
 file layout.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -26,13 +27,16 @@ import numpy as np
 import torch
 
 import clone_cases
+import norm_cases
+import sources
 import sources
 import sparse_cases
+import sums
 import timm_cases
 import torch_cases
 
 # Each says what is recorded: CASES, by file, make(), by which a case's optimizer comes to be, and, beyond torch, the file's origin().
-SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases]
+SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases, norm_cases]
 CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
 source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
 origin_of = {file: source.origin for source in SOURCES if source not in (torch_cases, sparse_cases) for file in source.CASES}
@@ -227,7 +231,8 @@ def run(case):
             params[s["name"]].grad = None if (step, s["name"]) in absent else gradient_of(s, i, case, step)
         grads = {n: p.grad.clone() for n, p in params.items() if p.grad is not None}
         lrs = [float(g["lr"]) for g in optimizer.param_groups]
-        optimizer.step()
+        with sums.exact() if case.get("sums") else contextlib.nullcontext():
+            optimizer.step()
         if scheduler:
             scheduler.step()
         yield step, grads, lrs, params, optimizer
@@ -239,7 +244,7 @@ def states(params, optimizer):
     for name, p in params.items():
         result[f"param/{name}"] = p
         for key, value in sorted(optimizer.state.get(p, {}).items()):
-            if value is not None:
+            if value is not None and key not in getattr(optimizer, "unrecorded", ()):
                 result[f"state/{name}/{key}"] = plain(value, optimizer)
     return result
 
@@ -274,6 +279,8 @@ def record(case):
     columns = []
     for name in (s["name"] for s in case["tensors"]):
         columns += [f"param/{name}"] + sorted(c for c in seen if c.startswith(f"state/{name}/"))
+    if "relative" in case:
+        return lr, [], [], {c: hex_of(t) for c, t in now.items()}
     final = {c: hex_of(t) for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
     return lr, columns, [" ".join(row.get(c, "-") for c in columns) for row in rows], final
 

@@ -19,40 +19,8 @@ import struct
 import numpy as np
 import torch
 
+import sums
 from record import FORMATS, bits_of, dtype_of, exact_sqrt, hash32
-
-LEAF, LANES = 1024, 128
-
-
-# ---- Sums as kernels/leaf.h defines them
-
-def leaf_sums(terms):
-    for begin in range(0, len(terms), LEAF):
-        lanes = np.zeros(LANES)
-        leaf = terms[begin:begin + LEAF]
-        for i in range(0, len(leaf), LANES):
-            row = leaf[i:i + LANES]
-            lanes[:len(row)] += row
-        half = LANES // 2
-        while half:
-            lanes[:half] += lanes[half:2 * half]
-            half //= 2
-        yield float(lanes[0])
-
-
-def exact_sum(leaves):
-    """Multiples of 2^(e - 90), e the largest exponent, cut off towards zero and added as integers."""
-    assert all(math.isfinite(x) for x in leaves)
-    largest = max([max(math.frexp(x)[1] - 1, -1022) if x else -1022 for x in leaves], default=-1022)
-    total = 0
-    for x in leaves:
-        numerator, denominator = x.as_integer_ratio()
-        shift = 90 - largest
-        scaled = numerator << shift if shift >= 0 else numerator
-        below = denominator if shift >= 0 else denominator << -shift
-        total += (abs(scaled) // below) * (1 if x >= 0 else -1)
-    return math.ldexp(float(total), largest - 90)
-
 
 class OrderFree:
     """While it is entered, torch's dot and sum are these; `sizes` are those of the parameters."""
@@ -63,10 +31,10 @@ class OrderFree:
     def total(self, terms):
         leaves, first = [], 0
         for size in self.sizes:
-            leaves += leaf_sums(terms[first:first + size])
+            leaves += sums.leaves(terms[first:first + size])
             first += size
         assert first == len(terms)
-        return torch.tensor(exact_sum(leaves), dtype=torch.float64)
+        return torch.tensor(sums.total(leaves), dtype=torch.float64)
 
     def __enter__(self):
         self.stock = torch.Tensor.dot, torch.Tensor.sum, torch.Tensor.sqrt

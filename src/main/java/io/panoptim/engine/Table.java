@@ -431,7 +431,7 @@ public abstract class Table implements AutoCloseable {
         return rule == null || rule.sums() == null ? null : rule.sums().over();
     }
 
-    /** Whether a column holds a state that elements share. */
+    /** Whether a column holds the states that elements share. */
     private boolean isShared(TensorEntry entry, int column) {
         return column >= Column.STATE + entry.slots(rule) && column < Column.STATE + entry.states().size();
     }
@@ -461,7 +461,7 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void checkShared(TensorEntry entry, String label, Tensor tensor) {
-        long elements = over() == Over.ROW ? entry.rows() : 1;
+        long elements = rule.sharedStates().size() * (over() == Over.ROW ? entry.rows() : 1);
         if (tensor.dtype() != DType.FLOAT64 || tensor.elements() != elements) {
             throw invalid(label, "is " + tensor + ": expected " + elements + " of type float64, whatever the value's type");
         }

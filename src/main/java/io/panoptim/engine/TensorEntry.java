@@ -12,7 +12,8 @@ import org.jspecify.annotations.Nullable;
  * @param name for messages
  * @param value what is updated
  * @param gradient or null while there is none
- * @param states one tensor per state slot that the rule uses here, shaped like the value; then the rule's shared states
+ * @param states one tensor per state slot that the rule uses here, shaped like the value; then, if the rule has states that
+ *     elements share, one of them all: float64, for each of them one value, or one for each row
  * @param others further columns by their number in {@link Column}: masters, averages, scales, …; for now only without a rule
  * @param origin the global index of element 0, when the value is a slice of something larger
  * @param begin first element to step
@@ -47,6 +48,6 @@ public record TensorEntry(String name, Tensor value, @Nullable Tensor gradient, 
 
     /** The slots of states with one value for each element. */
     int slots(@Nullable Rule rule) {
-        return states.size() - (rule == null ? 0 : rule.sharedStates().size());
+        return states.size() - (rule == null || rule.sharedStates().isEmpty() ? 0 : 1);
     }
 }

@@ -5,6 +5,7 @@ import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.RowGradient;
+import io.panoptim.engine.Reduction;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
@@ -40,6 +41,8 @@ import org.jspecify.annotations.Nullable;
  * @param <O> the options
  */
 public abstract class FusedOptimizer<O extends Record> extends Optimizer {
+    private static final Reduction GRADIENT_NORM = Reduction.norm(Column.GRADIENT, 2);
+
     /** Parameters that share a group and a history, and so a row. */
     private static final class ScalarClass {
         final ParamGroup group;
@@ -72,6 +75,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         final long id;
         /** By torch's keys: what a slot holds depends on the options. */
         final Map<String, Tensor> states = new LinkedHashMap<>();
+        /** Those that its elements share, one after the other. */
+        @Nullable Tensor shared;
         @Nullable Tensor gradient;
         boolean sparse;
         /** The rows that step without a gradient too: {@link Sparse#moving}. */
@@ -115,13 +120,14 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final Map<Place, Entry> places = new HashMap<>();
     private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
     /** The states that all tensors share. */
-    private final Map<String, Tensor> everyTensors = new HashMap<>();
+    private @Nullable Tensor everyTensors;
     private @Nullable Memory memory;
     private @Nullable Table table;
     private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
     private boolean anySparse;
+    private long updates;
 
     /** An optimizer of one group. */
     @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
@@ -151,9 +157,19 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return 0;
     }
 
+    /** Whether a state slot holds the parameter's value, instead, before the first step. */
+    protected boolean beginsAsValue(ParamGroup group, int slot) {
+        return false;
+    }
+
     /** What a state that elements share holds before the first step; those of all tensors are the first group's. */
     protected double initialSharedState(ParamGroup group, String key) {
         return 0;
+    }
+
+    /** Whether a group's options use a state that elements share: otherwise it is there, but not shown. */
+    protected boolean showsSharedState(ParamGroup group, String key) {
+        return true;
     }
 
     /** How many rows a parameter has for a rule that takes sums over rows: by default its first dimension, if it has several. */
@@ -175,6 +191,19 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** The next value of a step count, which torch keeps in float32. */
     protected static double next(double step) {
         return (float) (step + 1);
+    }
+
+    /** Called in each step for which there is a gradient, before its rows are computed; may refuse it. */
+    protected void beforeStep() {}
+
+    /** The norm of all gradients of the coming step, added up in float64. Waits for the device, if it is another than the CPU. */
+    protected final double gradientNorm() {
+        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, Stream.DEFAULT).get();
+    }
+
+    /** How many steps there were with a gradient for some parameter. */
+    protected final long updates() {
+        return updates;
     }
 
     /** How many of the rule's state slots a group's options need. */
@@ -242,6 +271,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     protected final void update() {
         synchronize();
         if (table != null && classes.length > 0) {
+            beforeStep();
             for (int i = 0; i < classes.length; i++) {
                 if (classes[i].sparse) {
                     sparseRow(classes[i].group, classes[i].history, classes[i].next, rows, i);
@@ -258,6 +288,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             for (int i = 0; i < classes.length; i++) {
                 classes[i].advance();
             }
+            updates++;
         }
     }
 
@@ -279,6 +310,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 state.put(key, scalar);
             });
             state.putAll(entry.states);
+            for (String key : rule.sharedStates()) {
+                if (entry.shared != null && showsSharedState(entry.group, key)) {
+                    state.put(key, sharedState(entry, entry.shared, key));
+                }
+            }
         }
         return state;
     }
@@ -427,18 +463,38 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         List<Tensor> states = new ArrayList<>();
         List<String> keys = keys(entry.group);
         for (int slot = 0; slot < keys.size(); slot++) {
-            double initial = initialState(entry.group, slot);
-            states.add(entry.states.computeIfAbsent(keys.get(slot), key -> filled(memory().zerosLike(entry.value()), initial)));
+            int place = slot;
+            states.add(entry.states.computeIfAbsent(keys.get(slot), key -> newState(entry, place)));
         }
-        for (String key : rule.sharedStates()) {
-            states.add(entry.states.computeIfAbsent(key, absent -> isGlobal()
-                    ? everyTensors.computeIfAbsent(key, first -> newSharedState(entry, key)) : newSharedState(entry, key)));
+        if (!rule.sharedStates().isEmpty()) {
+            if (entry.shared == null) {
+                entry.shared = isGlobal() && everyTensors != null ? everyTensors : newSharedStates(entry);
+                everyTensors = isGlobal() ? entry.shared : null;
+            }
+            states.add(entry.shared);
         }
         return states;
     }
 
-    private Tensor newSharedState(Entry entry, String key) {
-        return filled(memory().zeros(DType.FLOAT64, sharedShape(entry)), initialSharedState(entry.group, key));
+    private Tensor newState(Entry entry, int slot) {
+        Tensor state = memory().zerosLike(entry.value());
+        if (!beginsAsValue(entry.group, slot)) {
+            return filled(state, initialState(entry.group, slot));
+        }
+        engine().copy(entry.value(), state, Stream.DEFAULT);
+        return state;
+    }
+
+    private Tensor newSharedStates(Entry entry) {
+        Tensor all = memory().zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
+        for (String key : rule.sharedStates()) {
+            filled(sharedState(entry, all, key), initialSharedState(entry.group, key));
+        }
+        return all;
+    }
+
+    private Tensor sharedState(Entry entry, Tensor all, String key) {
+        return all.slice(rule.sharedStates().indexOf(key) * sharedElements(entry), sharedShape(entry));
     }
 
     private boolean isGlobal() {

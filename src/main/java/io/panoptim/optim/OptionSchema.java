@@ -38,7 +38,7 @@ public final class OptionSchema<O extends Record> {
         this.constructor = constructor(type);
         for (RecordComponent component : components) {
             offsets.put(torchName(component), size);
-            size += component.getType().isRecord() ? component.getType().getRecordComponents().length : 1;
+            size += size(component.getType());
         }
     }
 
@@ -64,6 +64,11 @@ public final class OptionSchema<O extends Record> {
             throw PanoptimException.invalid(optimizer, "unknown option '" + name + "': it has " + offsets.keySet());
         }
         return offset;
+    }
+
+    /** How many numbers a hyperparameter is kept as. */
+    public int size(String name) {
+        return size(type(name));
     }
 
     /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
@@ -172,6 +177,10 @@ public final class OptionSchema<O extends Record> {
     private Class<?> type(String name) {
         return Arrays.stream(components).filter(component -> torchName(component).equals(name)).findFirst().orElseThrow()
                 .getType();
+    }
+
+    private static int size(Class<?> type) {
+        return type.isRecord() ? type.getRecordComponents().length : 1;
     }
 
     private static String typeName(Class<?> type) {

@@ -104,6 +104,20 @@ public final class Tensor {
         return of(arena.allocate(bytes, 64), dtype, shape, strides);
     }
 
+    /** Some of the elements as a tensor of their own, in row-major order: from {@code begin} on, counted in memory order. */
+    public Tensor slice(long begin, long... newShape) {
+        long[] newStrides = rowMajor(newShape);
+        checkLayout(newShape, newStrides);
+        long count = elements(newShape);
+        if (begin < 0 || begin > elements - count) {
+            throw PanoptimException.invalid("Tensor.slice", "a slice of shape " + Arrays.toString(newShape) + " from element " + begin
+                    + " on is not within " + this);
+        }
+        long offset = begin * dtype.bytes();
+        return new Tensor(dtype, device, newShape.clone(), newStrides, address + offset,
+                segment == null ? null : segment.asSlice(offset, count * dtype.bytes()), owner);
+    }
+
     public DType dtype() {
         return dtype;
     }

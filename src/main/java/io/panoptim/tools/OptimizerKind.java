@@ -28,6 +28,14 @@ import io.panoptim.optim.SGD;
 import io.panoptim.optim.SignSGD;
 import io.panoptim.optim.Signum;
 import io.panoptim.optim.SparseAdam;
+import io.panoptim.optim.norm.DAdaptAdam;
+import io.panoptim.optim.norm.DAdaptSGD;
+import io.panoptim.optim.norm.LAMB;
+import io.panoptim.optim.norm.LARC;
+import io.panoptim.optim.norm.LARS;
+import io.panoptim.optim.norm.NovoGrad;
+import io.panoptim.optim.norm.Prodigy;
+import io.panoptim.optim.norm.StableAdamW;
 import io.panoptim.tensor.Parameter;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -44,9 +52,12 @@ import java.util.stream.StreamSupport;
  * @param fixed options that torch's groups hold, but that must have one value
  */
 public record OptimizerKind<T extends Optimizer, O extends Record>(
-        String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, Boolean> fixed) {
+        String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, ?> fixed) {
     /** What timm's optimizers can do besides, and these do not. */
     private static final Map<String, Boolean> TIMM = Map.of("caution", false, "corrected_weight_decay", false);
+
+    /** The same of D-Adaptation's and Prodigy's. */
+    private static final Map<String, Object> DADAPTATION = Map.of("fsdp_in_use", false, "slice_p", 1, "log_every", 0);
 
     private static final List<OptimizerKind<?, ?>> ALL = List.of(
             of("ADOPT", ADOPT.SCHEMA, ADOPT::new, TIMM),
@@ -59,17 +70,25 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
             of("Adamax", Adamax.SCHEMA, Adamax::new),
             of("Adan", Adan.SCHEMA, Adan::new, TIMM),
+            of("DAdaptAdam", DAdaptAdam.SCHEMA, DAdaptAdam::new, DADAPTATION),
+            of("DAdaptSGD", DAdaptSGD.SCHEMA, DAdaptSGD::new, DADAPTATION),
+            of("LAMB", LAMB.SCHEMA, LAMB::new, TIMM),
+            of("LARC", LARC.SCHEMA, LARC::new),
+            of("LARS", LARS.SCHEMA, LARS::new),
             new OptimizerKind<>("LBFGS", LBFGS.SCHEMA, LBFGS::new, OptimizerKind::refuseGroup, Map.of()),
             of("LaProp", LaProp.SCHEMA, LaProp::new, TIMM),
             of("Lion", Lion.SCHEMA, Lion::new, TIMM),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
+            of("NovoGrad", NovoGrad.SCHEMA, NovoGrad::new),
+            of("Prodigy", Prodigy.SCHEMA, Prodigy::new, DADAPTATION),
             of("RAdam", RAdam.SCHEMA, RAdam::new),
             of("RMSprop", RMSprop.SCHEMA, RMSprop::new),
             of("Rprop", Rprop.SCHEMA, Rprop::new),
             of("SGD", SGD.SCHEMA, SGD::new),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
             of("Signum", Signum.SCHEMA, Signum::new),
-            of("SparseAdam", SparseAdam.SCHEMA, SparseAdam::new));
+            of("SparseAdam", SparseAdam.SCHEMA, SparseAdam::new),
+            of("StableAdamW", StableAdamW.SCHEMA, StableAdamW::new));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");
@@ -101,7 +120,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
     }
 
     private static <T extends FusedOptimizer<O>, O extends Record> OptimizerKind<T, O> of(
-            String name, OptionSchema<O> schema, Constructor<T, O> constructor, Map<String, Boolean> fixed) {
+            String name, OptionSchema<O> schema, Constructor<T, O> constructor, Map<String, ?> fixed) {
         return new OptimizerKind<>(name, schema, constructor, FusedOptimizer::addParamGroup, fixed);
     }
 
@@ -164,8 +183,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             } else if (IMPLEMENTATION.contains(key)) {
                 require(value.isBoolean() || value.isNull(), keys, key, "true, false or null", value);
             } else if (fixed.containsKey(key)) {
-                require(value.isBoolean() && value.booleanValue() == fixed.get(key), keys, key, fixed.get(key) + " for " + name,
-                        value);
+                require(isValue(value, fixed.get(key)), keys, key, fixed.get(key) + " for " + name, value);
             } else if (key.equals("differentiable")) {
                 require(value.isBoolean() && !value.booleanValue(), keys, key, "false: this library does not differentiate "
                         + "through a step", value);
@@ -187,6 +205,11 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         require(value.isArray() && elements.stream().allMatch(JsonNode::isNumber), keys, key,
                 "a number, true, false or a list of numbers", value);
         return elements.stream().mapToDouble(JsonNode::doubleValue).toArray();
+    }
+
+    private static boolean isValue(JsonNode value, Object expected) {
+        return expected instanceof Number number ? value.isNumber() && value.doubleValue() == number.doubleValue()
+                : value.isBoolean() && expected.equals(value.booleanValue());
     }
 
     private static void require(boolean condition, JsonKeys keys, String key, String expected, JsonNode found) {

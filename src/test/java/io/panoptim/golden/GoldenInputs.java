@@ -3,6 +3,7 @@ package io.panoptim.golden;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Locale;
 import java.util.StringJoiner;
@@ -169,6 +170,13 @@ public final class GoldenInputs {
             result.add(HexFormat.of().toHexDigits(format.canonical(format.get(values, i)), format.width / 4));
         }
         return result.toString();
+    }
+
+    /** The values whose float32 (8 digits) or float64 bits (16) are written so. */
+    public static double[] values(String hex) {
+        return Arrays.stream(hex.split(" ")).mapToDouble(digits -> digits.length() == 16
+                ? Double.longBitsToDouble(HexFormat.fromHexDigitsToLong(digits))
+                : Float.intBitsToFloat(HexFormat.fromHexDigits(digits))).toArray();
     }
 
     /** Word n of the splitmix64 sequence seeded with a key. */

@@ -8,6 +8,14 @@ import io.panoptim.golden.GoldenInputs;
 import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
 import io.panoptim.golden.GoldenInputs.Stream;
+import io.panoptim.optim.norm.DAdaptAdam;
+import io.panoptim.optim.norm.DAdaptSGD;
+import io.panoptim.optim.norm.LAMB;
+import io.panoptim.optim.norm.LARC;
+import io.panoptim.optim.norm.LARS;
+import io.panoptim.optim.norm.NovoGrad;
+import io.panoptim.optim.norm.Prodigy;
+import io.panoptim.optim.norm.StableAdamW;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -29,7 +37,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("native")
 class BitEqualityTest {
     private static final int STEPS = 31;
-    private static final long[] SIZES = {0, 1, 3, 7, 17, 1027, 100_003};
+    private static final long[][] SHAPES = {{0}, {}, {1}, {3}, {7}, {17}, {1027}, {100_003}, {0, 5}, {13, 79}, {3, 5, 2, 50}};
+    /** The number of a parameter that begins as zeros. */
+    private static final int ZERO = 5;
     private static final Betas LERP_FROM_THE_END = new Betas(0.3, 0.9);
 
     private static List<CpuEngine> engines = List.of();
@@ -44,23 +54,25 @@ class BitEqualityTest {
         engines.forEach(CpuEngine::close);
     }
 
-    /** One optimizer with its parameters: one of each size, each at an odd offset of its own. */
+    /** One optimizer with its parameters: one of each shape, each at an odd offset of its own. */
     private static final class Run {
         final List<Parameter> parameters = new ArrayList<>();
         final Optimizer optimizer;
 
         Run(Engine engine, BiFunction<Engine, List<Parameter>, Optimizer> make, DType dtype, Kind kind, Arena arena) {
-            for (int i = 0; i < SIZES.length; i++) {
-                Tensor value = misaligned(arena, dtype, SIZES[i], 2 * i + 1);
-                GoldenInputs.fill(value.segment(), Format.of(dtype.toString()), kind, 7, Stream.PARAM, i, 0);
-                parameters.add(Parameter.of("p" + SIZES[i], value).gradient(misaligned(arena, dtype, SIZES[i], i)));
+            for (int i = 0; i < SHAPES.length; i++) {
+                Tensor value = misaligned(arena, dtype, SHAPES[i], 2 * i + 1);
+                if (i != ZERO) {
+                    GoldenInputs.fill(value.segment(), Format.of(dtype.toString()), kind, 7, Stream.PARAM, i, 0);
+                }
+                parameters.add(Parameter.of("p" + Arrays.toString(SHAPES[i]), value).gradient(misaligned(arena, dtype, SHAPES[i], i)));
             }
             optimizer = make.apply(engine, parameters);
         }
 
         /** Steps with given gradients. */
         void step(List<Tensor> gradients) {
-            for (int i = 0; i < SIZES.length; i++) {
+            for (int i = 0; i < SHAPES.length; i++) {
                 parameters.get(i).gradient().segment().copyFrom(gradients.get(i).segment());
             }
             optimizer.step();
@@ -73,9 +85,9 @@ class BitEqualityTest {
         try (Arena arena = Arena.ofShared()) {
             Run reference = new Run(TestEngines.reference(), make, dtype, kind, arena);
             List<Run> runs = engines.stream().map(engine -> new Run(engine, make, dtype, kind, arena)).toList();
-            List<Tensor> gradients = Arrays.stream(SIZES).mapToObj(size -> Tensor.zeros(arena, dtype, size)).toList();
+            List<Tensor> gradients = Arrays.stream(SHAPES).map(shape -> Tensor.zeros(arena, dtype, shape)).toList();
             for (int step = 0; step < STEPS; step++) {
-                for (int i = 0; i < SIZES.length; i++) {
+                for (int i = 0; i < SHAPES.length; i++) {
                     GoldenInputs.fill(gradients.get(i).segment(), Format.of(dtype.toString()), kind, 7, Stream.GRAD, i, step);
                 }
                 reference.step(gradients);
@@ -90,7 +102,7 @@ class BitEqualityTest {
     }
 
     private static void compare(Run expected, Run actual, String when) {
-        for (int i = 0; i < SIZES.length; i++) {
+        for (int i = 0; i < SHAPES.length; i++) {
             Parameter parameter = expected.parameters.get(i);
             Bits.assertSame(parameter.value(), actual.parameters.get(i).value(), parameter.name() + ", " + when);
             Map<String, Tensor> state = actual.optimizer.state(actual.parameters.get(i));
@@ -99,15 +111,9 @@ class BitEqualityTest {
         }
     }
 
-    private static AdamW decaying(Engine engine, List<Parameter> parameters, AdamW.Options options) {
-        AdamW optimizer = new AdamW(engine, parameters, options);
-        optimizer.paramGroups().getFirst().independentWeightDecay(0.01);
-        return optimizer;
-    }
-
-    private static Tensor misaligned(Arena arena, DType dtype, long elements, long offset) {
-        long bytes = elements * dtype.bytes();
-        return Tensor.of(arena.allocate(bytes + 64, 64).asSlice(offset * dtype.bytes() % 64, bytes), dtype, elements);
+    private static Tensor misaligned(Arena arena, DType dtype, long[] shape, long offset) {
+        long bytes = Arrays.stream(shape).reduce(1, (a, b) -> a * b) * dtype.bytes();
+        return Tensor.of(arena.allocate(bytes + 64, 64).asSlice(offset * dtype.bytes() % 64, bytes), dtype, shape);
     }
 
     static List<Arguments> cases() {
@@ -146,7 +152,7 @@ class BitEqualityTest {
             add("AdamW", AdamW::new, adamw, Kind.NORMAL);
             add("AdamW AMSGrad maximize", AdamW::new, adamw.withAmsgrad(true).withMaximize(true), Kind.WIDE);
             add("AdamW lr 0, zero gradients", AdamW::new, adamw.withLr(0), Kind.ZERO);
-            add("AdamW independent decay", BitEqualityTest::decaying, adamw, Kind.SPECIAL);
+            add("AdamW independent decay", decaying(AdamW::new), adamw, Kind.SPECIAL);
             add("Adamax", Adamax::new, Adamax.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
             NAdam.Options nadam = NAdam.Options.defaults();
             add("NAdam", NAdam::new, nadam.withWeightDecay(0.1), Kind.NORMAL);
@@ -163,11 +169,7 @@ class BitEqualityTest {
             add("RMSprop momentum", RMSprop::new, rmsprop.withMomentum(0.9).withMaximize(true), Kind.WIDE);
             add("RMSprop centered momentum", RMSprop::new, rmsprop.withMomentum(0.9).withCentered(true), Kind.SPECIAL);
             add("Rprop", Rprop::new, Rprop.Options.defaults(), Kind.SPECIAL);
-            LAMB.Options lamb = LAMB.Options.defaults();
-            add("LAMB", LAMB::new, lamb, Kind.NORMAL);
-            add("LAMB wide", LAMB::new, lamb, Kind.WIDE);
-            add("LAMB special", LAMB::new, lamb, Kind.SPECIAL);
-            add("LAMB zero", LAMB::new, lamb, Kind.ZERO);
+            sums();
             add("ASGD", ASGD::new, ASGD.Options.defaults().withT0(5).withWeightDecay(0.1), Kind.SPECIAL);
             add("Lion", Lion::new, Lion.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
             SignSGD.Options signsgd = SignSGD.Options.defaults().withWeightDecay(0.1);
@@ -196,6 +198,50 @@ class BitEqualityTest {
             add("a user's own rule", OwnOptimizer::new, own, Kind.NORMAL);
             add("a user's own rule, with options", OwnOptimizer::new, new OwnOptimizer.Options(1e-2, 0.1, true, true, false), Kind.SPECIAL);
             add("a user's own rule, other options", OwnOptimizer::new, new OwnOptimizer.Options(0.1, 0, false, true, true), Kind.WIDE);
+        }
+
+        private void sums() {
+            LAMB.Options lamb = LAMB.Options.defaults();
+            add("LAMB", LAMB::new, lamb.withMaximize(true), Kind.SPECIAL);
+            add("LAMB decoupled, clipped", LAMB::new, lamb.withDecoupledDecay(true).withTrustClip(true).withGradAveraging(false), Kind.WIDE);
+            add("LAMB unadapted, no bias correction", LAMB::new, lamb.withWeightDecay(0).withBiasCorrection(false), Kind.NORMAL);
+            add("LAMB always adapted, zero gradients", LAMB::new, lamb.withWeightDecay(0).withAlwaysAdapt(true), Kind.ZERO);
+            LARS.Options lars = LARS.Options.defaults();
+            add("LARS", LARS::new, lars.withWeightDecay(0.1).withMaximize(true), Kind.SPECIAL);
+            add("LARS momentum", LARS::new, lars.withAlwaysAdapt(true).withMomentum(0.9).withDampening(0.3), Kind.WIDE);
+            add("LARS unadapted Nesterov", LARS::new, lars.withMomentum(0.9).withNesterov(true), Kind.NORMAL);
+            add("LARC", LARC::new, LARC.Options.defaults().withWeightDecay(0.1).withMomentum(0.9).withLr(0.01), Kind.SPECIAL);
+            NovoGrad.Options novograd = NovoGrad.Options.defaults();
+            add("NovoGrad", NovoGrad::new, novograd.withMaximize(true), Kind.WIDE);
+            add("NovoGrad AMSGrad", NovoGrad::new, novograd.withAmsgrad(true).withWeightDecay(0.1).withGradAveraging(true), Kind.SPECIAL);
+            add("NovoGrad zero gradients", NovoGrad::new, novograd.withWeightDecay(0.1), Kind.ZERO);
+            StableAdamW.Options stable = StableAdamW.Options.defaults();
+            add("StableAdamW", StableAdamW::new, stable.withMaximize(true), Kind.SPECIAL);
+            add("StableAdamW decoupled", StableAdamW::new, stable.withDecoupleLr(true).withMaxLr(OptionalDouble.of(0.1)), Kind.WIDE);
+            Prodigy.Options prodigy = Prodigy.Options.defaults();
+            add("Prodigy", Prodigy::new, prodigy.withWeightDecay(0.1).withUseBiasCorrection(true), Kind.NORMAL);
+            add("Prodigy L2, safeguarded, slow", Prodigy::new, prodigy.withWeightDecay(0.1).withDecouple(false).withSafeguardWarmup(true)
+                    .withGrowthRate(1.02).withMaximize(true), Kind.NORMAL);
+            add("Prodigy without average", Prodigy::new, prodigy.withBetas(0, 0.9).withBeta3(OptionalDouble.of(0.8)), Kind.SPECIAL);
+            add("Prodigy zero gradients", Prodigy::new, prodigy.withWeightDecay(0.1), Kind.ZERO);
+            DAdaptAdam.Options adapted = DAdaptAdam.Options.defaults();
+            add("DAdaptAdam", DAdaptAdam::new, adapted.withWeightDecay(0.1).withUseBiasCorrection(true).withDecouple(true), Kind.NORMAL);
+            add("DAdaptAdam L2", DAdaptAdam::new, adapted.withWeightDecay(0.1).withLayerScale(0.3).withMaximize(true), Kind.WIDE);
+            add("DAdaptAdam special", DAdaptAdam::new, adapted.withGrowthRate(1.02), Kind.SPECIAL);
+            DAdaptSGD.Options adaptedSgd = DAdaptSGD.Options.defaults();
+            add("DAdaptSGD", DAdaptSGD::new, adaptedSgd.withMomentum(0.9).withWeightDecay(0.1), Kind.NORMAL);
+            add("DAdaptSGD special", DAdaptSGD::new, adaptedSgd.withMaximize(true), Kind.SPECIAL);
+            add("DAdaptSGD zero gradients", DAdaptSGD::new, adaptedSgd, Kind.ZERO);
+            add("LAMB independent decay", decaying(LAMB::new), lamb, Kind.NORMAL);
+            add("Prodigy independent decay", decaying(Prodigy::new), prodigy, Kind.NORMAL);
+        }
+
+        private static <O> Constructor<O> decaying(Constructor<O> constructor) {
+            return (engine, parameters, options) -> {
+                Optimizer optimizer = constructor.construct(engine, parameters, options);
+                optimizer.paramGroups().getFirst().independentWeightDecay(0.01);
+                return optimizer;
+            };
         }
 
         private <O> void add(String name, Constructor<O> constructor, O options, Kind kind) {

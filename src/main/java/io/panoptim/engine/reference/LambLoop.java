@@ -12,7 +12,7 @@ final class LambLoop implements SummingLoop {
 
     @Override
     public void terms(Arithmetic a, Scalars h, Elements e, long i, double[] terms) {
-        double p = e.value(i);
+        double p = decayed(a, h, e.value(i));
         double step = step(a, h, p, average(a, h, e, i), averageSquare(a, h, e, i));
         terms[VALUE_SQ] = p * p;
         terms[STEP_SQ] = step * step;
@@ -22,7 +22,8 @@ final class LambLoop implements SummingLoop {
     public void finish(Scalars h, long columns, double[][] sums, Reduced reduced, Tensor[] shared) {
         double value = Math.sqrt(sums[0][VALUE_SQ]);
         double step = Math.sqrt(sums[0][STEP_SQ]);
-        reduced.set(TRUST_RATIO, value > 0 && step > 0 ? value / step : 1);
+        double ratio = value > 0 && step > 0 ? value / step : 1;
+        reduced.set(TRUST_RATIO, h.has(TRUST_CLIP) ? Math.min(ratio, 1) : ratio);
     }
 
     @Override
@@ -32,26 +33,32 @@ final class LambLoop implements SummingLoop {
             double averageSquare = averageSquare(a, h, e, i);
             e.state(EXP_AVG, i, average);
             e.state(EXP_AVG_SQ, i, averageSquare);
-            double p = e.value(i);
-            e.value(i, a.fma(a.multiply(h.get(LR), h.get(TRUST_RATIO)), step(a, h, p, average, averageSquare), p));
+            double p = decayed(a, h, e.value(i));
+            double step = step(a, h, p, average, averageSquare);
+            e.value(i, a.fma(h.get(STEP_SIZE), h.has(ADAPT) ? a.multiply(step, h.get(TRUST_RATIO)) : step, p));
         }
     }
 
-    private static double gradient(Scalars h, Elements e, long i) {
-        return h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+    private static double decayed(Arithmetic a, Scalars h, double p) {
+        return h.has(DECOUPLED) ? a.fma(h.get(DECAY), p, p) : p;
+    }
+
+    private static double gradient(Arithmetic a, Scalars h, Elements e, long i) {
+        return a.divide(h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i), h.get(CLIP));
     }
 
     private static double average(Arithmetic a, Scalars h, Elements e, long i) {
-        return a.lerp(e.state(EXP_AVG, i), gradient(h, e, i), h.get(EXP_AVG_WEIGHT));
+        return a.average(e.state(EXP_AVG, i), h.get(EXP_AVG_DECAY), gradient(a, h, e, i), h.get(EXP_AVG_WEIGHT));
     }
 
     private static double averageSquare(Arithmetic a, Scalars h, Elements e, long i) {
-        double g = gradient(h, e, i);
+        double g = gradient(a, h, e, i);
         return a.average(e.state(EXP_AVG_SQ, i), h.get(EXP_AVG_SQ_DECAY), g, g, h.get(EXP_AVG_SQ_WEIGHT));
     }
 
     private static double step(Arithmetic a, Scalars h, double p, double average, double averageSquare) {
         double denominator = a.add(a.divide(a.sqrt(averageSquare), h.get(ROOT_CORRECTION)), h.get(EPS));
-        return a.fma(h.get(WEIGHT_DECAY), p, a.divide(a.divide(average, h.get(CORRECTION)), denominator));
+        double step = a.divide(a.divide(average, h.get(CORRECTION)), denominator);
+        return h.has(COUPLED) ? a.fma(h.get(WEIGHT_DECAY), p, step) : step;
     }
 }

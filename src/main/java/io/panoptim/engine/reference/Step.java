@@ -125,8 +125,12 @@ final class Step {
     }
 
     private Tensor[] shared(int tensor) {
-        int first = Column.STATE + table.slots(tensor);
-        return IntStream.range(0, rule.sharedStates().size())
-                .mapToObj(i -> Objects.requireNonNull(table.tensor(tensor, first + i))).toArray(Tensor[]::new);
+        int count = rule.sharedStates().size();
+        if (count == 0) {
+            return new Tensor[0];
+        }
+        Tensor all = Objects.requireNonNull(table.tensor(tensor, Column.STATE + table.slots(tensor)));
+        long rows = all.elements() / count;
+        return IntStream.range(0, count).mapToObj(i -> all.slice(i * rows, rows)).toArray(Tensor[]::new);
     }
 }

@@ -28,6 +28,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -128,9 +129,15 @@ class GoldenTest {
                 if (scheduler != null) {
                     scheduler.step();
                 }
-                compare(columns, golden.get("rows").get(step).asText(), tensors(optimizer, parameters), when);
+                if (!golden.has("relative")) {
+                    compare(columns, golden.get("rows").get(step).asText(), tensors(optimizer, parameters), when);
+                }
             }
-            compareFinal(golden.get("final"), tensors(optimizer, parameters));
+            if (golden.has("relative")) {
+                compareNear(golden, tensors(optimizer, parameters));
+            } else {
+                compareFinal(golden.get("final"), tensors(optimizer, parameters));
+            }
         }
     }
 
@@ -169,6 +176,26 @@ class GoldenTest {
             Tensor tensor = tensors.get(entry.getKey());
             assertEquals(entry.getValue().asText(), GoldenInputs.hex(tensor.segment(), Format.of(tensor.dtype().toString())),
                     entry.getKey());
+        });
+    }
+
+    /** Every tensor there is, each value within a part of its tensor's largest. */
+    private static void compareNear(JsonNode golden, Map<String, Tensor> tensors) {
+        JsonNode expected = golden.get("final");
+        double relative = golden.get("relative").asDouble();
+        Set<String> names = expected.properties().stream().map(Map.Entry::getKey).collect(Collectors.toSet());
+        assertEquals(names, tensors.keySet(), "as much state as the source has");
+        expected.properties().forEach(entry -> {
+            Tensor tensor = tensors.get(entry.getKey());
+            double[] values = GoldenInputs.values(entry.getValue().asText());
+            assertEquals(values.length, tensor.elements(), entry.getKey());
+            double largest = Arrays.stream(values).map(Math::abs).max().orElseThrow();
+            assertTrue(Double.isFinite(largest), entry.getKey());
+            for (int i = 0; i < values.length; i++) {
+                double distance = Math.abs(tensor.get(i) - values[i]);
+                assertTrue(distance <= relative * largest, golden.get("name").asText() + ": " + entry.getKey() + "[" + i + "] is "
+                        + tensor.get(i) + " instead of " + values[i] + ": off by " + distance / largest);
+            }
         });
     }
 
