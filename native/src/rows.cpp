@@ -184,6 +184,12 @@ static void update(const panoptim_record& record, const panoptim_row_gradient& g
     }
 }
 
+// How many rows from this one on do not move, within one word of bits.
+static uint64_t until_moving(const uint64_t* moving, uint64_t row) {
+    const uint64_t rest = moving[row / 64] >> row % 64;
+    return rest == 0 ? 64 - row % 64 : uint64_t(__builtin_ctzll(rest));
+}
+
 // Items are pieces of rows: of those with a gradient or, where others move too, of all, from which those that do not are left out.
 template <class T>
 static void update_items(const RowPass& pass, const panoptim_row_gradient& gradient, uint64_t begin, uint64_t end, Sweep<T> sweep) {
@@ -199,7 +205,10 @@ static void update_items(const RowPass& pass, const panoptim_row_gradient& gradi
             i = stretch.row;
             stretch.row = order.distinct[i];
         } else {
-            if ((gradient.moving[stretch.row / 64] >> stretch.row % 64 & 1) == 0) continue;
+            if (const uint64_t still = until_moving(gradient.moving, stretch.row)) {
+                item = (stretch.row + still) * parts - 1;
+                continue;
+            }
             while (i < gradient.distinct && order.distinct[i] < stretch.row) ++i;
         }
         if (i < gradient.distinct && order.distinct[i] == stretch.row) {
