@@ -124,6 +124,16 @@ class RuleLibraryTest {
     }
 
     @Test
+    void moreRulesThanThereIsRoomForAreRefused() throws Exception {
+        TestEngines.cpu();
+        Path library = UserRules.compile(OWN, folder.resolve("libown.so"));
+        Command process = Command.run(Command.java(), "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
+                RegisterMain.class.getName(), library.toString());
+        assertTrue(process.output().strip().endsWith("256 EXHAUSTED " + folder.resolve("copy256.so")
+                + ": register_rule: 256 rules are registered already"), process.output());
+    }
+
+    @Test
     void aLibraryWithOtherNamesThanTheDefinitionIsRefused() throws Exception {
         Path library = UserRules.compile(OWN, folder.resolve("libown.so"));
         String has = "Rule.withLibrary: " + library + " has the rule own with states [exp_avg, exp_avg_sq], optional states "
