@@ -313,10 +313,9 @@ int32_t check_rows(const panoptim_table* table, const panoptim_step* step, const
     if (rows == nullptr) return fail(PANOPTIM_INVALID, "step: the sparse gradients are null");
     if (int32_t code = check_size("step", "panoptim_row_step", rows->size, sizeof(panoptim_row_step))) return code;
     if (int32_t code = check_size("step", "panoptim_row_gradient", rows->gradient_size, sizeof(panoptim_row_gradient))) return code;
-    if (rows->rule < 0 || rows->rule >= PANOPTIM_RULE_COUNT) {
-        return fail(PANOPTIM_INVALID, "step: rule %d is unknown, there are %d", rows->rule, PANOPTIM_RULE_COUNT);
-    }
-    const RuleSweeps& rule = rule_sweeps[size_t(rows->rule)];
+    const RuleSweeps* known = find_rule(rows->rule);
+    if (known == nullptr) return fail(PANOPTIM_INVALID, "step: rule %d is unknown", rows->rule);
+    const RuleSweeps& rule = *known;
     if (rule.reduction.over != 0) return fail(PANOPTIM_UNSUPPORTED, "step: rule %s takes sums over whole tensors", rule.name);
     if (step->extras.flags != 0) {
         return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support extras with sparse gradients");

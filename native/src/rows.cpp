@@ -10,6 +10,7 @@
 #include "floating_point.h"
 #include "pool.h"
 #include "reduce.h"
+#include "rules.h"
 #include "sweep.h"
 
 namespace panoptim {
@@ -289,7 +290,7 @@ int32_t step_rows(panoptim_pool* pool, const panoptim_table* table, const panopt
         }
     }
     if (rows->phases & PANOPTIM_APPLY) {
-        apply(*pool, {*table, *step, *rows, rule_sweeps[size_t(rows->rule)]});
+        apply(*pool, {*table, *step, *rows, *find_rule(rows->rule)});
     }
     return PANOPTIM_OK;
 }

@@ -12,6 +12,7 @@ import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.UserRules;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -22,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -207,6 +209,30 @@ class RuleLibraryTest {
 
     @Test
     void everyListOfNamesMayBeEmpty() throws Exception {
+        Rule rule = Rule.load(descent());
+        Tensor value = vector(3, 5);
+        step(rule, value, vector(1, 2));
+        assertEquals(List.of(2.0, 3.0), List.of(value.get(0), value.get(1)));
+    }
+
+    @Test
+    void aRuleOfOnesOwnTakesSparseGradients() throws Exception {
+        Rule rule = Rule.define("descent").update((a, x) -> x.value(a.subtract(x.value(), x.gradient()))).withLibrary(descent());
+        Tensor indices = Tensor.zeros(arena, DType.INT64, 1);
+        indices.set(0, 1);
+        RowGradient gradient = new RowGradient(0, 0, new SparseGradient(indices, Tensor.of(arena, new float[] {1, 2}, 1, 2)),
+                false, false, null);
+        for (Engine engine : List.of(TestEngines.reference(), TestEngines.cpu())) {
+            Tensor value = Tensor.zeros(arena, DType.FLOAT32, 2, 2);
+            try (Table table = engine.table(rule, List.of(new TensorEntry("w", value, null, List.of(), 0)))) {
+                engine.stepRows(table, rule, List.of(gradient), new Rows(1), null, Extras.NONE, Stream.DEFAULT);
+            }
+            assertEquals(List.of(0.0, 0.0, -1.0, -2.0), IntStream.range(0, 4).mapToObj(value::get).toList(), engine.name());
+        }
+    }
+
+    /** The library of a rule that has no names. */
+    private Path descent() throws IOException, InterruptedException {
         Path header = Files.writeString(folder.resolve("descent.h"), """
                 #include "user_rule.h"
                 PANOPTIM_RULE(descent, Descent, , , , )
@@ -217,10 +243,7 @@ class RuleLibraryTest {
                 };
                 }
                 """);
-        Rule rule = Rule.load(UserRules.compile(header, folder.resolve("libdescent.so")));
-        Tensor value = vector(3, 5);
-        step(rule, value, vector(1, 2));
-        assertEquals(List.of(2.0, 3.0), List.of(value.get(0), value.get(1)));
+        return UserRules.compile(header, folder.resolve("libdescent.so"));
     }
 
     @Test

@@ -132,7 +132,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         CpuTable own = step.own(table);
         checkOpen(step);
         own.checkAccessible(own.stepParts(), step.call);
-        List<CpuRows.Part> parts = own.rows(rule, gradients).parts();
+        List<CpuRows.Part> parts = own.rows(library.number(rule), gradients).parts();
         boolean dense = table.classCount() > 0;
         boolean written = false;
         int prepare = panoptim_h.PANOPTIM_PREPARE();

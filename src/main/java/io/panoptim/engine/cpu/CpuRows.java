@@ -3,7 +3,6 @@ package io.panoptim.engine.cpu;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.HostMemory;
 import io.panoptim.engine.RowGradient;
-import io.panoptim.engine.Rule;
 import io.panoptim.ffi.panoptim_h;
 import io.panoptim.ffi.panoptim_row_gradient;
 import io.panoptim.ffi.panoptim_row_step;
@@ -51,7 +50,7 @@ final class CpuRows implements AutoCloseable {
         return parts;
     }
 
-    void fill(Rule rule, List<RowGradient> given) {
+    void fill(int ruleNumber, List<RowGradient> given) {
         reserve(given.size(), given.stream().mapToLong(row -> WORKSPACE * row.gradient().count()).sum());
         long used = 0;
         for (int i = 0; i < given.size(); i++) {
@@ -59,7 +58,7 @@ final class CpuRows implements AutoCloseable {
             write(gradients.asSlice(i * GRADIENT, GRADIENT), given.get(i), place);
             used += WORKSPACE * given.get(i).gradient().count();
         }
-        cut(rule, given);
+        cut(ruleNumber, given);
     }
 
     private void reserve(int count, long words) {
@@ -92,7 +91,7 @@ final class CpuRows implements AutoCloseable {
         panoptim_row_gradient.workspace(struct, place);
     }
 
-    private void cut(Rule rule, List<RowGradient> given) {
+    private void cut(int ruleNumber, List<RowGradient> given) {
         parts.clear();
         List<MemorySegment> guards = new ArrayList<>();
         Set<MemorySegment.Scope> guarded = new HashSet<>();
@@ -100,7 +99,7 @@ final class CpuRows implements AutoCloseable {
         for (int i = 0; i < given.size(); i++) {
             List<MemorySegment> more = unguarded(given.get(i), guarded);
             if (guards.size() + more.size() > CpuParts.GUARDS && i > first) {
-                parts.add(part(rule, first, i, guards));
+                parts.add(part(ruleNumber, first, i, guards));
                 first = i;
                 guards.clear();
                 guarded.clear();
@@ -109,7 +108,7 @@ final class CpuRows implements AutoCloseable {
             more.forEach(segment -> guarded.add(segment.scope()));
             guards.addAll(more);
         }
-        parts.add(part(rule, first, given.size(), guards));
+        parts.add(part(ruleNumber, first, given.size(), guards));
     }
 
     private List<MemorySegment> unguarded(RowGradient given, Set<MemorySegment.Scope> guarded) {
@@ -121,10 +120,10 @@ final class CpuRows implements AutoCloseable {
                 .map(Tensor::segment).toList();
     }
 
-    private Part part(Rule rule, int first, int end, List<MemorySegment> guards) {
+    private Part part(int ruleNumber, int first, int end, List<MemorySegment> guards) {
         MemorySegment step = steps.asSlice(parts.size() * STEP, STEP);
         panoptim_row_step.size(step, (int) STEP);
-        panoptim_row_step.rule(step, rule.id());
+        panoptim_row_step.rule(step, ruleNumber);
         panoptim_row_step.gradient_size(step, (int) GRADIENT);
         panoptim_row_step.gradients(step, gradients.asSlice(first * GRADIENT));
         panoptim_row_step.gradient_count(step, end - first);

@@ -90,8 +90,8 @@ final class CpuTable extends Table {
     }
 
     /** The sparse gradients of the coming call. */
-    CpuRows rows(Rule rule, List<RowGradient> gradients) {
-        rows.fill(rule, gradients);
+    CpuRows rows(int ruleNumber, List<RowGradient> gradients) {
+        rows.fill(ruleNumber, gradients);
         return rows;
     }
 

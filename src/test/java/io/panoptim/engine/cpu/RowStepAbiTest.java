@@ -58,8 +58,8 @@ class RowStepAbiTest {
         table = (CpuTable) engine.table(Rule.SGD, List.of(new TensorEntry("w", value, null, List.of(), 0)));
         Tensor indices = Tensor.of(arena.allocateFrom(ValueLayout.JAVA_LONG, 2, 0, 2), DType.INT64, 3);
         Tensor values = Tensor.of(arena.allocateFrom(ValueLayout.JAVA_FLOAT, 1, 2, 3, 4, 5, 6), DType.FLOAT32, 3, 2);
-        CpuRows filled = table.rows(Rule.SPARSE_SGD, List.of(new RowGradient(0, 0, new SparseGradient(indices, values), false, true,
-                null)));
+        RowGradient sparse = new RowGradient(0, 0, new SparseGradient(indices, values), false, true, null);
+        CpuRows filled = table.rows(Rule.SPARSE_SGD.id(), List.of(sparse));
         step = filled.parts().getFirst().step();
         gradient = panoptim_row_step.gradients(step).reinterpret(panoptim_row_gradient.sizeof());
     }
