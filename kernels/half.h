@@ -1,26 +1,13 @@
 // The half-precision formats, as 16 bits: widening is exact, narrowing rounds once, to nearest even; any NaN may become any other.
 #pragma once
-#include "arithmetic.h"
-#include "table.h"
+#include "bits.h"
 
 namespace panoptim {
 
-PANOPTIM_INLINE uint32_t float_bits(float x) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-PANOPTIM_INLINE float bits_float(uint32_t bits) {
-    float x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-PANOPTIM_INLINE float from_bfloat16(uint32_t half) { return bits_float(half << 16); }
+PANOPTIM_INLINE float from_bfloat16(uint32_t half) { return from_bits(half << 16); }
 
 PANOPTIM_INLINE uint32_t to_bfloat16(float x) {
-    uint32_t bits = float_bits(x);
+    uint32_t bits = bits_of(x);
     uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     return x == x ? rounded : 0x7fc0u;  // rounding would carry a NaN's payload into the sign
 }

@@ -3,21 +3,9 @@
 // j % PANOPTIM_LANES, in order, and then the upper half of the lanes to the lower, until one is left. The leaves' sums are
 // added as integers, exactly, so that their order does not matter; the Java twin is io.panoptim.engine.reference.LeafSum.
 #pragma once
-#include "half.h"
+#include "bits.h"
 
 namespace panoptim {
-
-PANOPTIM_INLINE uint64_t double_bits(double x) {
-    uint64_t bits;
-    __builtin_memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-PANOPTIM_INLINE double bits_double(uint64_t bits) {
-    double x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 // To be shown each number twice: first for the largest exponent, e, and whether all are finite; then to add it as a multiple
 // of 2^(e - 90), cut off towards zero. 2^36 of them fit.
@@ -31,7 +19,7 @@ public:
 
     PANOPTIM_INLINE void add(double x) {
         const int shift = exponent(x) - largest + FRACTION - 52;
-        const uint64_t bits = double_bits(x);
+        const uint64_t bits = bits_of(x);
         const uint64_t fraction = (bits & ((1ull << 52) - 1)) | (uint64_t)((bits >> 52 & SPECIAL) != 0) << 52;
         const __int128 magnitude = shift >= 0 ? (__int128)fraction << shift : shift > -64 ? (__int128)(fraction >> -shift) : 0;
         sum += bits >> 63 ? -magnitude : magnitude;
@@ -58,7 +46,7 @@ private:
 
     // Biased; that of a subnormal number is the smallest.
     PANOPTIM_INLINE static int exponent(double x) {
-        int e = (int)(double_bits(x) >> 52 & SPECIAL);
+        int e = (int)(bits_of(x) >> 52 & SPECIAL);
         return e > 1 ? e : 1;
     }
 
@@ -68,7 +56,7 @@ private:
         return x * power(part) * power(part) * power(e - 2 * part);
     }
 
-    PANOPTIM_INLINE static double power(int e) { return bits_double((uint64_t)(BIAS + e) << 52); }
+    PANOPTIM_INLINE static double power(int e) { return from_bits((uint64_t)(BIAS + e) << 52); }
 };
 
 // What whole columns are reduced to: an element's term, and how two of them come together in a lane.

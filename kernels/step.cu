@@ -5,6 +5,7 @@
 #include "nvrtc.h"
 
 #include "groups.h"
+#include "half.h"
 #include "leaf.h"
 #include "panoptim_rules.h"
 
