@@ -147,6 +147,7 @@ public final class GenerateRules {
                 // Written by kernels/GenerateRules.java from kernels/rules.txt.
                 #pragma once
                 #include "arithmetic.h"
+                #include "power.h"
                 #include "row.h"
 
                 #define PANOPTIM_RULES_HASH "%s"

@@ -15,6 +15,8 @@ PANOPTIM_INLINE float fma(float a, float b, float c) { return __builtin_fmaf(a, 
 PANOPTIM_INLINE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 PANOPTIM_INLINE float sqrt(float a) { return __builtin_sqrtf(a); }
 PANOPTIM_INLINE double sqrt(double a) { return __builtin_sqrt(a); }
+PANOPTIM_INLINE float abs(float a) { return __builtin_fabsf(a); }
+PANOPTIM_INLINE double abs(double a) { return __builtin_fabs(a); }
 
 // a.lerp(b, w): torch tests the weight already rounded to the tensor's type.
 template <class T>
@@ -28,6 +30,13 @@ template <class T>
 PANOPTIM_INLINE T maximum(T a, T b) {
     T larger = a > b ? a : b;
     return a == a ? larger : a;
+}
+
+// torch.clamp: NaN stays NaN.
+template <class T>
+PANOPTIM_INLINE T clamp(T a, T low, T high) {
+    T raised = a < low ? low : a;
+    return raised > high ? high : raised;
 }
 
 // a.addcdiv(b, c, value=s): the quotient is rounded before the sum.

@@ -2,6 +2,8 @@
 #pragma once
 
 #ifdef __CUDACC_RTC__
+#define __builtin_fabs ::fabs
+#define __builtin_fabsf ::fabsf
 #define __builtin_fma ::fma
 #define __builtin_fmaf ::fmaf
 #define __builtin_memcpy ::memcpy

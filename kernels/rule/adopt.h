@@ -9,9 +9,7 @@ struct Adopt {
     static PANOPTIM_INLINE void update(const AdoptScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq) {
         g = regularized(h, p, g);
         T root = sqrt(exp_avg_sq);
-        T normed = g / (root < h.eps ? h.eps : root);
-        normed = normed < -h.clip ? -h.clip : normed;
-        normed = normed > h.clip ? h.clip : normed;
+        T normed = clamp(g / (root < h.eps ? h.eps : root), -h.clip, h.clip);
         T moved = lerp(exp_avg, normed, h.exp_avg_weight);
         T decayed = h.decoupled ? fma(h.decay, p, p) : p;
         T updated = fma(h.step_size, moved, decayed);

@@ -9,9 +9,7 @@ struct Rprop {
         g = h.maximize ? -g : g;
         T agreement = g * prev;
         T factor = agreement > 0 ? h.eta_plus : (agreement < 0 ? h.eta_minus : T(1));
-        T size = step_size * factor;
-        size = size < h.step_size_min ? h.step_size_min : size;
-        step_size = size > h.step_size_max ? h.step_size_max : size;
+        step_size = clamp(step_size * factor, h.step_size_min, h.step_size_max);
         g = factor == h.eta_minus ? T(0) : g;
         prev = g;
         p = fma(-sign(g), step_size, p);

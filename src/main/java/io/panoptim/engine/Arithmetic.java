@@ -12,6 +12,12 @@ public abstract sealed class Arithmetic {
     public static final Arithmetic FLOAT32 = new Float32();
     public static final Arithmetic FLOAT64 = new Float64();
 
+    private final Powers powers;
+
+    private Arithmetic(Powers.Format format) {
+        this.powers = new Powers(this, format);
+    }
+
     /** That of a compute type: float64, or float32 with its half types. */
     public static Arithmetic of(DType compute) {
         return compute == DType.FLOAT64 ? FLOAT64 : FLOAT32;
@@ -43,6 +49,16 @@ public abstract sealed class Arithmetic {
         return round(Math.sqrt(a));
     }
 
+    /** The cube root of a number that is not negative. */
+    public final double cbrt(double a) {
+        return powers.cbrt(a);
+    }
+
+    /** {@code a} to the power of {@code b}, for an {@code a} that is not negative. */
+    public final double pow(double a, double b) {
+        return powers.pow(a, b);
+    }
+
     /** {@code a.lerp(b, w)}: torch tests the weight already rounded to the tensor's type. */
     public final double lerp(double a, double b, double w) {
         double difference = subtract(b, a);
@@ -52,6 +68,12 @@ public abstract sealed class Arithmetic {
     /** {@code torch.maximum}: the larger one, NaN if either is. */
     public static double maximum(double a, double b) {
         return Double.isNaN(a) || a > b ? a : b;
+    }
+
+    /** {@code torch.clamp}: NaN stays NaN. */
+    public static double clamp(double a, double low, double high) {
+        double raised = a < low ? low : a;
+        return raised > high ? high : raised;
     }
 
     /** {@code a.addcdiv(b, c, value=s)}: the quotient is rounded before the sum. */
@@ -86,6 +108,10 @@ public abstract sealed class Arithmetic {
     }
 
     private static final class Float32 extends Arithmetic {
+        Float32() {
+            super(Powers.Format.FLOAT32);
+        }
+
         @Override
         public double round(double a) {
             return (float) a;
@@ -98,6 +124,10 @@ public abstract sealed class Arithmetic {
     }
 
     private static final class Float64 extends Arithmetic {
+        Float64() {
+            super(Powers.Format.FLOAT64);
+        }
+
         @Override
         public double round(double a) {
             return a;

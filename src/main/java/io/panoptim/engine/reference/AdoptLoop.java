@@ -19,9 +19,7 @@ final class AdoptLoop implements UpdateLoop {
                 e.state(EXP_AVG_SQ, i, a.fma(g, g, secondMoment));
             } else {
                 double root = a.sqrt(secondMoment);
-                double normed = a.divide(g, root < h.get(EPS) ? h.get(EPS) : root);
-                normed = normed < -h.get(CLIP) ? -h.get(CLIP) : normed;
-                normed = normed > h.get(CLIP) ? h.get(CLIP) : normed;
+                double normed = Arithmetic.clamp(a.divide(g, root < h.get(EPS) ? h.get(EPS) : root), -h.get(CLIP), h.get(CLIP));
                 double average = a.lerp(e.state(EXP_AVG, i), normed, h.get(EXP_AVG_WEIGHT));
                 p = h.has(DECOUPLED) ? a.fma(h.get(DECAY), p, p) : p;
                 e.state(EXP_AVG, i, average);

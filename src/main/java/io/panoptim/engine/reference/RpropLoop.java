@@ -15,9 +15,7 @@ final class RpropLoop implements UpdateLoop {
             double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
             double agreement = a.multiply(g, e.state(PREV, i));
             double factor = agreement > 0 ? h.get(ETA_PLUS) : agreement < 0 ? h.get(ETA_MINUS) : 1;
-            double size = a.multiply(e.state(STEP_SIZE, i), factor);
-            size = size < h.get(STEP_SIZE_MIN) ? h.get(STEP_SIZE_MIN) : size;
-            size = size > h.get(STEP_SIZE_MAX) ? h.get(STEP_SIZE_MAX) : size;
+            double size = Arithmetic.clamp(a.multiply(e.state(STEP_SIZE, i), factor), h.get(STEP_SIZE_MIN), h.get(STEP_SIZE_MAX));
             if (factor == h.get(ETA_MINUS)) {
                 g = 0;
             }
