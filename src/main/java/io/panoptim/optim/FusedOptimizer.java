@@ -69,8 +69,27 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
+    /** What a group keeps of its steps besides its options, whichever of its parameters took part in them. */
+    private static final class GroupHistory {
+        final ParamGroup group;
+        double[] history;
+        double[] next;
+
+        GroupHistory(ParamGroup group, double[] history) {
+            this.group = group;
+            this.history = history.clone();
+            this.next = history.clone();
+        }
+
+        void advance() {
+            double[] before = history;
+            history = next;
+            next = before;
+        }
+    }
+
     /** One place in memory that is optimized. */
-    private static final class Entry extends Tied {
+    static final class Entry extends Tied {
         final ParamGroup group;
         final long id;
         /** By torch's keys: what a slot holds depends on the options. */
@@ -89,6 +108,15 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             super(name);
             this.group = group;
             this.id = id;
+        }
+
+        /** A state that has been allocated. */
+        Tensor state(String key) {
+            return Objects.requireNonNull(states.get(key), key);
+        }
+
+        boolean hasStepped() {
+            return scalarClass != null && scalarClass.stepped;
         }
     }
 
@@ -119,10 +147,15 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final List<Entry> entries = new ArrayList<>();
     private final Map<Place, Entry> places = new HashMap<>();
     private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
+    private final List<GroupHistory> groupHistories = new ArrayList<>();
+    private final Map<ParamGroup, GroupHistory> historyByGroup = new IdentityHashMap<>();
     /** The states that all tensors share. */
     private @Nullable Tensor everyTensors;
     private @Nullable Memory memory;
     private @Nullable Table table;
+    private @Nullable PairPass pairs;
+    /** Whether a parameter has got a class outside a step. */
+    private boolean ungrouped;
     private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
@@ -142,14 +175,35 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         add(parameters, options);
     }
 
-    /** The rule that a step carries out. */
-    public final Rule rule() {
+    /** The rule that a step carries out; one that changes with the options keeps its states. */
+    public Rule rule() {
         return rule;
     }
 
     /** What a row is computed from besides the options, for a parameter that has taken no step yet. */
     protected double[] initialHistory(ParamGroup group) {
         return new double[1];
+    }
+
+    /** What a group keeps of its steps besides its options, before the first one: nothing by default. */
+    protected double[] initialGroupHistory() {
+        return new double[0];
+    }
+
+    /**
+     * Computes from a group's history the one after this step: once a step, before any row, and whether or not its parameters
+     * have gradients. Or refuses the step.
+     */
+    protected void advance(ParamGroup group, double[] history, double[] next) {}
+
+    /** A group's history as the last step left it. */
+    protected final double[] groupHistory(ParamGroup group) {
+        return kept(group).history;
+    }
+
+    /** A group's history as this step leaves it, for the rows of its classes. */
+    protected final double[] nextGroupHistory(ParamGroup group) {
+        return kept(group).next;
     }
 
     /** What a state slot holds before the first step. */
@@ -248,6 +302,16 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
+    private GroupHistory kept(ParamGroup group) {
+        GroupHistory kept = historyByGroup.get(group);
+        if (kept == null) {
+            kept = new GroupHistory(group, initialGroupHistory());
+            historyByGroup.put(group, kept);
+            groupHistories.add(kept);
+        }
+        return kept;
+    }
+
     private Entry newEntry(String name, ParamGroup group) {
         Entry entry = new Entry(name, group, entries.size());
         entries.add(entry);
@@ -269,6 +333,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final void update() {
+        advanceGroups();
         synchronize();
         if (table != null && classes.length > 0) {
             beforeStep();
@@ -290,6 +355,47 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             }
             updates++;
         }
+        for (int i = 0; i < groupHistories.size(); i++) {
+            groupHistories.get(i).advance();
+        }
+    }
+
+    private void advanceGroups() {
+        if (groupHistories.size() < paramGroups().size()) {
+            paramGroups().forEach(this::kept);
+        }
+        for (int i = 0; i < groupHistories.size(); i++) {
+            GroupHistory kept = groupHistories.get(i);
+            advance(kept.group, kept.history, kept.next);
+        }
+    }
+
+    /** What is optimized, in the order in which it was added. */
+    final List<Entry> entries() {
+        return entries;
+    }
+
+    /** Gives a parameter the state that it would get in its first step. */
+    final void allocate(Entry entry) {
+        states(entry);
+    }
+
+    /** Shows a parameter's state, which something else than a step has changed. */
+    final void begin(Entry entry) {
+        ScalarClass before = entry.scalarClass;
+        if (before == null || !before.stepped) {
+            entry.scalarClass = new ScalarClass(entry.group, entry.sparse,
+                    before == null ? initialHistory(entry.group) : before.history, true);
+            ungrouped = true;
+        }
+    }
+
+    /** A rule's passes over pairs of tensors outside the step. */
+    final PairPass pairs(Rule passing) {
+        if (pairs == null) {
+            pairs = new PairPass(engine(), passing);
+        }
+        return pairs;
     }
 
     @Override
@@ -324,6 +430,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (table != null) {
             table.close();
         }
+        if (pairs != null) {
+            pairs.close();
+        }
         if (memory != null) {
             memory.close();
         }
@@ -331,8 +440,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
     private void synchronize() {
-        boolean rebuild = slotsChanged();
-        boolean regroup = false;
+        boolean rebuild = slotsChanged() || table != null && table.rule() != rule();
+        boolean regroup = ungrouped;
         anySparse = false;
         Map<Integer, @Nullable Tensor> moved = Map.of();
         for (int i = 0; i < entries.size(); i++) {
@@ -345,7 +454,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                         + "gradients, which leave the other rows as they are");
                 anySparse = true;
             }
-            rebuild |= (gradient != null || sparse) && entry.index == Table.ABSENT;
+            rebuild |= entry.index == Table.ABSENT && (gradient != null || sparse || entry.scalarClass != null);
             regroup |= sparse != entry.sparse;
             if (gradient != entry.gradient && entry.index != Table.ABSENT) {
                 moved = moved.isEmpty() ? new HashMap<>() : moved;
@@ -416,7 +525,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return IntStream.range(0, slots(group)).mapToObj(slot -> stateKey(group, slot)).toList();
     }
 
-    private @Nullable Tensor gradient(Entry entry) {
+    /** A parameter's gradient, of which tied ones have one. */
+    final @Nullable Tensor gradient(Entry entry) {
         return entry.gradientNow(name());
     }
 
@@ -437,7 +547,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                         rows(entry.group, entry.parameters.getFirst())));
             }
         }
-        Table built = engine().table(rule, topology);
+        Table built = engine().table(rule(), topology);
         if (table != null) {
             table.close();
         }
@@ -549,6 +659,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             }
         }
         current.classes(assigned);
+        ungrouped = false;
         classes = present.keySet().toArray(ScalarClass[]::new);
         if (rows.count() < classes.length) {
             rows = new Rows(classes.length);

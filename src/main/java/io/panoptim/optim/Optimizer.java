@@ -37,6 +37,10 @@ public abstract class Optimizer implements AutoCloseable {
     private @Nullable Throwable fault;
     private boolean closed;
     private long steps;
+    private final Runnable stepping = () -> {
+        update();
+        steps++;
+    };
 
     /** An optimizer without groups: a subclass adds at least one. */
     protected Optimizer(Engine engine, OptionSchema<?> schema) {
@@ -68,9 +72,19 @@ public abstract class Optimizer implements AutoCloseable {
      * @throws PanoptimException when a tensor cannot be used, before anything is written
      */
     public final void step() {
-        enter("step");
+        change("step", stepping);
+    }
+
+    /**
+     * Carries out a call that changes parameters or state: refused as a step is, and if it fails half-way every later call says
+     * so.
+     *
+     * @param verb for messages
+     */
+    protected final void change(String verb, Runnable work) {
+        enter(verb);
         try {
-            update(0, null);
+            run(work);
         } finally {
             exit();
         }
@@ -88,7 +102,10 @@ public abstract class Optimizer implements AutoCloseable {
         enter("step");
         try {
             double loss = evaluate(closure);
-            update(loss, closure);
+            run(() -> {
+                updateWith(loss, () -> evaluate(closure));
+                steps++;
+            });
             return loss;
         } finally {
             exit();
@@ -104,14 +121,10 @@ public abstract class Optimizer implements AutoCloseable {
         }
     }
 
-    private void update(double loss, @Nullable DoubleSupplier closure) {
+    /** Does what may fail half-way. */
+    private void run(Runnable work) {
         try {
-            if (closure == null) {
-                update();
-            } else {
-                updateWith(loss, () -> evaluate(closure));
-            }
-            steps++;
+            work.run();
         } catch (PanoptimException refused) {
             if (refused.code() == Code.FAULT) {
                 fault = refused;
@@ -122,6 +135,15 @@ public abstract class Optimizer implements AutoCloseable {
             throw unforeseen;
         }
     }
+
+    /**
+     * Puts the parameters where they are trained, as a training loop does before its first step and after each evaluation.
+     * Nothing changes for most optimizers; those that train and evaluate at different points refuse to step without it.
+     */
+    public void train() {}
+
+    /** Puts the parameters where they are evaluated and saved; nothing changes for most optimizers. See {@link #train()}. */
+    public void eval() {}
 
     /** Takes the gradients away: a step skips a parameter until it has one again. */
     public final void zeroGrad() {

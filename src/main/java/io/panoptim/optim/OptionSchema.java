@@ -15,7 +15,7 @@ import java.util.OptionalInt;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
- * of numbers that a group holds. Components are {@code double}, {@code int}, {@code boolean} (0 or 1), {@link OptionalDouble} or
+ * of numbers that a group holds. Components are {@code double}, {@code int}, {@code long}, {@code boolean} (0 or 1), {@link OptionalDouble} or
  * {@link OptionalInt} (NaN for none, Python's {@code None}), an enum (the constant's place; torch has strings, the constants' names in
  * lower case, and {@code None} for a constant NONE) or a record of doubles such as {@link Betas}.
  *

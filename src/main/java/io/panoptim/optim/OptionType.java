@@ -26,6 +26,7 @@ record OptionType(String name, @Nullable Object none, DoubleFunction<Object> val
             boolean.class, new OptionType("a boolean", null, number -> number != 0,
                     value -> value instanceof Boolean flag ? OptionalDouble.of(flag ? 1 : 0) : OptionalDouble.empty()),
             int.class, new OptionType("an integer", null, number -> (int) number, OptionType::integer),
+            long.class, new OptionType("an integer", null, number -> (long) number, OptionType::longInteger),
             OptionalDouble.class, new OptionType("a number or none", OptionalDouble.empty(),
                     number -> Double.isNaN(number) ? OptionalDouble.empty() : OptionalDouble.of(number),
                     value -> value instanceof OptionalDouble given ? OptionalDouble.of(given.orElse(Double.NaN))
@@ -71,5 +72,11 @@ record OptionType(String name, @Nullable Object none, DoubleFunction<Object> val
     private static OptionalDouble integer(Object value) {
         return value instanceof Number number && number.doubleValue() == (int) number.doubleValue()
                 ? OptionalDouble.of(number.doubleValue()) : OptionalDouble.empty();
+    }
+
+    /** An integer of those that a double tells apart. */
+    private static OptionalDouble longInteger(Object value) {
+        return value instanceof Number number && number.doubleValue() == Math.rint(number.doubleValue())
+                && Math.abs(number.doubleValue()) <= 1L << 53 ? OptionalDouble.of(number.doubleValue()) : OptionalDouble.empty();
     }
 }

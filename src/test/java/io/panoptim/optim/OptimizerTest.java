@@ -99,6 +99,26 @@ class OptimizerTest {
         assertEquals(2.5, decaying.value().get(0), "first the decay, then the update");
     }
 
+    @Test
+    void stateThatWasLookedAtBeforeTheFirstStepIsTheTablesFromThenOn() {
+        Parameter p = parameter("p", 1);
+        Parameter other = parameter("other", 1);
+        Parameter late = Parameter.of("late", vector(1));
+        Adagrad adagrad = new Adagrad(TestEngines.reference(), List.of(p, other), Adagrad.Options.defaults().withLr(0.5));
+        opened.add(adagrad);
+        adagrad.step();
+        adagrad.addParamGroup(List.of(late), Adagrad.Options.defaults().withLr(0.5).withInitialAccumulatorValue(3));
+        assertEquals(3, adagrad.state(late).get("sum").get(0));
+        other.gradient(null);
+        adagrad.step();
+        late.gradient(vector(1));
+        adagrad.step();
+        assertEquals(3, adagrad.state(p).get("step").get(0));
+        assertEquals(1, adagrad.state(late).get("step").get(0));
+        assertEquals(4, adagrad.state(late).get("sum").get(0));
+        assertEquals(1 - 0.5 / 2, late.value().get(0), 1e-6);
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
     void updatesInPlace(String name) {

@@ -117,6 +117,7 @@ public class RuleBenchmark {
         engine = CpuEngine.open(CpuOptions.defaults().withThreads(threads));
         Parameter parameter = parameter(arena, elements);
         measured = (FusedOptimizer<?>) create(optimizer, engine, List.of(parameter));
+        measured.train();
         bytes = bytes(measured, parameter);
         Parameter other = parameter(arena, elements);
         adamW = new AdamW(engine, List.of(other), AdamW.Options.defaults());

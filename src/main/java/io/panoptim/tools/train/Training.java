@@ -8,10 +8,11 @@ import java.util.Optional;
 final class Training {
     private Training() {}
 
-    /** As torch's loops: gradients, the optimizer's step, the scheduler's step. */
+    /** As torch's loops: gradients, the optimizer's step, the scheduler's step. In the end the parameters can be evaluated. */
     static History run(Experiment experiment, Optimizer optimizer, Optional<LRScheduler> scheduler, int epochs,
                        Progress progress) {
         History history = new History(epochs);
+        optimizer.train();
         for (int epoch = 0; epoch < epochs; epoch++) {
             long start = System.nanoTime();
             double lr = optimizer.paramGroups().getFirst().lr();
@@ -27,6 +28,7 @@ final class Training {
             history.record(epoch, loss, lr, stepTime, System.nanoTime() - start);
             progress.update(epoch + 1, loss, lr);
         }
+        optimizer.eval();
         return history;
     }
 }
