@@ -79,10 +79,9 @@ class CudaBuildTest {
             boolean sums = Rule.all().stream().filter(rule -> rule.sums() != null)
                     .anyMatch(rule -> kernel.contains("_" + rule.name() + "_"));
             List<String> found = new ArrayList<>(Ptx.faults(kernel, sums, lines));
-            String fma = "fma.rn." + (kernel.contains("float32") ? "f32 " : "f64 ");
-            if (kernel.contains("_step_") && !kernel.contains("_sparse_adam_") // which torch computes without
-                    && lines.stream().noneMatch(line -> line.startsWith(fma))) {
-                found.add("no " + fma);
+            String type = kernel.contains("float32") ? "f32" : "f64";
+            if (kernel.contains("_step_") && lines.stream().noneMatch(line -> line.matches("(fma|mul)\\.rn\\." + type + " .*"))) {
+                found.add("no product of " + type);
             }
             if (!found.isEmpty()) {
                 faults.put(kernel, found);
