@@ -1,15 +1,28 @@
 """The golden cases of what is recorded from git repositories."""
 import sources
-from cases import pairs, rule_cases
+from cases import LERP, MIDDLE, pairs, rule_cases
 
-AUTHORS = ("apple/ml-ademamix", "c3d73c09f1287e5c33b95189bb0aa7de0a5a7667")
+ADEMAMIX = ("apple/ml-ademamix", "c3d73c09f1287e5c33b95189bb0aa7de0a5a7667")
 KOZISTR = ("kozistr/pytorch_optimizer", "84b926c80c1b624e358b8b0d7851b369749f1e06")     # 3.5.1: later ones lose Signum's average
+SCHEDULE_FREE = ("facebookresearch/schedule_free", "70785b53e778d0e872c0bbb75ff4ee54ee10c291")
+SOPHIA = ("Liuhong99/Sophia", "a7e157229b71d58cf995d32854f1be15c265b350")
+REPOSITORIES = {"ademamix": ADEMAMIX, "signsgd": KOZISTR, "signum": KOZISTR, "yogi": KOZISTR, "sophiag": SOPHIA,
+                "sgdschedulefree": SCHEDULE_FREE, "adamwschedulefree": SCHEDULE_FREE, "radamschedulefree": SCHEDULE_FREE}
 
 
 def make(optimizer, groups, defaults):
     """The optimizer of a case, on the for-loop path."""
     if optimizer == "AdEMAMix":
-        return sources.construct(sources.clone(*AUTHORS, "ademamix", "pytorch").AdEMAMix, groups, defaults)
+        return sources.construct(sources.clone(*ADEMAMIX, "ademamix", "pytorch").AdEMAMix, groups, defaults)
+    if optimizer == "Yogi":
+        return sources.construct(sources.per_parameter(sources.clone(*KOZISTR, "pytorch_optimizer").Yogi), groups, defaults)
+    if optimizer == "SophiaG":
+        kind = with_batch_size(sources.clone(*SOPHIA, "sophia").SophiaG)
+        return sources.construct(kind, groups, {"bs": 5120} | defaults)
+    if optimizer.endswith("ScheduleFree"):
+        made = sources.construct(getattr(sources.clone(*SCHEDULE_FREE, "schedulefree"), optimizer), groups, defaults)
+        made.train()
+        return made
     kind = sources.clone(*KOZISTR, "pytorch_optimizer").SignSGD
 
     def decay(group, p):
@@ -20,7 +33,19 @@ def make(optimizer, groups, defaults):
 
 
 def origin(file):
-    return "https://github.com/{} at {}".format(*(AUTHORS if file == "ademamix" else KOZISTR))
+    return "https://github.com/{} at {}".format(*REPOSITORIES[file])
+
+
+def with_batch_size(kind):
+    """SophiaG takes `bs` as an argument of its step: here it is a group's option."""
+    class WithBatchSize(kind):
+        def step(self):
+            groups = self.param_groups
+            for group in groups:
+                self.param_groups = [group]
+                super().step(bs=group["bs"])
+            self.param_groups = groups
+    return WithBatchSize
 
 
 def signsgd_cases():
@@ -56,4 +81,72 @@ def ademamix_cases():
             {"lr": 0.1, "weight_decay": 0.0, "beta3_warmup": None}], "float64")
 
 
-CASES = {"signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases()}
+def yogi_cases():
+    values = {"lr": [0.01, 0.0], "betas": [MIDDLE, LERP], "initial_accumulator": [1e-6, 0.1, 0.0], "eps": [1e-3, 1e-8],
+              "weight_decay": [0.0, 0.1], "weight_decouple": [False, True], "fixed_decay": [False, True], "maximize": [False, True]}
+    return pairs("Yogi", values) + rule_cases(
+        "Yogi", {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "maximize": True}, [
+            ("l2", "wide", {"lr": 0.03, "betas": LERP, "weight_decay": 0.3, "weight_decouple": False}),
+            ("fixed-decay-maximize", "constant", {"weight_decay": 0.01, "fixed_decay": True, "initial_accumulator": 0.3, "maximize": True}),
+            ("no-accumulator", "normal", {"initial_accumulator": 0.0, "eps": 1e-8}),
+        ], [{"maximize": False}, {"betas": LERP, "eps": 1e-4}, {"lr": 0.1, "weight_decouple": False}], "float32")
+
+
+def sophiag_cases():
+    """Samples come for every parameter, also for those that have no gradient then, or have not had one yet."""
+    values = {"lr": [0.01, 0.0], "betas": [[0.965, 0.99], LERP], "rho": [0.04, 0.0, 1.0], "weight_decay": [0.0, 0.1],
+              "bs": [5120, 16], "maximize": [False, True]}
+    cases = pairs("SophiaG", values) + rule_cases(
+        "SophiaG", {"lr": 0.01, "betas": MIDDLE, "rho": 0.05, "weight_decay": 0.2, "bs": 480, "maximize": True}, [
+            ("betas", "wide", {"lr": 0.03, "betas": LERP, "rho": 0.3, "bs": 100}),
+            ("maximize", "constant", {"lr": 0.002, "weight_decay": 0.0, "maximize": True}),
+            ("never-sampled", "normal", {"lr": 0.002}),
+        ], [{"maximize": False}, {"betas": LERP, "bs": 64}, {"lr": 0.1, "rho": 0.01}], "float64")
+    return [c if "never-sampled" in c["name"] else c | {"hessian": [0, 2, 9, 10, 19, 29]} for c in cases]
+
+
+def schedule_free_cases(optimizer, values, full, variants, overrides, large):
+    """With swaps between training and evaluation; the last row of each is one of evaluation."""
+    cases = pairs(optimizer, values) + rule_cases(optimizer, full, variants, overrides, large)
+    return [c if "-defaults-" in c["name"] else c | {"eval": [0, 4, 11, 12, 21, c["steps"] - 1]} for c in cases]
+
+
+def sgdschedulefree_cases():
+    values = {"lr": [0.1, 0.0], "momentum": [0.9, 0.4], "weight_decay": [0, 0.1], "warmup_steps": [0, 7], "r": [0.0, 0.5],
+              "weight_lr_power": [2, 0.5, 0.0], "maximize": [False, True]}
+    return schedule_free_cases(
+        "SGDScheduleFree", values,
+        {"lr": 0.1, "momentum": 0.95, "weight_decay": 0.01, "warmup_steps": 9, "r": 0.3, "weight_lr_power": 1.5, "maximize": True}, [
+            ("warmup", "constant", {"lr": 0.5, "warmup_steps": 40}),
+            ("momentum-decay", "wide", {"lr": 0.03, "momentum": 0.5, "weight_decay": 0.3}),
+        ], [{"maximize": False, "warmup_steps": 0}, {"momentum": 0.3, "r": 2.0}, {"lr": 1.0, "weight_decay": 0.0}], "float32")
+
+
+def adamwschedulefree_cases():
+    values = {"lr": [0.01, 0.0], "betas": [[0.9, 0.999], [0.4, 0.5]], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1], "warmup_steps": [0, 7],
+              "r": [0.0, 0.5], "weight_lr_power": [2.0, 0.5], "inner_momentum": [0.0, 0.9], "maximize": [False, True]}
+    full = {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "warmup_steps": 9, "r": 0.3, "weight_lr_power": 1.5, "maximize": True}
+    return schedule_free_cases(
+        "AdamWScheduleFree", values, full, [
+            ("warmup-inner", "constant", {"lr": 0.01, "inner_momentum": 0.9, "warmup_steps": 40}),
+            ("inner-decay", "wide", {"inner_momentum": 0.5, "betas": LERP, "weight_decay": 0.3}),
+            ("decay-eps", "wide", {"lr": 0.03, "eps": 1e-3, "weight_decay": 0.3}),
+        ], [{"maximize": False, "warmup_steps": 0}, {"betas": LERP, "inner_momentum": 0.8}, {"lr": 0.1, "weight_decay": 0.0}], "float64")
+
+
+def radamschedulefree_cases():
+    """The length passes 4 at step 5 (counted from 1) by default, and never with `never`."""
+    never = [0.9, 0.6]
+    values = {"lr": [0.01, 0.0], "betas": [[0.9, 0.999], [0.4, 0.75], never], "eps": [1e-8, 1e-3], "weight_decay": [0, 0.1],
+              "r": [0.0, 0.5], "weight_lr_power": [2.0, 0.5], "silent_sgd_phase": [True, False], "maximize": [False, True]}
+    return schedule_free_cases(
+        "RAdamScheduleFree", values, {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "silent_sgd_phase": False, "maximize": True}, [
+            ("decay", "wide", {"lr": 0.03, "weight_decay": 0.3}),
+            ("sgd-phase", "constant", {"silent_sgd_phase": False, "r": 0.3}),
+            ("never", "normal", {"lr": 0.1, "betas": never, "silent_sgd_phase": False}),
+        ], [{"maximize": False}, {"betas": never, "eps": 1e-4}, {"lr": 0.1, "weight_decay": 0.0, "silent_sgd_phase": True}], "float32")
+
+
+CASES = {"signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases(), "yogi": yogi_cases(), "sophiag": sophiag_cases(),
+         "sgdschedulefree": sgdschedulefree_cases(), "adamwschedulefree": adamwschedulefree_cases(),
+         "radamschedulefree": radamschedulefree_cases()}

@@ -7,10 +7,11 @@
                                                       for the named cases (default: all) instead; for `panoptim replay`
 
 --stock keeps torch's own square root, which in builds linked with MKL is off in the last bit of some roots; without it the
-root is replaced by a correctly rounded one, and the traces are the same on every AVX2 or AVX-512 processor. It also keeps
-torch's own coalesce(), which adds up what a repeated index has in no particular order; without it that is the order given.
+root is replaced by a correctly rounded one, pow(1/3) by a correctly rounded cube root, and the traces are the same on every AVX2 or
+AVX-512 processor. It also keeps torch's own coalesce(), which adds up what a repeated index has in no particular order; without it
+that is the order given.
 
-Needs torch (CPU), numpy and, for --safetensors, safetensors; for timm_cases.py also timm, and for clone_cases.py --clones DIR with
+Needs torch (CPU), numpy and, for --safetensors, safetensors; for timm_cases.py also timm, for keras_cases.py keras, and for clone_cases.py --clones DIR with
 a git clone (a bare one will do) of each https://github.com/OWNER/NAME that it names, at DIR/OWNER/NAME. The committed files were
 made with torch 2.13.0+cpu, numpy 2.4.6 and glibc 2.36 (each file repeats this). README.md defines the generator, the hash and the
 file layout.
@@ -18,6 +19,7 @@ file layout.
 import argparse
 import contextlib
 import json
+import math
 import os
 import pathlib
 import platform
@@ -27,6 +29,7 @@ import numpy as np
 import torch
 
 import clone_cases
+import keras_cases
 import norm_cases
 import sources
 import sources
@@ -36,7 +39,7 @@ import timm_cases
 import torch_cases
 
 # Each says what is recorded: CASES, by file, make(), by which a case's optimizer comes to be, and, beyond torch, the file's origin().
-SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases, norm_cases]
+SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases, norm_cases, keras_cases]
 CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
 source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
 origin_of = {file: source.origin for source in SOURCES if source not in (torch_cases, sparse_cases) for file in source.CASES}
@@ -45,7 +48,7 @@ origin_of = {file: source.origin for source in SOURCES if source not in (torch_c
 
 U64 = np.uint64
 GAMMA = 0x9E3779B97F4A7C15
-PARAM, GRAD, INDEX = 0, 1, 2
+PARAM, GRAD, INDEX, HESSIAN = 0, 1, 2, 3
 
 
 class Format:
@@ -110,14 +113,14 @@ def generate(dtype, kind, seed, stream, tensor, step, count):
     w0, w1, w2 = (word(key, U64(3) * i + U64(k)) for k in range(3))
     if kind == "wide":
         bits = wide_bits(fmt, w0, w1)
-    elif kind == "zero" and stream == GRAD:
+    elif kind == "zero" and stream != PARAM:
         bits = np.zeros(count, fmt.uint)
     else:
         bits = normal_bits(fmt, w0, w1, -1 if stream == PARAM else -3)
     zero = w2 >> U64(48)
     bits[zero < 4588] = fmt.sign                # 2 % -0 …
     bits[zero < 3277] = 0                       # … and 5 % +0
-    if stream == GRAD:
+    if stream != PARAM:
         if kind == "special" and step % 8 == 3:
             for low, value in enumerate((fmt.nan, fmt.infinity, fmt.sign | fmt.infinity, fmt.largest, fmt.sign | fmt.largest)):
                 bits[w2 & U64(127) == low] = value
@@ -192,6 +195,33 @@ def plain(value, optimizer):
     return dense
 
 
+def cube_root(x):
+    """Of one number, correctly rounded: one bit says whether integers that begin like the root are too small."""
+    if not 0 < x < math.inf:
+        return x
+    fraction, exponent = math.frexp(x)
+    shift = 180 + exponent % 3
+    cube = int(fraction * 2**53) << shift - 53
+    low, high = 0, 1 << 62
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if middle**3 <= cube else (low, middle)
+    return math.ldexp(float(2 * low + (low**3 < cube)), (exponent - shift) // 3 - 1)
+
+
+def exact_pow(tensor, exponent):
+    if exponent != 1 / 3:
+        return torch_pow(tensor, exponent)
+    values = tensor.detach().numpy()
+    if values.dtype == np.float32:              # no root of a float32 lies near enough the middle between two for a double to miss it
+        return torch.from_numpy(np.asarray(np.cbrt(values.astype(np.float64)).astype(np.float32)))
+    with np.errstate(invalid="ignore"):
+        return torch.from_numpy(np.asarray(np.vectorize(cube_root, otypes=[np.float64])(values)))
+
+
+torch_pow = torch.Tensor.pow
+
+
 def bits_of(tensor):
     array = tensor.detach().contiguous().numpy().ravel()
     return array.view(f"u{array.itemsize}")
@@ -215,8 +245,15 @@ def gradient_of(spec, position, case, step):
     return -(-gradient).coalesce() if case["config"]["defaults"].get("maximize") else gradient.coalesce()
 
 
+def samples(case, step):
+    """What the Hessian is updated with after a step."""
+    if step not in case.get("hessian", ()):
+        return {}
+    return {s["name"]: tensor_of(s, i, case, HESSIAN, step) for i, s in enumerate(case["tensors"])}
+
+
 def run(case):
-    """Yields, after each step, the step, its gradients, each group's lr, the parameters and the optimizer."""
+    """Yields, after each step and what comes with it, the step, its gradients, each group's lr, the parameters and the optimizer."""
     config, specs = case["config"], case["tensors"]
     params = {s["name"]: torch.nn.Parameter(tensor_of(s, i, case, PARAM, 0)) for i, s in enumerate(specs)}
     groups = [g | {"params": [params[n] for n in g["params"]]} for g in config["param_groups"]]
@@ -231,10 +268,18 @@ def run(case):
             params[s["name"]].grad = None if (step, s["name"]) in absent else gradient_of(s, i, case, step)
         grads = {n: p.grad.clone() for n, p in params.items() if p.grad is not None}
         lrs = [float(g["lr"]) for g in optimizer.param_groups]
+        if step - 1 in case.get("eval", ()):
+            optimizer.train()
         with sums.exact() if case.get("sums") else contextlib.nullcontext():
             optimizer.step()
         if scheduler:
             scheduler.step()
+        if sampled := samples(case, step):
+            for name, p in params.items():
+                p.grad = sampled[name]
+            optimizer.update_hessian()
+        if step in case.get("eval", ()):
+            optimizer.eval()
         yield step, grads, lrs, params, optimizer
 
 
@@ -255,11 +300,19 @@ def dtype_of(tensor):
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def digest(column, tensor):
+def digest(column, tensor, case):
+    if is_bounded(column, case):
+        return "~"
     if column.endswith("/step"):                # the count itself says more than its hash
         assert tensor.dtype in (torch.float32, torch.int64) and tensor.shape == ()
         return str(int(tensor))
     return hash32(dtype_of(tensor), bits_of(tensor))
+
+
+def is_bounded(column, case):
+    """Whether the library only comes near the source."""
+    kind, *key = column.split("/")[::2]
+    return "bound" in case and (key[0] if key else kind) in case["bound"]["columns"]
 
 
 def hex_of(tensor):
@@ -274,7 +327,7 @@ def record(case):
             lr[step] = " ".join(struct.pack(">d", x).hex() for x in lrs)
             previous = lrs
         now = states(params, optimizer)
-        rows.append({c: digest(c, t) for c, t in now.items()})
+        rows.append({c: digest(c, t, case) for c, t in now.items()})
     seen = {c for row in rows for c in row}     # state may appear after the first step
     columns = []
     for name in (s["name"] for s in case["tensors"]):
@@ -282,6 +335,7 @@ def record(case):
     if "relative" in case:
         return lr, [], [], {c: hex_of(t) for c, t in now.items()}
     final = {c: hex_of(t) for c, t in now.items() if t.numel() <= 17 and not c.endswith("/step")}
+    assert all(t.numel() <= 17 for c, t in now.items() if is_bounded(c, case)), case["name"]
     return lr, columns, [" ".join(row.get(c, "-") for c in columns) for row in rows], final
 
 
@@ -326,6 +380,7 @@ def input_lines():
 
 def write_safetensors(folder, case, stock):
     from safetensors.numpy import save_file
+    case = {k: v for k, v in case.items() if k != "eval"}       # a replay trains from the first step to the last
     trace = {f"param/{s['name']}": tensor_of(s, i, case, PARAM, 0).numpy() for i, s in enumerate(case["tensors"])}
     lr = []
     for step, grads, lrs, params, optimizer in run(case):
@@ -334,6 +389,7 @@ def write_safetensors(folder, case, stock):
             key = f"grad/{step}/{name}"
             trace |= ({f"{key}.indices": gradient._indices().numpy(), f"{key}.values": gradient._values().numpy()}
                       if gradient.is_sparse else {key: gradient.numpy()})
+        trace |= {f"hessian/{step}/{n}": h.numpy() for n, h in samples(case, step).items()}
     expected = {c: t.detach().numpy() for c, t in states(params, optimizer).items()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "CONFIG.json").write_text(json.dumps(case["config"], indent=1) + "\n")
@@ -357,6 +413,7 @@ def main():
     torch.set_num_threads(1)
     if not args.stock:
         torch.Tensor.sqrt, torch.Tensor.sqrt_, torch.Tensor.coalesce = exact_sqrt, exact_sqrt_, ordered_coalesce
+        torch.Tensor.pow = exact_pow
 
     known = {c["name"]: c for cases in CASES.values() for c in cases} if args.safetensors else {"inputs": []} | CASES
     for name in args.names:

@@ -10,6 +10,8 @@ import tarfile
 import tempfile
 import types
 
+import torch
+
 clones = None       # the folder that record.py was given
 extracted = {}      # what has been taken from it
 
@@ -36,6 +38,23 @@ def clone(repository, commit, module, folder=""):
         tarfile.open(fileobj=io.BytesIO(archive)).extractall(extracted[repository, commit].name, filter="data")
     sys.path.insert(0, str(pathlib.Path(extracted[repository, commit].name, folder)))
     return importlib.import_module(module)
+
+
+def per_parameter(kind):
+    """For an optimizer that counts its steps for a group: here it sees the parameters one by one, each with its own count."""
+    class PerParameter(kind):
+        @torch.no_grad()
+        def step(self):
+            groups = self.param_groups
+            for group in groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        count = self.state[p].pop("step", 0)
+                        self.param_groups = [group | {"params": [p], "step": count}]
+                        super().step()
+                        self.state[p]["step"] = count + 1
+            self.param_groups = groups
+    return PerParameter
 
 
 def construct(kind, groups, defaults, before=lambda group, p: None):

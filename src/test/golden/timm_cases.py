@@ -1,29 +1,11 @@
 """The golden cases of what is defined as in timm (pytorch-image-models)."""
 import importlib.metadata
 
-import torch
-
 import sources
 from cases import LERP, MIDDLE, pairs, rule_cases
 
 EARLY, LATE, NEVER = [0.9, 0.4], [0.9, 0.68], [0.9, 0.6]        # betas
-
-
-def per_parameter(kind):
-    """Adan counts its steps for a group: here it sees the parameters one by one, each with its own count."""
-    class PerParameter(kind):
-        @torch.no_grad()
-        def step(self):
-            groups = self.param_groups
-            for group in groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        count = self.state[p].pop("step", 0)
-                        self.param_groups = [group | {"params": [p], "step": count}]
-                        super().step()
-                        self.state[p]["step"] = count + 1
-            self.param_groups = groups
-    return PerParameter
+MODULES = {"RMSpropTF": "rmsprop_tf"}
 
 
 def adopt_options(options):
@@ -33,15 +15,15 @@ def adopt_options(options):
 
 def make(optimizer, groups, defaults):
     """The optimizer of a case, on the for-loop path."""
-    module = sources.timm(optimizer.lower())
+    module = sources.timm(MODULES.get(optimizer, optimizer.lower()))
     if optimizer == "ADOPT":                    # timm's arithmetic is the authors'; their default exponent is another
         return sources.construct(module.Adopt, [adopt_options(g) for g in groups], {"clip_exp": 0.25} | adopt_options(defaults))
     kind = getattr(module, optimizer)
-    return sources.construct(per_parameter(kind) if optimizer == "Adan" else kind, groups, defaults)
+    return sources.construct(sources.per_parameter(kind) if optimizer == "Adan" else kind, groups, defaults)
 
 
 def origin(file):
-    return f"timm {importlib.metadata.version('timm')}, timm/optim/{file}.py"
+    return f"timm {importlib.metadata.version('timm')}, timm/optim/{'rmsprop_tf' if file == 'rmsproptf' else file}.py"
 
 
 def lion_cases():
@@ -104,4 +86,28 @@ def laprop_cases():
         ], [{"maximize": False}, {"betas": LERP, "eps": 1e-4}, {"lr": 0.1, "weight_decay": 0.0}], "float32")
 
 
-CASES = {"lion": lion_cases(), "adabelief": adabelief_cases(), "adan": adan_cases(), "adopt": adopt_cases(), "laprop": laprop_cases()}
+def rmsproptf_cases():
+    values = {"lr": [0.01, 0.0], "alpha": [0.9, 0.4], "eps": [1e-10, 1e-3], "weight_decay": [0, 0.1], "momentum": [0, 0.9],
+              "centered": [False, True], "decoupled_decay": [False, True], "lr_in_momentum": [False, True], "maximize": [False, True]}
+    full = {"lr": 0.003, "alpha": 0.95, "momentum": 0.9, "centered": True, "weight_decay": 0.01, "eps": 1e-4, "maximize": True}
+    return pairs("RMSpropTF", values) + rule_cases(
+        "RMSpropTF", full, [
+            ("momentum-decay", "wide", {"lr": 0.003, "momentum": 0.5, "weight_decay": 0.1, "decoupled_decay": True}),
+            ("centered", "normal", {"alpha": 0.5, "centered": True}),
+            ("maximize-eps", "constant", {"eps": 1e-3, "momentum": 0.9, "lr_in_momentum": False, "maximize": True}),
+        ], [{"maximize": False}, {"momentum": 0, "alpha": 0.5}, {"centered": False, "decoupled_decay": True}], "float32")
+
+
+def madgrad_cases():
+    values = {"lr": [0.01, 0.1], "momentum": [0.9, 0.0, 0.3], "eps": [1e-6, 1e-3], "weight_decay": [0, 0.1],
+              "decoupled_decay": [False, True], "maximize": [False, True]}
+    return pairs("MADGRAD", values) + rule_cases(
+        "MADGRAD", {"lr": 0.02, "momentum": 0.8, "weight_decay": 0.1, "decoupled_decay": True, "maximize": True}, [
+            ("l2", "wide", {"lr": 0.03, "weight_decay": 0.3}),
+            ("no-momentum", "normal", {"momentum": 0.0, "eps": 1e-3, "maximize": True}),
+            ("no-momentum-decay", "constant", {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.1, "decoupled_decay": True}),
+        ], [{"maximize": False}, {"momentum": 0.0, "eps": 1e-4}, {"lr": 0.3, "decoupled_decay": False}], "float32")
+
+
+CASES = {"lion": lion_cases(), "adabelief": adabelief_cases(), "adan": adan_cases(), "adopt": adopt_cases(), "laprop": laprop_cases(),
+         "rmsproptf": rmsproptf_cases(), "madgrad": madgrad_cases()}

@@ -11,23 +11,31 @@ import io.panoptim.optim.Adadelta;
 import io.panoptim.optim.Adagrad;
 import io.panoptim.optim.Adam;
 import io.panoptim.optim.AdamW;
+import io.panoptim.optim.AdamWScheduleFree;
 import io.panoptim.optim.Adamax;
 import io.panoptim.optim.Adan;
+import io.panoptim.optim.FTRL;
 import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.LBFGS;
 import io.panoptim.optim.LaProp;
 import io.panoptim.optim.Lion;
+import io.panoptim.optim.MADGRAD;
 import io.panoptim.optim.NAdam;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.RAdam;
+import io.panoptim.optim.RAdamScheduleFree;
 import io.panoptim.optim.RMSprop;
+import io.panoptim.optim.RMSpropTF;
 import io.panoptim.optim.Rprop;
 import io.panoptim.optim.SGD;
+import io.panoptim.optim.SGDScheduleFree;
 import io.panoptim.optim.SignSGD;
 import io.panoptim.optim.Signum;
+import io.panoptim.optim.SophiaG;
 import io.panoptim.optim.SparseAdam;
+import io.panoptim.optim.Yogi;
 import io.panoptim.optim.norm.DAdaptAdam;
 import io.panoptim.optim.norm.DAdaptSGD;
 import io.panoptim.optim.norm.LAMB;
@@ -68,6 +76,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("Adagrad", Adagrad.SCHEMA, Adagrad::new),
             of("Adam", Adam.SCHEMA, Adam::new),
             of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
+            of("AdamWScheduleFree", AdamWScheduleFree.SCHEMA, AdamWScheduleFree::new),
             of("Adamax", Adamax.SCHEMA, Adamax::new),
             of("Adan", Adan.SCHEMA, Adan::new, TIMM),
             of("DAdaptAdam", DAdaptAdam.SCHEMA, DAdaptAdam::new, DADAPTATION),
@@ -76,19 +85,26 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("LARC", LARC.SCHEMA, LARC::new),
             of("LARS", LARS.SCHEMA, LARS::new),
             new OptimizerKind<>("LBFGS", LBFGS.SCHEMA, LBFGS::new, OptimizerKind::refuseGroup, Map.of()),
+            of("FTRL", FTRL.SCHEMA, FTRL::new),
             of("LaProp", LaProp.SCHEMA, LaProp::new, TIMM),
             of("Lion", Lion.SCHEMA, Lion::new, TIMM),
+            of("MADGRAD", MADGRAD.SCHEMA, MADGRAD::new),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
             of("NovoGrad", NovoGrad.SCHEMA, NovoGrad::new),
             of("Prodigy", Prodigy.SCHEMA, Prodigy::new, DADAPTATION),
             of("RAdam", RAdam.SCHEMA, RAdam::new),
+            of("RAdamScheduleFree", RAdamScheduleFree.SCHEMA, RAdamScheduleFree::new),
             of("RMSprop", RMSprop.SCHEMA, RMSprop::new),
+            of("RMSpropTF", RMSpropTF.SCHEMA, RMSpropTF::new, TIMM),
             of("Rprop", Rprop.SCHEMA, Rprop::new),
             of("SGD", SGD.SCHEMA, SGD::new),
+            of("SGDScheduleFree", SGDScheduleFree.SCHEMA, SGDScheduleFree::new),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
             of("Signum", Signum.SCHEMA, Signum::new),
+            of("SophiaG", SophiaG.SCHEMA, SophiaG::new),
             of("SparseAdam", SparseAdam.SCHEMA, SparseAdam::new),
-            of("StableAdamW", StableAdamW.SCHEMA, StableAdamW::new));
+            of("StableAdamW", StableAdamW.SCHEMA, StableAdamW::new),
+            of("Yogi", Yogi.SCHEMA, Yogi::new));
 
     /** How torch carries a step out, which does not change what it computes. */
     private static final Set<String> IMPLEMENTATION = Set.of("foreach", "fused", "capturable");

@@ -102,7 +102,8 @@ public final class GoldenInputs {
     public enum Stream {
         PARAM,
         GRAD,
-        INDEX
+        INDEX,
+        HESSIAN
     }
 
     private GoldenInputs() {}
@@ -111,16 +112,16 @@ public final class GoldenInputs {
      * Fills a segment with one tensor's values.
      *
      * @param tensor the tensor's place in the case's list
-     * @param step   the step of a gradient; 0 for a parameter
+     * @param step   the step of a gradient or a sample of the Hessian; 0 for a parameter
      */
     public static void fill(MemorySegment target, Format format, Kind kind, long seed, Stream stream, int tensor, int step) {
         long key = word(word(word(seed, stream.ordinal()), tensor), kind == Kind.CONSTANT ? 0 : step);
-        boolean special = stream == Stream.GRAD && kind == Kind.SPECIAL && step % 8 == 3;
+        boolean special = stream != Stream.PARAM && kind == Kind.SPECIAL && step % 8 == 3;
         long count = format.count(target);
         for (long i = 0; i < count; i++) {
             long w2 = word(key, 3 * i + 2);
             long bits;
-            if (kind == Kind.ZERO && stream == Stream.GRAD) {
+            if (kind == Kind.ZERO && stream != Stream.PARAM) {
                 bits = 0;
             } else {
                 long w0 = word(key, 3 * i);
@@ -134,7 +135,7 @@ public final class GoldenInputs {
             if (special) {
                 bits = special(format, (int) (w2 & 127), bits);
             }
-            if (stream == Stream.GRAD && i % 13 == 5) { // coordinates that never see a gradient
+            if (stream != Stream.PARAM && i % 13 == 5) { // coordinates that never see a gradient
                 bits = 0;
             }
             format.set(target, i, bits);

@@ -68,14 +68,24 @@ class BitEqualityTest {
                 parameters.add(Parameter.of("p" + Arrays.toString(SHAPES[i]), value).gradient(misaligned(arena, dtype, SHAPES[i], i)));
             }
             optimizer = make.apply(engine, parameters);
+            optimizer.train();
         }
 
-        /** Steps with given gradients. */
-        void step(List<Tensor> gradients) {
+        /** Steps with given gradients, and now and then does what else changes tensors. */
+        void step(List<Tensor> gradients, int step) {
             for (int i = 0; i < SHAPES.length; i++) {
                 parameters.get(i).gradient().segment().copyFrom(gradients.get(i).segment());
             }
+            if (step % 10 == 5) {
+                optimizer.train();
+            }
             optimizer.step();
+            if (step % 10 == 4) {
+                optimizer.eval();
+            }
+            if (optimizer instanceof SophiaG sophia && step % 3 == 1) {
+                sophia.updateHessian();
+            }
         }
     }
 
@@ -90,9 +100,9 @@ class BitEqualityTest {
                 for (int i = 0; i < SHAPES.length; i++) {
                     GoldenInputs.fill(gradients.get(i).segment(), Format.of(dtype.toString()), kind, 7, Stream.GRAD, i, step);
                 }
-                reference.step(gradients);
+                reference.step(gradients, step);
                 for (Run run : runs) {
-                    run.step(gradients);
+                    run.step(gradients, step);
                     compare(reference, run, "step " + step + ", " + run.optimizer.engine().description());
                 }
             }
@@ -193,6 +203,43 @@ class BitEqualityTest {
             add("ADOPT", ADOPT::new, adopt, Kind.SPECIAL);
             add("ADOPT decoupled, not clipped", ADOPT::new,
                     adopt.withDecouple(true).withClipExp(OptionalDouble.empty()).withBetas(0.3, 0.9), Kind.WIDE);
+            Yogi.Options yogi = Yogi.Options.defaults().withWeightDecay(0.1);
+            add("Yogi", Yogi::new, yogi, Kind.SPECIAL);
+            add("Yogi L2 maximize", Yogi::new, yogi.withWeightDecouple(false).withMaximize(true), Kind.WIDE);
+            RMSpropTF.Options rmspropTf = RMSpropTF.Options.defaults().withWeightDecay(0.1);
+            add("RMSpropTF", RMSpropTF::new, rmspropTf, Kind.SPECIAL);
+            add("RMSpropTF centered", RMSpropTF::new, rmspropTf.withCentered(true).withDecoupledDecay(true), Kind.NORMAL);
+            add("RMSpropTF momentum", RMSpropTF::new, rmspropTf.withMomentum(0.9).withMaximize(true), Kind.WIDE);
+            add("RMSpropTF centered momentum", RMSpropTF::new,
+                    rmspropTf.withMomentum(0.9).withCentered(true).withLrInMomentum(false), Kind.SPECIAL);
+            MADGRAD.Options madgrad = MADGRAD.Options.defaults().withWeightDecay(0.1);
+            add("MADGRAD", MADGRAD::new, madgrad, Kind.WIDE);
+            add("MADGRAD decoupled", MADGRAD::new, madgrad.withDecoupledDecay(true).withMaximize(true), Kind.SPECIAL);
+            add("MADGRAD no momentum", MADGRAD::new, madgrad.withMomentum(0), Kind.NORMAL);
+            add("MADGRAD no momentum wide", MADGRAD::new, madgrad.withMomentum(0).withEps(0), Kind.WIDE);
+            FTRL.Options ftrl = FTRL.Options.defaults().withLr(0.1).withBeta(0.3).withL1RegularizationStrength(0.01)
+                    .withL2RegularizationStrength(0.1).withL2ShrinkageRegularizationStrength(0.2);
+            add("FTRL", FTRL::new, ftrl, Kind.SPECIAL);
+            add("FTRL maximize", FTRL::new, ftrl.withMaximize(true), Kind.WIDE);
+            add("FTRL power", FTRL::new, ftrl.withLearningRatePower(-0.7), Kind.WIDE);
+            add("FTRL small power", FTRL::new, ftrl.withLearningRatePower(-0.1).withInitialAccumulatorValue(0), Kind.SPECIAL);
+            add("FTRL power 0", FTRL::new, ftrl.withLearningRatePower(0), Kind.NORMAL);
+            add("FTRL large power", FTRL::new, ftrl.withLearningRatePower(-7), Kind.WIDE);
+            SophiaG.Options sophia = SophiaG.Options.defaults().withLr(0.01).withBs(100);
+            add("SophiaG", SophiaG::new, sophia, Kind.SPECIAL);
+            add("SophiaG maximize", SophiaG::new, sophia.withMaximize(true), Kind.WIDE);
+            SGDScheduleFree.Options sgdFree = SGDScheduleFree.Options.defaults().withLr(0.01).withWeightDecay(0.1);
+            add("SGDScheduleFree", SGDScheduleFree::new, sgdFree, Kind.SPECIAL);
+            add("SGDScheduleFree warm-up", SGDScheduleFree::new,
+                    sgdFree.withMaximize(true).withWarmupSteps(7).withR(1).withMomentum(0.3), Kind.WIDE);
+            AdamWScheduleFree.Options adamwFree = AdamWScheduleFree.Options.defaults().withWeightDecay(0.1);
+            add("AdamWScheduleFree", AdamWScheduleFree::new, adamwFree.withMaximize(true), Kind.WIDE);
+            add("AdamWScheduleFree inner momentum", AdamWScheduleFree::new,
+                    adamwFree.withInnerMomentum(0.9).withWarmupSteps(5), Kind.SPECIAL);
+            RAdamScheduleFree.Options radamFree = RAdamScheduleFree.Options.defaults().withWeightDecay(0.1);
+            add("RAdamScheduleFree", RAdamScheduleFree::new, radamFree, Kind.NORMAL);
+            add("RAdamScheduleFree SGD phase", RAdamScheduleFree::new,
+                    radamFree.withSilentSgdPhase(false).withMaximize(true), Kind.SPECIAL);
             add("LaProp", LaProp::new, LaProp.Options.defaults().withWeightDecay(0.1), Kind.SPECIAL);
             OwnOptimizer.Options own = new OwnOptimizer.Options(1e-2, 0.1, false, false, false);
             add("a user's own rule", OwnOptimizer::new, own, Kind.NORMAL);

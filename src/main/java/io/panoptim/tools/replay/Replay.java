@@ -6,6 +6,7 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Stream;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.ParamGroup;
+import io.panoptim.optim.SophiaG;
 import io.panoptim.schedule.LRScheduler;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
@@ -49,6 +50,8 @@ final class Replay implements AutoCloseable {
             made = config.optimizer().make(engine, groups.stream().map(group -> group.stream().map(parameters::get).toList())
                     .toList());
             optimizer = made;
+            trace.checkSamples(optimizer);
+            optimizer.train();
             scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys));
         } catch (RuntimeException | Error refused) {
             if (made != null) {
@@ -83,7 +86,7 @@ final class Replay implements AutoCloseable {
         });
     }
 
-    /** Takes all steps. */
+    /** Takes all steps, each with the update of the Hessian that its authors' training has after it. */
     void run() {
         for (int step = 0; step < lrs.length; step++) {
             for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
@@ -92,6 +95,9 @@ final class Replay implements AutoCloseable {
             lrs[step] = optimizer.paramGroups().stream().mapToDouble(ParamGroup::lr).toArray();
             optimizer.step();
             scheduler.ifPresent(LRScheduler::step);
+            if (optimizer instanceof SophiaG sophia && giveSamples(step)) {
+                sophia.updateHessian();
+            }
         }
     }
 
@@ -108,6 +114,19 @@ final class Replay implements AutoCloseable {
             engine.copy(recorded.values(), gradient.values(), Stream.DEFAULT);
             parameter.sparseGradient(gradient);
         });
+    }
+
+    /** Lets the parameters have the samples of the Hessian recorded after a step as gradients; whether there are any. */
+    private boolean giveSamples(int step) {
+        boolean any = false;
+        for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
+            Optional<Tensor> sample = trace.sample(step, entry.getKey());
+            Tensor gradient = gradients.get(entry.getKey());
+            sample.ifPresent(tensor -> engine.copy(tensor, gradient, Stream.DEFAULT));
+            entry.getValue().gradient(sample.isPresent() ? gradient : null);
+            any |= sample.isPresent();
+        }
+        return any;
     }
 
     /** The parameters and their state as they are now, under the names of the output; valid until {@link #close()}. */

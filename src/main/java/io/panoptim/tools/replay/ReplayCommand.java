@@ -38,11 +38,13 @@ public final class ReplayCommand implements Callable<Integer> {
 
     @Option(names = "--trace", required = true, paramLabel = "TRACE.safetensors",
             description = "Initial parameters (param/NAME) and gradients (grad/STEP/NAME, or grad/STEP/NAME.indices and "
-                    + "grad/STEP/NAME.values where they are sparse).")
+                    + "grad/STEP/NAME.values where they are sparse); for SophiaG also samples of the Hessian (hessian/STEP/NAME), "
+                    + "which update it after the step of that number.")
     private Path trace;
 
     @Option(names = "--out", required = true, paramLabel = "OUT.safetensors",
-            description = "Where to write the last parameters (param/NAME) and the state (state/NAME/KEY).")
+            description = "Where to write the last parameters (param/NAME) and the state (state/NAME/KEY). Of a schedule-free "
+                    + "optimizer these are the parameters in train mode.")
     private Path out;
 
     @Option(names = "--device", paramLabel = "reference|cpu|cuda", description = "By default the best that can be had here.")

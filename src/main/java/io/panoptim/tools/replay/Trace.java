@@ -4,6 +4,8 @@ import io.panoptim.PanoptimException;
 import io.panoptim.checkpoint.SafeTensors;
 import io.panoptim.checkpoint.StoredType;
 import io.panoptim.checkpoint.TensorInfo;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.SophiaG;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
@@ -21,11 +23,11 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A recorded run: initial parameters and every gradient, each read from the file when it is asked for. */
+/** A recorded run: initial parameters, every gradient and every sample of the Hessian, read when they are asked for. */
 final class Trace implements AutoCloseable {
     private static final String PARAM = "param/";
     private static final String NO_CLOSURES = "since it has no optimizer that evaluates a closure";
-    private static final Pattern GRAD = Pattern.compile("grad/(0|[1-9][0-9]{0,8})/(.+)", Pattern.DOTALL);
+    private static final Pattern GRAD = Pattern.compile("(grad|hessian)/(0|[1-9][0-9]{0,8})/(.+)", Pattern.DOTALL);
     private static final Pattern EVALUATION = Pattern.compile("[0-9]+/(.+)", Pattern.DOTALL);
     private static final String INDICES = ".indices";
     private static final String VALUES = ".values";
@@ -82,7 +84,7 @@ final class Trace implements AutoCloseable {
     /** Its dense gradient at a step, in the mapped file, unless it has none then. */
     Optional<Tensor> gradient(int step, String parameter) {
         String key = key(step, parameter);
-        return file.tensors().containsKey(key) ? Optional.of(file.tensor(key)) : Optional.empty();
+        return optional(key);
     }
 
     /** Its sparse gradient at a step, in the mapped file, unless it has none then. */
@@ -110,6 +112,23 @@ final class Trace implements AutoCloseable {
         return "grad/" + step + "/" + parameter;
     }
 
+    /** The sample of its Hessian after a step, in the mapped file, if there is one. */
+    Optional<Tensor> sample(int step, String parameter) {
+        return optional("hessian/" + step + "/" + parameter);
+    }
+
+    private Optional<Tensor> optional(String key) {
+        return file.tensors().containsKey(key) ? Optional.of(file.tensor(key)) : Optional.empty();
+    }
+
+    /** Refuses samples of the Hessian for an optimizer that does not take them. */
+    void checkSamples(Optimizer optimizer) {
+        file.tensors().keySet().stream().filter(key -> key.startsWith("hessian/") && !(optimizer instanceof SophiaG)).findFirst()
+                .ifPresent(key -> {
+                    throw invalid("'" + key + "': " + optimizer.name() + " takes no samples of the Hessian, SophiaG does");
+                });
+    }
+
     /** Unmaps the file. */
     @Override
     public void close() {
@@ -122,15 +141,14 @@ final class Trace implements AutoCloseable {
         }
     }
 
-    /** The step of a gradient, after comparing it with its parameter. */
+    /** The step of a gradient or a sample, after comparing it with its parameter. */
     private int checkGradient(String key, TensorInfo info) {
         Matcher grad = GRAD.matcher(key);
         if (!grad.matches()) {
-            throw invalid("'" + key + "': " + (key.startsWith("hessian/") ? "this version replays no Hessian samples"
-                    : key.startsWith("loss/") ? "this version replays no losses, " + NO_CLOSURES
-                    : "expected param/<name> or grad/<step>/<name>"));
+            throw invalid("'" + key + "': " + (key.startsWith("loss/") ? "this version replays no losses, " + NO_CLOSURES
+                    : "expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>"));
         }
-        String name = grad.group(2);
+        String name = grad.group(3);
         Matcher part = SPARSE.matcher(name);
         if (parameters.contains(name)) {
             TensorInfo parameter = file.tensors().get(PARAM + name);
@@ -138,12 +156,12 @@ final class Trace implements AutoCloseable {
                 throw invalid("'" + key + "' is " + info + ": expected " + parameter + ", as 'param/" + name + "'");
             }
             dense.add(name);
-        } else if (part.matches() && parameters.contains(part.group(1))) {
-            checkSparse(key(Integer.parseInt(grad.group(1)), part.group(1)), part.group(1));
+        } else if (grad.group(1).equals("grad") && part.matches() && parameters.contains(part.group(1))) {
+            checkSparse(key(Integer.parseInt(grad.group(2)), part.group(1)), part.group(1));
         } else {
             throw invalid("'" + key + "': " + withoutParameter(name));
         }
-        return Integer.parseInt(grad.group(1));
+        return Integer.parseInt(grad.group(2));
     }
 
     /** Compares both parts of a sparse gradient with its parameter and with each other. */

@@ -42,7 +42,7 @@ class ReplayCommandTest {
     private String errors = "";
 
     @ParameterizedTest
-    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups", "sparse-adam", "sparse-sgd"})
+    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups", "sparse-adam", "sparse-sgd", "sophiag", "adamw-schedule-free"})
     void repeatsWhatTorchDid(String run) throws IOException {
         for (String device : available()) {
             assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), () -> errors);
@@ -203,10 +203,13 @@ class ReplayCommandTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "grad/0/c|FLOAT32|: 'param/c' is missing",
         "grad/1/a|FLOAT64|` is F64[2]: expected F32[2], as 'param/a'`",
-        "grad/01/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
-        "grad/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
-        "grads/0/a|FLOAT32|: expected param/<name> or grad/<step>/<name>",
-        "hessian/0/a|FLOAT32|: this version replays no Hessian samples",
+        "grad/01/a|FLOAT32|: expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>",
+        "grad/a|FLOAT32|: expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>",
+        "grads/0/a|FLOAT32|: expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>",
+        "hessian/01/a|FLOAT32|: expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>",
+        "hessian/0/a|FLOAT32|: SGD takes no samples of the Hessian, SophiaG does",
+        "hessian/0/a|FLOAT64|` is F64[2]: expected F32[2], as 'param/a'`",
+        "hessian/0/c|FLOAT32|: 'param/c' is missing",
         "loss/0/0|FLOAT32|: this version replays no losses, since it has no optimizer that evaluates a closure",
         "grad/0/1/a|FLOAT32|: this version replays no gradients of single evaluations, since it has no optimizer that evaluates a closure",
         "grad/0/a.values|FLOAT32|: 'grad/0/a.indices' is missing",

@@ -1,7 +1,7 @@
-"""Writes the small files that the tests of replay and of safetensors read: python record.py
+"""Writes the small files that the tests of replay and of safetensors read: python record.py CLONES
 
-Each folder here: a run of torch.optim as `panoptim replay` takes it, made by src/test/golden/record.py, which says what this
-needs. ../../checkpoint/python.safetensors: every kind of tensor that the reader must understand.
+Each folder here: a run as `panoptim replay` takes it, made by src/test/golden/record.py, which says what this needs, also of CLONES.
+../../checkpoint/python.safetensors: every kind of tensor that the reader must understand.
 """
 import pathlib
 import sys
@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parents[4] / "golden"))
 sys.dont_write_bytecode = True
+import clone_cases  # noqa: E402
 import record as golden  # noqa: E402
+import sources  # noqa: E402
 import torch_cases  # noqa: E402
 from cases import case  # noqa: E402
 
@@ -32,13 +34,19 @@ CASES = {
                         absent=[(3, "deep")]),
     "sparse-sgd": case("SGD", "replay-sparse", "float64", {"lr": 0.1, "momentum": 0.9}, tensors=TABLES, sparse=["rows"],
                        coalesced=True, steps=8),
+    "sophiag": case("SophiaG", "replay", "float32", {"lr": 0.01, "rho": 0.05, "bs": 480}, tensors=TENSORS, steps=6,
+                    absent=[(0, "three"), (3, "matrix")]) | {"hessian": [0, 2, 5]},
+    "adamw-schedule-free": case("AdamWScheduleFree", "replay", "float64", {"lr": 0.01, "warmup_steps": 3, "weight_decay": 0.1},
+                                tensors=TENSORS, steps=6, absent=[(0, "three"), (3, "matrix")]),
 }
+BEYOND_TORCH = ("sophiag", "adamw-schedule-free")
 
+sources.clones = pathlib.Path(sys.argv[1])
+golden.source_of |= {c["name"]: clone_cases if name in BEYOND_TORCH else torch_cases for name, c in CASES.items()}
 torch.set_num_threads(1)
 torch.Tensor.sqrt, torch.Tensor.sqrt_, torch.Tensor.coalesce = golden.exact_sqrt, golden.exact_sqrt_, golden.ordered_coalesce
-golden.source_of |= {case["name"]: torch_cases for case in CASES.values()}
-for name, case in CASES.items():
-    golden.write_safetensors(here / name, case, stock=False)
+for name, recorded in CASES.items():
+    golden.write_safetensors(here / name, recorded, stock=False)
 save_file({
     "f64": torch.tensor([1.5, -2.0, -torch.inf], dtype=torch.float64),
     "f32": torch.tensor([0.1, -0.0, 1e-45]),
