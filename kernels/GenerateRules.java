@@ -171,6 +171,13 @@ public final class GenerateRules {
                         upper(rule.reduction.over), rule.reductionFlag(), rule.readColumns(), rule.sharedStates.size()));
             }
         }
+        out.append("\n\n// X(id, name, type, slots, flag) for each of them that does so only for rows with a flag.\n")
+                .append("#define PANOPTIM_EACH_CONDITION(X)");
+        for (Rule rule : rules.stream().filter(rule -> rule.reduction != null && rule.reductionFlag() != 0).toList()) {
+            for (int slots = rule.minSlots; slots <= rule.states.size(); slots++) {
+                out.append(" \\\n    X(%d, %s, %s, %d, %du)".formatted(rule.id, rule.name, rule.type(), slots, rule.reductionFlag()));
+            }
+        }
         out.append("\n\n// X(name, type, flag, shared states) for each rule that reduces.\n#define PANOPTIM_EACH_FINISH(X)");
         rules.stream().filter(rule -> rule.reduction != null).forEach(rule -> out.append(" \\\n    X(%s, %s, %du, %d)"
                 .formatted(rule.name, rule.type(), rule.reductionFlag(), rule.sharedStates.size())));

@@ -1,9 +1,17 @@
 // Adam, AdamW and their AMSGrad variants (torch/optim/adam.py): AdamW decays the parameter, Adam its gradient.
 #pragma once
+#include "cautious.h"
 
 namespace panoptim {
 
-struct Adam {
+struct Adam : Cautious {
+    // Only AdamW is cautious: there is no penalty in the gradient.
+    template <class T, class... Maximum>
+    static PANOPTIM_INLINE AdamSums terms(const AdamScalars<T>& h, T, T g, T exp_avg, T, Maximum...) {
+        g = h.maximize ? -g : g;
+        return {agreeing(lerp(exp_avg, g, h.exp_avg_weight), g)};
+    }
+
     // The third state, and with it the running maximum, exists with AMSGrad only.
     template <class T, class... Maximum>
     static PANOPTIM_INLINE void update(const AdamScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq,
@@ -15,7 +23,7 @@ struct Adam {
         T second_moment = exp_avg_sq;
         ((second_moment = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)), ...);
         T denominator = sqrt(second_moment) / h.root_correction + h.eps;
-        p = addcdiv(p, exp_avg, denominator, h.step_size);
+        p = addcdiv(p, cautious(h, exp_avg, g), denominator, h.step_size);
     }
 };
 

@@ -18,12 +18,6 @@ static double* shared_states(const panoptim_record& record) {
     return reinterpret_cast<double*>(record.address[PANOPTIM_STATE + record.slots]);
 }
 
-// A tensor of a class for which nothing is reduced, or that is absent.
-static bool idle(const Pass& pass, const panoptim_record& record) {
-    return record.scalar_class < 0 ||
-           (pass.rule.reduction.flag & ~pass.step.rows[record.scalar_class].flags) != 0;
-}
-
 static void measure_leaf(const Pass& pass, const panoptim_record& record, uint64_t start, uint64_t elements,
                          const double* reduced, double* sums) {
     const RuleReduction& reduction = pass.rule.reduction;

@@ -39,11 +39,17 @@ inline bool in_place(const panoptim_record& record, int columns) {
     return true;
 }
 
+// Whether a tensor is of a class for which nothing is reduced, or absent.
+inline bool idle(const Pass& pass, const panoptim_record& record) {
+    return record.scalar_class < 0 ||
+           (pass.rule.reduction.flag & ~pass.step.rows[record.scalar_class].flags) != 0;
+}
+
 // A chunk's part in each row, where every row has reduced values of its own; otherwise the chunk.
 template <class Body>
 void each_piece(const Pass& pass, const panoptim_record& record, const panoptim_chunk& chunk, Body body) {
     const RuleReduction& reduction = pass.rule.reduction;
-    if (!pass.reduces) return body(Piece{chunk.start, chunk.elements, nullptr});
+    if (!pass.reduces || idle(pass, record)) return body(Piece{chunk.start, chunk.elements, nullptr});
     const double* reduced = pass.table.reduced + record.reduced * reduction.reduced;
     if (reduction.over != PANOPTIM_ROW) return body(Piece{chunk.start, chunk.elements, reduced});
     uint64_t row = (chunk.start - record.begin) / record.columns;

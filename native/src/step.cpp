@@ -51,20 +51,21 @@ static void update_converted(const panoptim_record& record, const Piece& piece, 
 
 static void update(const Pass& pass, const panoptim_record& record, const panoptim_chunk& chunk) {
     const panoptim_row& given = pass.step.rows[record.scalar_class];
+    const bool plain = idle(pass, record);
     if (record.compute == PANOPTIM_FLOAT64) {
         const Row<double> row = rounded<double>(given);
-        each_piece(pass, record, chunk, [&](const Piece& piece) {
-            update_in_place(record, piece, row, pass.rule.float64[record.slots]);
-        });
+        const Sweep<double> sweep = (plain ? pass.rule.plain64 : pass.rule.float64)[record.slots];
+        each_piece(pass, record, chunk, [&](const Piece& piece) { update_in_place(record, piece, row, sweep); });
         return;
     }
     const Row<float> row = rounded<float>(given);
+    const Sweep<float> sweep = (plain ? pass.rule.plain32 : pass.rule.float32)[record.slots];
     const bool converted = !in_place(record, PANOPTIM_STATE + record.slots);
     each_piece(pass, record, chunk, [&](const Piece& piece) {
         if (converted) {
-            update_converted(record, piece, row, pass.rule.float32[record.slots]);
+            update_converted(record, piece, row, sweep);
         } else {
-            update_in_place(record, piece, row, pass.rule.float32[record.slots]);
+            update_in_place(record, piece, row, sweep);
         }
     });
 }

@@ -20,6 +20,20 @@ namespace panoptim {
 
 PANOPTIM_EACH_KERNEL(SWEEPS)
 
+// Where a rule reduces only for rows with a flag, the others have loops in which nothing is left of that.
+#define PLAIN_SWEEP(rule, type, slots, flag, dtype, T)                                                                 \
+    extern "C" void panoptim_sweep_plain_##rule##_##dtype##_##slots(const Row<T>& row, const double* reduced,          \
+                                                                    uint64_t elements, T* const* columns) {            \
+        Row<T> plain = row;                                                                                            \
+        plain.flags &= ~flag;                                                                                          \
+        sweep<type, type##Scalars<T>>(plain, reduced, elements, columns, std::make_index_sequence<slots>());           \
+    }
+#define PLAIN_SWEEPS(id, rule, type, slots, flag)    \
+    PLAIN_SWEEP(rule, type, slots, flag, float32, float) \
+    PLAIN_SWEEP(rule, type, slots, flag, float64, double)
+
+PANOPTIM_EACH_CONDITION(PLAIN_SWEEPS)
+
 template <class Rule, class Sums, class Scalars, class T, class... State>
 static PANOPTIM_INLINE void add_row(const Scalars h, T keep, uint64_t elements, double* __restrict lanes, const T* __restrict p,
                                     const T* __restrict g, const State* __restrict... state) {
@@ -86,11 +100,15 @@ static void prepare(const Row<double>& row, uint64_t, uint64_t, const double*, d
 
 static constexpr std::array<RuleSweeps, PANOPTIM_RULE_COUNT> table() {
     std::array<RuleSweeps, PANOPTIM_RULE_COUNT> rules{};
-#define ENTER(id, rule, type, slots)                                        \
-    rules[id].name = #rule;                                                 \
-    rules[id].float32[slots] = panoptim_sweep_##rule##_float32_##slots;     \
-    rules[id].float64[slots] = panoptim_sweep_##rule##_float64_##slots;
+#define ENTER(id, rule, type, slots)                                                             \
+    rules[id].name = #rule;                                                                      \
+    rules[id].float32[slots] = rules[id].plain32[slots] = panoptim_sweep_##rule##_float32_##slots; \
+    rules[id].float64[slots] = rules[id].plain64[slots] = panoptim_sweep_##rule##_float64_##slots;
     PANOPTIM_EACH_KERNEL(ENTER)
+#define ENTER_PLAIN(id, rule, type, slots, flag)                               \
+    rules[id].plain32[slots] = panoptim_sweep_plain_##rule##_float32_##slots;  \
+    rules[id].plain64[slots] = panoptim_sweep_plain_##rule##_float64_##slots;
+    PANOPTIM_EACH_CONDITION(ENTER_PLAIN)
 #define ENTER_REDUCTION(id, rule, type, slots, over_, flag_, reads_, shared_)                                        \
     rules[id].reduction.over = over_;                                                                                \
     rules[id].reduction.flag = flag_;                                                                                \

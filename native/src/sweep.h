@@ -34,6 +34,9 @@ struct RuleSweeps {
     const char* name;
     Sweep<float> float32[PANOPTIM_STATES + 1];
     Sweep<double> float64[PANOPTIM_STATES + 1];
+    // The same, for rows for which nothing is reduced.
+    Sweep<float> plain32[PANOPTIM_STATES + 1];
+    Sweep<double> plain64[PANOPTIM_STATES + 1];
     RuleReduction reduction;
 };
 

@@ -8,6 +8,8 @@ OTHERS = {"one": [1], "seven": [7], "flat": [1027]}
 THREE = {"scalar": [], "seven": [7], "matrix": [13, 79]}
 FLAT = {"flat": [1027]}
 LARGE = {"large": [100003]}
+ROWS = {"scalar": [], "vector": [17], "row": [1, 5], "column": [5, 1], "matrix": [13, 79], "convolution": [4, 3, 2, 3]}
+NEAR = {"scalar": [], "vector": [7], "row": [1, 5], "column": [5, 1], "matrix": [7, 9], "convolution": [4, 3, 2, 3]}
 NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
 
 # Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.
@@ -34,6 +36,20 @@ def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=
 
 def both(optimizer, name, defaults, **kwargs):
     return [case(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
+
+
+def exact(optimizer, name, dtype, defaults, **kwargs):
+    """A case whose sums are taken as kernels/leaf.h defines them (sums.py)."""
+    return case(optimizer, name, dtype, defaults, **kwargs) | {"sums": "exact"}
+
+
+def exact_in_both(optimizer, name, defaults, **kwargs):
+    return [exact(optimizer, name, dtype, defaults, **kwargs) for dtype in ("float32", "float64")]
+
+
+def near(optimizer, name, defaults, bounds, **kwargs):
+    """Cases with torch's own sums; `bounds`: how far a value may be off, over its tensor's largest, by dtype."""
+    return [case(optimizer, name, dtype, defaults, **({"tensors": NEAR} | kwargs)) | {"relative": bound} for dtype, bound in bounds.items()]
 
 
 def pairs(optimizer, values, valid=lambda options: True):

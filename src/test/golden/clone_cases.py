@@ -1,17 +1,70 @@
 """The golden cases of what is recorded from git repositories."""
+import contextlib
+import io
+
+import torch
+
 import sources
-from cases import LERP, MIDDLE, pairs, rule_cases
+from cases import ABSENT, LERP, MIDDLE, MULTI_STEP_LR, NAMED, ROWS, STEP_LR, TO_ZERO, exact, near, pairs, rule_cases
 
 ADEMAMIX = ("apple/ml-ademamix", "c3d73c09f1287e5c33b95189bb0aa7de0a5a7667")
 KOZISTR = ("kozistr/pytorch_optimizer", "84b926c80c1b624e358b8b0d7851b369749f1e06")     # 3.5.1: later ones lose Signum's average
 SCHEDULE_FREE = ("facebookresearch/schedule_free", "70785b53e778d0e872c0bbb75ff4ee54ee10c291")
 SOPHIA = ("Liuhong99/Sophia", "a7e157229b71d58cf995d32854f1be15c265b350")
-REPOSITORIES = {"ademamix": ADEMAMIX, "signsgd": KOZISTR, "signum": KOZISTR, "yogi": KOZISTR, "sophiag": SOPHIA,
+LESSW2020 = ("lessw2020/Ranger-Deep-Learning-Optimizer", "c82a30460684c7301086d84185a1927b1c256afa")
+ZYUSHUN = ("zyushun/Adam-mini", "402aadfed23719f3b92c8e78b5d49ad499ff7ada")
+REPOSITORIES = {"adammini": ZYUSHUN, "ranger": LESSW2020,
+                "ademamix": ADEMAMIX, "signsgd": KOZISTR, "signum": KOZISTR, "yogi": KOZISTR, "sophiag": SOPHIA,
                 "sgdschedulefree": SCHEDULE_FREE, "adamwschedulefree": SCHEDULE_FREE, "radamschedulefree": SCHEDULE_FREE}
+
+
+def adam_mini(groups, defaults):
+    """Its blocks follow from a parameter's name: here they are an option of its group."""
+    kind = sources.clone(*ZYUSHUN, "adam_mini", "adam_mini").Adam_mini
+    def name(p, blocks):
+        """It takes a neuron for a row of a matrix: what has more dimensions are heads."""
+        if blocks == 0 and p.dim() == 2:
+            return "mlp"
+        return "bias" if blocks == -1 else "norm" if blocks == 1 or blocks == 0 and p.dim() < 2 else "query"
+
+    class Blocks(kind):
+        unrecorded = ("head_per_gpu", "neuron_per_gpu", "reduced", "block_numel", "v")
+
+        def __init__(self, groups, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, blocks=0):
+            options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "blocks": blocks}
+            groups = [options | group for group in groups]
+            super().__init__([(f"{i}", p) for i, group in enumerate(groups) for p in group["params"]], verbose=False)
+            self.param_groups = []
+            for group in groups:
+                beta1, beta2 = group["betas"]
+                self.add_param_group(group | {"beta1": beta1, "beta2": beta2})
+
+        @torch.no_grad()
+        def step(self):
+            groups = self.param_groups
+            for group in groups:
+                for p in group["params"]:
+                    self.param_groups = [group | {"params": [p], "name": name(p, group["blocks"])}]
+                    self.head_numel = p.numel() // (group["blocks"] if group["blocks"] > 0 else p.size(0) if p.dim() else 1)
+                    if p.grad is not None:
+                        super().step()
+                        if "v" in self.state[p]:
+                            self.state[p]["vmean"] = self.state[p]["v"]
+            self.param_groups = groups
+    return sources.construct(Blocks, groups, defaults)
+
+
+def ranger(groups, defaults):
+    with contextlib.redirect_stdout(io.StringIO()):         # it greets
+        kind = sources.clone(*LESSW2020, "ranger").Ranger
+        renamed = {"N_sma_threshhold" if key == "n_sma_threshold" else key: value for key, value in defaults.items()}
+        return sources.construct(kind, groups, renamed)
 
 
 def make(optimizer, groups, defaults):
     """The optimizer of a case, on the for-loop path."""
+    if optimizer in ("AdamMini", "Ranger"):
+        return (adam_mini if optimizer == "AdamMini" else ranger)(groups, defaults)
     if optimizer == "AdEMAMix":
         return sources.construct(sources.clone(*ADEMAMIX, "ademamix", "pytorch").AdEMAMix, groups, defaults)
     if optimizer == "Yogi":
@@ -147,6 +200,47 @@ def radamschedulefree_cases():
         ], [{"maximize": False}, {"betas": never, "eps": 1e-4}, {"lr": 0.1, "weight_decay": 0.0, "silent_sgd_phase": True}], "float32")
 
 
-CASES = {"signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases(), "yogi": yogi_cases(), "sophiag": sophiag_cases(),
+def adam_mini_cases():
+    bounds = {"float32": 1e-5, "float64": 1e-13}
+    full = {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "maximize": True}
+    groups = [(["scalar", "vector"], {"blocks": -1}), (["row", "column"], {"blocks": 5, "maximize": False}),
+              (["matrix"], {"blocks": 21, "betas": LERP}), (["convolution"], {"blocks": 1, "weight_decay": 0.0})]
+    return [
+        *near("AdamMini", "defaults", {}, bounds),
+        *near("AdamMini", "tensors", full | {"blocks": 1}, bounds),
+        *near("AdamMini", "elements", full | {"blocks": -1, "eps": 1e-3}, bounds, kind="constant"),
+        *near("AdamMini", "groups", full, bounds, groups=groups, scheduler=STEP_LR, steps=50),
+        *near("AdamMini", "absent", full, bounds, tensors=NAMED | {"weight": [7, 9]}, absent=ABSENT, scheduler=MULTI_STEP_LR),
+    ]
+
+
+def ranger_cases():
+    """Float32 only, in which it computes whatever the parameters are. rho passes 5 at step 6 (counted from 1) by default, and is that
+    of the first parameter of a step for all. It counts the steps of a parameter: those of the last case miss whole turns of the slow
+    weights, so that this makes no difference."""
+    late = [0.9, 0.68]
+
+    def float32(name, defaults, **kwargs):
+        return exact("Ranger", name, "float32", defaults, **kwargs)
+
+    full = {"lr": 0.01, "betas": MIDDLE, "weight_decay": 0.1, "k": 4, "maximize": True}
+    whole_turns = [[step, name] for name, steps in (("vector", range(4)), ("matrix", range(8, 16))) for step in steps]
+    return [
+        float32("defaults", {}, tensors=ROWS),
+        float32("wide", full | {"alpha": 0.8, "k": 1}, tensors=ROWS, kind="wide"),
+        float32("convolutions", full | {"gc_conv_only": True, "betas": late}, tensors=ROWS),
+        float32("threshold", {"n_sma_threshold": 8.0, "eps": 1e-3}, tensors=ROWS, kind="constant"),
+        float32("groups", full, tensors=ROWS, groups=[(["scalar", "vector", "row"], {"lr": 0.1, "weight_decay": 0.0}),
+                                                      (["column", "matrix", "convolution"], {"maximize": False, "k": 3})],
+                scheduler=STEP_LR, steps=50),
+        float32("lr-to-zero", full, tensors=ROWS, kind="wide", scheduler=TO_ZERO),
+        float32("special", full, tensors=ROWS, kind="special"),
+        float32("zero", full, tensors=ROWS, kind="zero"),
+        float32("large", full, tensors={"large": [40, 1030]}, steps=10),
+        float32("absent", full, tensors={"scalar": [], "vector": [17], "matrix": [13, 79]}, absent=whole_turns),
+    ]
+
+
+CASES = {"adammini": adam_mini_cases(), "ranger": ranger_cases(), "signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases(), "yogi": yogi_cases(), "sophiag": sophiag_cases(),
          "sgdschedulefree": sgdschedulefree_cases(), "adamwschedulefree": adamwschedulefree_cases(),
          "radamschedulefree": radamschedulefree_cases()}

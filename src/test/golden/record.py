@@ -356,7 +356,7 @@ def write_json(path, head, key, entries):
 
 def case_lines(case):
     lr, columns, rows, final = record(case)
-    short = {k: case[k] for k in ("name", "dtype", "kind", "seed", "steps")}
+    short = {k: case[k] for k in ("name", "dtype", "kind", "seed", "steps", "sums", "relative") if k in case}
     lines = [json.dumps(short)[1:-1]] + [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in case.items() if k not in short]
     lines.append('"lr": ' + json.dumps(lr))
     lines.append('"columns": ' + json.dumps(" ".join(columns)))

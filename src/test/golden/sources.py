@@ -33,7 +33,7 @@ def clone(repository, commit, module, folder=""):
     if (repository, commit) not in extracted:
         if clones is None:
             raise SystemExit(f"{repository} is needed: --clones DIR, with a clone of https://github.com/{repository} at DIR/{repository}")
-        archive = subprocess.run(["git", "-C", clones / repository, "archive", commit], check=True, stdout=subprocess.PIPE).stdout
+        archive = subprocess.run(["git", "-C", clones / repository, "archive", commit, folder or "."], check=True, stdout=subprocess.PIPE).stdout
         extracted[repository, commit] = tempfile.TemporaryDirectory()
         tarfile.open(fileobj=io.BytesIO(archive)).extractall(extracted[repository, commit].name, filter="data")
     sys.path.insert(0, str(pathlib.Path(extracted[repository, commit].name, folder)))

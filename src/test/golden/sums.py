@@ -51,6 +51,15 @@ def leaf_sum(tensor):
     return torch.tensor(total(leaves(doubles(tensor))), dtype=torch.float64)
 
 
+def mean(tensor, dim=None, keepdim=False):
+    """Of everything, or of each row, which is what the first dimension counts."""
+    if dim is None:
+        return leaf_sum(tensor) / tensor.numel()
+    assert keepdim and tuple(dim) == tuple(range(1, tensor.dim()))
+    rows = [leaf_sum(row) / row.numel() for row in tensor]
+    return torch.stack(rows).to(tensor.dtype).reshape([-1] + [1] * (tensor.dim() - 1))
+
+
 def norm(tensor, p=2.0):
     assert p == 2.0
     with np.errstate(all="ignore"):
@@ -75,8 +84,9 @@ def exact():
         (torch.Tensor, "norm", norm),
         (torch.Tensor, "__mul__", square),
         (torch.Tensor, "sum", leaf_sum),
-        (torch.Tensor, "mean", lambda t: leaf_sum(t) / t.numel()),
+        (torch.Tensor, "mean", mean),
         (torch.Tensor, "lerp_", lerp_),
+        (torch, "norm", norm),
         (torch, "sum", leaf_sum),
         (torch, "pow", lambda t, exponent: t.double() ** exponent),
         (torch, "dot", lambda a, b: leaf_sum(a.double().mul(b.double()))),

@@ -49,6 +49,7 @@ public abstract class HostEngine implements Engine {
         }
         table.enter("Engine.step");
         try {
+            table.checkSums("Engine.step", rows);
             update(table, rows, extras);
         } finally {
             table.exit();
@@ -74,6 +75,7 @@ public abstract class HostEngine implements Engine {
         table.enter("Engine.stepRows");
         try {
             table.checkSparse("Engine.stepRows", rule, gradients, rows);
+            table.checkSums("Engine.stepRows", rows);
             updateRows(table, rule, gradients, rows);
         } finally {
             table.exit();

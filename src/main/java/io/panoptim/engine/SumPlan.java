@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Where the sums lie that a rule takes before its update: the leaves', and what follows from them.
@@ -17,8 +18,9 @@ import java.util.stream.IntStream;
  * @param places for each tensor where its own begin
  * @param leafCount how many leaves there are, at least one
  * @param reducedCount how many sets of reduced values there are
+ * @param cut why the sums cannot be taken, or null: which is no matter until a step takes them, where a rule does so on a condition
  */
-public record SumPlan(List<Group> groups, List<Place> places, long leafCount, long reducedCount) {
+public record SumPlan(List<Group> groups, List<Place> places, long leafCount, long reducedCount, @Nullable String cut) {
     private static final int LEAF = ChunkPlan.LEAF;
 
     /**
@@ -42,13 +44,17 @@ public record SumPlan(List<Group> groups, List<Place> places, long leafCount, lo
         List<Group> groups = new ArrayList<>();
         long leaf = 0;
         long reduced = 0;
+        @Nullable String cut = null;
         for (List<Integer> members : groups(sums.over(), entries)) {
             long rows = sums.over() == Over.ROW ? entries.get(members.getFirst()).rows() : 1;
             long first = leaf;
             long elements = 0;
             for (int member : members) {
                 TensorEntry entry = entries.get(member);
-                checkCut(sums.over(), entry, member == members.getLast());
+                if (cutsLeaf(sums.over(), entry, member == members.getLast())) {
+                    cut = "'" + entry.name() + "' is cut within a leaf: the rule takes sums, and slices must be cut at multiples of " + LEAF
+                            + " elements of the whole tensor";
+                }
                 long columns = (entry.end() - entry.begin()) / rows;
                 places[member] = new Place(leaf, reduced, rows, columns);
                 leaf += rows * Math.ceilDiv(columns, LEAF);
@@ -59,7 +65,10 @@ public record SumPlan(List<Group> groups, List<Place> places, long leafCount, lo
             }
             reduced += rows;
         }
-        return new SumPlan(groups, Arrays.asList(places), Math.max(1, leaf), reduced);
+        if (cut != null && sums.flag() == 0) {
+            throw PanoptimException.invalid("Table", cut);
+        }
+        return new SumPlan(groups, Arrays.asList(places), Math.max(1, leaf), reduced, cut);
     }
 
     private static List<List<Integer>> groups(Over over, List<TensorEntry> entries) {
@@ -75,15 +84,13 @@ public record SumPlan(List<Group> groups, List<Place> places, long leafCount, lo
     }
 
     /** Slices that cut leaves would give other sums than the whole. */
-    private static void checkCut(Over over, TensorEntry entry, boolean last) {
-        String name = "'" + entry.name() + "'";
+    private static boolean cutsLeaf(Over over, TensorEntry entry, boolean last) {
         boolean whole = entry.begin() == 0 && entry.end() == entry.value().elements();
         if (over == Over.ROW && (!whole || entry.origin() != 0)) {
-            throw PanoptimException.unsupported("Table", name + " is a slice, and the rule takes sums over the rows of whole tensors");
+            throw PanoptimException.unsupported("Table", "'" + entry.name() + "' is a slice, and the rule takes sums over the rows of "
+                    + "whole tensors");
         }
-        if ((entry.origin() + entry.begin()) % LEAF != 0 || !last && over == Over.TENSOR && (entry.origin() + entry.end()) % LEAF != 0) {
-            throw PanoptimException.invalid("Table", name + " is cut within a leaf: the rule takes sums, and slices must be cut at "
-                    + "multiples of " + LEAF + " elements of the whole tensor");
-        }
+        return (entry.origin() + entry.begin()) % LEAF != 0
+                || !last && over == Over.TENSOR && (entry.origin() + entry.end()) % LEAF != 0;
     }
 }

@@ -292,10 +292,25 @@ public abstract class Table implements AutoCloseable {
         }
     }
 
+    /** Refuses a step that takes sums over tensors that are cut within a leaf. */
+    final void checkSums(String call, Rows rows) {
+        if (rule == null || rule.sums() == null || sums == null || sums.cut() == null) {
+            return;
+        }
+        int flag = rule.sums().flag();
+        for (int row = 0; row < classCount; row++) {
+            if ((rows.flags(row) & flag) == flag) {
+                throw PanoptimException.invalid(call, sums.cut());
+            }
+        }
+    }
+
     /** Refuses sparse gradients that cannot be used; what their indices are is not looked at. */
     final void checkSparse(String call, Rule rowRule, List<RowGradient> gradients, Rows rows) {
-        if (sums != null || rowRule.sums() != null) {
-            throw PanoptimException.unsupported(call, (sums != null ? rule : rowRule) + " takes sums over whole tensors: it has no "
+        RuleSums own = rule.sums();
+        boolean always = own != null && own.flag() == 0; // what is summed up on a condition is not where a gradient is sparse
+        if (always || rowRule.sums() != null) {
+            throw PanoptimException.unsupported(call, (always ? rule : rowRule) + " takes sums over whole tensors: it has no "
                     + "sparse gradients");
         }
         Set<Integer> seen = new HashSet<>();

@@ -15,12 +15,15 @@ import java.util.OptionalDouble;
  * ADOPT, as its authors' {@code iShohei220/adopt} since it clips: Adam with each gradient normalized by the second moment of
  * those before it, clipped, and only then averaged. The first step fills the second moment and changes nothing else. The
  * authors' function of the number of steps, {@code clip_lambda}, is a power here, as in timm's {@code timm.optim.Adopt}, whose
- * arithmetic is the same; the default exponent is the authors' 0.25, by which their theory holds, not timm's 0.333.
+ * arithmetic is the same; the default exponent is the authors' 0.25, by which their theory holds, not timm's 0.333. With timm's
+ * {@code caution} the step is left out where it goes against the gradient (the L2 penalty included) and elsewhere divided by the
+ * part of the tensor that is left (at least 0.001), which takes a pass of its own.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
  *
  * @see <a href="https://github.com/iShohei220/adopt/blob/main/src/adopt/adopt.py">iShohei220/adopt</a>
  * @see <a href="https://arxiv.org/abs/2411.02853">Taniguchi et al., ADOPT: Modified Adam Can Converge with Any β2</a>
+ * @see <a href="https://arxiv.org/abs/2411.16085">Liang et al., Cautious Optimizers: Improving Training with One Line of Code</a>
  */
 public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
     /**
@@ -33,9 +36,10 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
      * @param weightDecay at least 0: an L2 penalty, or else relative shrinking per step, times the learning rate
      * @param decouple shrink the parameter, as AdamW does, instead of adding to the gradient
      * @param maximize ascend instead
+     * @param caution leave out where the step goes against the gradient, and enlarge the rest
      */
     public record Options(double lr, Betas betas, double eps, OptionalDouble clipExp, double weightDecay, boolean decouple,
-                          boolean maximize) {
+                          boolean maximize, boolean caution) {
         /** Refuses what is out of range, in torch's words. */
         public Options {
             Check.lr("ADOPT", lr);
@@ -47,35 +51,39 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
 
         /** The authors' defaults. */
         public static Options defaults() {
-            return new Options(1e-3, new Betas(0.9, 0.9999), 1e-6, OptionalDouble.of(0.25), 0, false, false);
+            return new Options(1e-3, new Betas(0.9, 0.9999), 1e-6, OptionalDouble.of(0.25), 0, false, false, false);
         }
 
         public Options withLr(double newLr) {
-            return new Options(newLr, betas, eps, clipExp, weightDecay, decouple, maximize);
+            return new Options(newLr, betas, eps, clipExp, weightDecay, decouple, maximize, caution);
         }
 
         public Options withBetas(double first, double second) {
-            return new Options(lr, new Betas(first, second), eps, clipExp, weightDecay, decouple, maximize);
+            return new Options(lr, new Betas(first, second), eps, clipExp, weightDecay, decouple, maximize, caution);
         }
 
         public Options withEps(double newEps) {
-            return new Options(lr, betas, newEps, clipExp, weightDecay, decouple, maximize);
+            return new Options(lr, betas, newEps, clipExp, weightDecay, decouple, maximize, caution);
         }
 
         public Options withClipExp(OptionalDouble newClipExp) {
-            return new Options(lr, betas, eps, newClipExp, weightDecay, decouple, maximize);
+            return new Options(lr, betas, eps, newClipExp, weightDecay, decouple, maximize, caution);
         }
 
         public Options withWeightDecay(double newWeightDecay) {
-            return new Options(lr, betas, eps, clipExp, newWeightDecay, decouple, maximize);
+            return new Options(lr, betas, eps, clipExp, newWeightDecay, decouple, maximize, caution);
         }
 
         public Options withDecouple(boolean newDecouple) {
-            return new Options(lr, betas, eps, clipExp, weightDecay, newDecouple, maximize);
+            return new Options(lr, betas, eps, clipExp, weightDecay, newDecouple, maximize, caution);
         }
 
         public Options withMaximize(boolean newMaximize) {
-            return new Options(lr, betas, eps, clipExp, weightDecay, decouple, newMaximize);
+            return new Options(lr, betas, eps, clipExp, weightDecay, decouple, newMaximize, caution);
+        }
+
+        public Options withCaution(boolean newCaution) {
+            return new Options(lr, betas, eps, clipExp, weightDecay, decouple, maximize, newCaution);
         }
     }
 
@@ -89,6 +97,7 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int DECOUPLE = SCHEMA.index("decouple");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
+    private static final int CAUTION = SCHEMA.index("caution");
 
     /** History: the number of steps taken. */
     private static final int STEP = 0;
@@ -128,7 +137,8 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
                 .flags(row, Rows.flag(AdoptRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdoptRow.L2, !decouple && decay != 0)
                         | Rows.flag(AdoptRow.DECOUPLED, decouple && decay != 0)
-                        | Rows.flag(AdoptRow.FIRST, earlier == 0));
+                        | Rows.flag(AdoptRow.FIRST, earlier == 0)
+                        | Rows.flag(AdoptRow.CAUTIOUS, group.value(CAUTION) != 0 && earlier > 0));
     }
 
     @Override

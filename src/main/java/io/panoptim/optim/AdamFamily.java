@@ -34,6 +34,11 @@ abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
     /** Whether a group's decay shrinks the parameter rather than adding to the gradient. */
     abstract boolean decoupled(ParamGroup group);
 
+    /** Whether a group leaves out where its step goes against the gradient. */
+    boolean cautious(ParamGroup group) {
+        return false;
+    }
+
     @Override
     protected final int slots(ParamGroup group) {
         return group.value(amsgrad) != 0 ? 3 : 2;
@@ -59,7 +64,8 @@ abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
                 .set(row, AdamRow.EPS, group.value(eps))
                 .set(row, AdamRow.STEP_SIZE, -(rate / correction1))
                 .flags(row, Rows.flag(AdamRow.MAXIMIZE, group.value(maximize) != 0)
-                        | Rows.flag(AdamRow.L2, !decoupled && decay != 0));
+                        | Rows.flag(AdamRow.L2, !decoupled && decay != 0)
+                        | Rows.flag(AdamRow.CAUTIOUS, cautious(group)));
     }
 
     @Override

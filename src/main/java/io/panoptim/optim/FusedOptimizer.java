@@ -185,6 +185,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return new double[1];
     }
 
+    /** The same where it depends on the parameter: those of a group that differ in it have rows of their own. */
+    protected double[] initialHistory(ParamGroup group, Parameter parameter) {
+        return initialHistory(group);
+    }
+
     /** What a group keeps of its steps besides its options, before the first one: nothing by default. */
     protected double[] initialGroupHistory() {
         return new double[0];
@@ -406,7 +411,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
         if (entry.scalarClass == null && hasStateFromTheStart()) {
             states(entry);
-            entry.scalarClass = firstClass(entry.group);
+            entry.scalarClass = firstClass(entry);
         }
         Map<String, Tensor> state = new LinkedHashMap<>();
         if (entry.scalarClass != null && entry.scalarClass.stepped) {
@@ -476,7 +481,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private double[] history(Entry entry) {
-        return entry.scalarClass == null ? initialHistory(entry.group) : entry.scalarClass.history;
+        return entry.scalarClass == null ? initialHistory(entry.group, entry.parameters.getFirst()) : entry.scalarClass.history;
     }
 
     /** A step in which some gradients are sparse. */
@@ -558,14 +563,14 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             entry.index = i;
             entry.gradient = topology.get(i).gradient();
             if (entry.scalarClass == null) {
-                entry.scalarClass = firstClass(entry.group);
+                entry.scalarClass = firstClass(entry);
             }
         }
         regroup(built);
     }
 
-    private ScalarClass firstClass(ParamGroup group) {
-        return new ScalarClass(group, false, initialHistory(group), hasStateFromTheStart());
+    private ScalarClass firstClass(Entry entry) {
+        return new ScalarClass(entry.group, false, initialHistory(entry.group, entry.parameters.getFirst()), hasStateFromTheStart());
     }
 
     /** The states that an entry's options need now, by slot, then those that its elements share; those it had before are kept. */

@@ -12,14 +12,16 @@ import java.util.Map;
 
 /**
  * LaProp, as timm's {@code timm.optim.LaProp}: momentum of gradients that were normalized first. The learning rate enters the
- * momentum, and the correction of its bias therefore follows the learning rate. The parameter shrinks after the update. timm's
- * {@code corrected_weight_decay} is not offered.
+ * momentum, and the correction of its bias therefore follows the learning rate. The parameter shrinks after the update. With
+ * timm's {@code caution} the step is left out where it goes against the gradient and elsewhere divided by the part of the tensor
+ * that is left (at least 0.001), which takes a pass of its own. timm's {@code corrected_weight_decay} is not offered.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_lr_1} (a float64 number, for the correction of {@code exp_avg}),
  * {@code exp_avg_lr_2} (a float32 number also for float64 parameters, for that of {@code exp_avg_sq}), {@code exp_avg_sq}.
  *
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/laprop.py">timm.optim.LaProp</a>
  * @see <a href="https://arxiv.org/abs/2002.04839">Ziyin et al., LaProp: Separating Momentum and Adaptivity in Adam</a>
+ * @see <a href="https://arxiv.org/abs/2411.16085">Liang et al., Cautious Optimizers: Improving Training with One Line of Code</a>
  */
 public final class LaProp extends FusedOptimizer<LaProp.Options> {
     /**
@@ -30,8 +32,9 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
      * @param eps added to the denominator, at least 0
      * @param weightDecay relative shrinking per step, times the learning rate, at least 0
      * @param maximize ascend instead
+     * @param caution leave out where the step goes against the gradient, and enlarge the rest
      */
-    public record Options(double lr, Betas betas, double eps, double weightDecay, boolean maximize) {
+    public record Options(double lr, Betas betas, double eps, double weightDecay, boolean maximize, boolean caution) {
         /** Refuses what is out of range, in torch's words. */
         public Options {
             Check.lr("LaProp", lr);
@@ -42,27 +45,31 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
 
         /** timm's defaults. */
         public static Options defaults() {
-            return new Options(4e-4, new Betas(0.9, 0.999), 1e-15, 0, false);
+            return new Options(4e-4, new Betas(0.9, 0.999), 1e-15, 0, false, false);
         }
 
         public Options withLr(double newLr) {
-            return new Options(newLr, betas, eps, weightDecay, maximize);
+            return new Options(newLr, betas, eps, weightDecay, maximize, caution);
         }
 
         public Options withBetas(double first, double second) {
-            return new Options(lr, new Betas(first, second), eps, weightDecay, maximize);
+            return new Options(lr, new Betas(first, second), eps, weightDecay, maximize, caution);
         }
 
         public Options withEps(double newEps) {
-            return new Options(lr, betas, newEps, weightDecay, maximize);
+            return new Options(lr, betas, newEps, weightDecay, maximize, caution);
         }
 
         public Options withWeightDecay(double newWeightDecay) {
-            return new Options(lr, betas, eps, newWeightDecay, maximize);
+            return new Options(lr, betas, eps, newWeightDecay, maximize, caution);
         }
 
         public Options withMaximize(boolean newMaximize) {
-            return new Options(lr, betas, eps, weightDecay, newMaximize);
+            return new Options(lr, betas, eps, weightDecay, newMaximize, caution);
+        }
+
+        public Options withCaution(boolean newCaution) {
+            return new Options(lr, betas, eps, weightDecay, maximize, newCaution);
         }
     }
 
@@ -74,6 +81,7 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
+    private static final int CAUTION = SCHEMA.index("caution");
 
     /** History: the number of steps taken, and the averages of the learning rate and of 1, in float64 and float32. */
     private static final int STEP = 0;
@@ -119,7 +127,8 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
                 .set(row, LapropRow.STEP_SIZE, -(1 / correction1))
                 .set(row, LapropRow.DECAY, -lr * decay)
                 .flags(row, Rows.flag(LapropRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
-                        | Rows.flag(LapropRow.DECOUPLED, decay != 0));
+                        | Rows.flag(LapropRow.DECOUPLED, decay != 0)
+                        | Rows.flag(LapropRow.CAUTIOUS, group.value(CAUTION) != 0));
     }
 
     @Override

@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
 public abstract class Optimizer implements AutoCloseable {
     private final Engine engine;
     private final OptionSchema<?> schema;
-    private final List<ParamGroup> groups = new ArrayList<>();
+    private final List<ParamGroup> groups;
     /** The thread in one of the calls. */
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     /** Whether that thread is in the closure of a step; its alone to read. */
@@ -46,10 +46,18 @@ public abstract class Optimizer implements AutoCloseable {
     protected Optimizer(Engine engine, OptionSchema<?> schema) {
         this.engine = engine;
         this.schema = schema;
+        this.groups = new ArrayList<>();
+    }
+
+    /** An optimizer around another one, with its groups: they are added there. */
+    protected Optimizer(Optimizer wrapped) {
+        this.engine = wrapped.engine;
+        this.schema = wrapped.schema;
+        this.groups = wrapped.groups;
     }
 
     /** The name under which torch and this library know the optimizer. */
-    public final String name() {
+    public String name() {
         return getClass().getSimpleName();
     }
 

@@ -3,6 +3,7 @@ package io.panoptim.optim;
 import io.panoptim.PanoptimException;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -17,7 +18,7 @@ import java.util.OptionalInt;
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
  * of numbers that a group holds. Components are {@code double}, {@code int}, {@code long}, {@code boolean} (0 or 1), {@link OptionalDouble} or
  * {@link OptionalInt} (NaN for none, Python's {@code None}), an enum (the constant's place; torch has strings, the constants' names in
- * lower case, and {@code None} for a constant NONE) or a record of doubles such as {@link Betas}.
+ * lower case, and {@code None} for a constant NONE), a record of doubles such as {@link Betas}, or the {@link Optional} of one.
  *
  * @param <O> the record
  */
@@ -38,7 +39,7 @@ public final class OptionSchema<O extends Record> {
         this.constructor = constructor(type);
         for (RecordComponent component : components) {
             offsets.put(torchName(component), size);
-            size += size(component.getType());
+            size += size(type(component));
         }
     }
 
@@ -73,7 +74,14 @@ public final class OptionSchema<O extends Record> {
 
     /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
     public Optional<Object> none(String name) {
-        return type(name).isRecord() ? Optional.empty() : Optional.ofNullable(OptionType.of(type(name)).none());
+        if (type(name).isRecord()) {
+            return isOptionalRecord(name) ? Optional.of(Optional.empty()) : Optional.empty();
+        }
+        return Optional.ofNullable(OptionType.of(type(name)).none());
+    }
+
+    private boolean isOptionalRecord(String name) {
+        return component(name).getType() == Optional.class;
     }
 
     /** Whether the values of a hyperparameter are strings in Python. */
@@ -87,6 +95,9 @@ public final class OptionSchema<O extends Record> {
         Class<?> type = type(name);
         if (type.isRecord()) {
             Object[] numbers = Arrays.stream(values, i, i + type.getRecordComponents().length).boxed().toArray();
+            if (isOptionalRecord(name)) {
+                return Double.isNaN(values[i]) ? Optional.empty() : Optional.of(construct(constructor(type), numbers));
+            }
             return construct(constructor(type), numbers);
         }
         return OptionType.of(type).value().apply(values[i]);
@@ -95,6 +106,9 @@ public final class OptionSchema<O extends Record> {
     /** A hyperparameter for people. */
     String text(double[] values, String name) {
         Object value = get(values, name);
+        if (value instanceof Optional<?> record) {
+            return record.isPresent() ? record.get().toString() : "None";
+        }
         return type(name).isRecord() ? value.toString() : OptionType.of(type(name)).text(value);
     }
 
@@ -109,6 +123,14 @@ public final class OptionSchema<O extends Record> {
     void set(double[] values, String name, Object value) {
         int i = index(name);
         Class<?> type = type(name);
+        if (value instanceof Optional<?> record && isOptionalRecord(name)) {
+            if (record.isPresent()) {
+                set(values, name, record.get());
+            } else {
+                Arrays.fill(values, i, i + type.getRecordComponents().length, Double.NaN);
+            }
+            return;
+        }
         if (type.isRecord() && (type.isInstance(value) || value instanceof double[])) {
             double[] numbers = value instanceof double[] given ? given : numbers((Record) value);
             if (numbers.length != type.getRecordComponents().length) {
@@ -174,9 +196,18 @@ public final class OptionSchema<O extends Record> {
                 .mapToDouble(component -> (double) read(component, record)).toArray();
     }
 
+    private RecordComponent component(String name) {
+        return Arrays.stream(components).filter(component -> torchName(component).equals(name)).findFirst().orElseThrow();
+    }
+
     private Class<?> type(String name) {
-        return Arrays.stream(components).filter(component -> torchName(component).equals(name)).findFirst().orElseThrow()
-                .getType();
+        return type(component(name));
+    }
+
+    /** A component's type; that of its value for an {@link Optional}. */
+    private static Class<?> type(RecordComponent component) {
+        return component.getGenericType() instanceof ParameterizedType optional ? (Class<?>) optional.getActualTypeArguments()[0]
+                : component.getType();
     }
 
     private static int size(Class<?> type) {
@@ -187,7 +218,8 @@ public final class OptionSchema<O extends Record> {
         return type.isRecord() ? type.getRecordComponents().length + " numbers" : OptionType.of(type).name();
     }
 
+    /** {@code weightDecay} is {@code weight_decay}, and {@code betas1d} is {@code betas_1d}. */
     private static String torchName(RecordComponent component) {
-        return component.getName().replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT);
+        return component.getName().replaceAll("([A-Z]|\\dd(?![a-z]))", "_$1").toLowerCase(Locale.ROOT);
     }
 }

@@ -21,7 +21,12 @@ import java.util.Map;
  * coalesced; if not, its buffer keeps an entry for each, grows from step to step and rounds differently. The buffer that torch
  * has as a sparse tensor is a dense one here, with zeros in the other rows.
  *
+ * <p>With {@code caution}, as timm's {@code SGDW} and not torch has it, a step is left out where it goes against the gradient (the
+ * L2 penalty included) and elsewhere divided by the part of the tensor that is left (at least 0.001), which takes a pass of its
+ * own. Without momentum it changes nothing; with momentum gradients cannot be sparse.
+ *
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html">torch.optim.SGD</a>
+ * @see <a href="https://arxiv.org/abs/2411.16085">Liang et al., Cautious Optimizers: Improving Training with One Line of Code</a>
  */
 public final class SGD extends FusedOptimizer<SGD.Options> {
     /**
@@ -33,9 +38,10 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
      * @param weightDecay L2 penalty, at least 0
      * @param nesterov needs momentum and no dampening
      * @param maximize ascend instead
+     * @param caution leave out where the step goes against the gradient, and enlarge the rest
      */
     public record Options(double lr, double momentum, double dampening, double weightDecay, boolean nesterov,
-                          boolean maximize) {
+                          boolean maximize, boolean caution) {
         /** Refuses what is out of range, in torch's words. */
         public Options {
             Check.lr("SGD", lr);
@@ -48,31 +54,35 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
 
         /** torch's defaults: a learning rate of 0.001 and nothing else. */
         public static Options defaults() {
-            return new Options(1e-3, 0, 0, 0, false, false);
+            return new Options(1e-3, 0, 0, 0, false, false, false);
         }
 
         public Options withLr(double newLr) {
-            return new Options(newLr, momentum, dampening, weightDecay, nesterov, maximize);
+            return new Options(newLr, momentum, dampening, weightDecay, nesterov, maximize, caution);
         }
 
         public Options withMomentum(double newMomentum) {
-            return new Options(lr, newMomentum, dampening, weightDecay, nesterov, maximize);
+            return new Options(lr, newMomentum, dampening, weightDecay, nesterov, maximize, caution);
         }
 
         public Options withDampening(double newDampening) {
-            return new Options(lr, momentum, newDampening, weightDecay, nesterov, maximize);
+            return new Options(lr, momentum, newDampening, weightDecay, nesterov, maximize, caution);
         }
 
         public Options withWeightDecay(double newWeightDecay) {
-            return new Options(lr, momentum, dampening, newWeightDecay, nesterov, maximize);
+            return new Options(lr, momentum, dampening, newWeightDecay, nesterov, maximize, caution);
         }
 
         public Options withNesterov(boolean newNesterov) {
-            return new Options(lr, momentum, dampening, weightDecay, newNesterov, maximize);
+            return new Options(lr, momentum, dampening, weightDecay, newNesterov, maximize, caution);
         }
 
         public Options withMaximize(boolean newMaximize) {
-            return new Options(lr, momentum, dampening, weightDecay, nesterov, newMaximize);
+            return new Options(lr, momentum, dampening, weightDecay, nesterov, newMaximize, caution);
+        }
+
+        public Options withCaution(boolean newCaution) {
+            return new Options(lr, momentum, dampening, weightDecay, nesterov, maximize, newCaution);
         }
     }
 
@@ -85,6 +95,7 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int NESTEROV = SCHEMA.index("nesterov");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
+    private static final int CAUTION = SCHEMA.index("caution");
 
     /** History: with what kind of gradient the momentum buffer has been filled, or 0. */
     private static final int FILLED = 0;
@@ -122,7 +133,8 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
                 .flags(row, Rows.flag(SgdRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(SgdRow.L2, weightDecay != 0)
                         | Rows.flag(SgdRow.FIRST, history[FILLED] == 0)
-                        | Rows.flag(SgdRow.NESTEROV, group.value(NESTEROV) != 0));
+                        | Rows.flag(SgdRow.NESTEROV, group.value(NESTEROV) != 0)
+                        | Rows.flag(SgdRow.CAUTIOUS, group.value(CAUTION) != 0 && momentum != 0));
     }
 
     @Override
@@ -132,6 +144,7 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
         Check.check(group.value(WEIGHT_DECAY) == 0, "SGD", "weight_decay does not go with sparse gradients" + UNLIKE);
         Check.check(!dense || group.value(NESTEROV) == 0, "SGD",
                 "with Nesterov a sparse gradient does not go with the momentum of dense ones" + UNLIKE);
+        Check.check(!momentum || group.value(CAUTION) == 0, "SGD", "caution does not go with sparse gradients");
         return new Sparse(Rule.SPARSE_SGD, group.value(MAXIMIZE) != 0, momentum,
                 !momentum ? Moving.NONE : dense ? Moving.ALL : Moving.REACHED);
     }

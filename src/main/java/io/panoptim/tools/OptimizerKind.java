@@ -36,19 +36,26 @@ import io.panoptim.optim.Signum;
 import io.panoptim.optim.SophiaG;
 import io.panoptim.optim.SparseAdam;
 import io.panoptim.optim.Yogi;
+import io.panoptim.optim.norm.AdamMini;
+import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
 import io.panoptim.optim.norm.DAdaptSGD;
 import io.panoptim.optim.norm.LAMB;
 import io.panoptim.optim.norm.LARC;
 import io.panoptim.optim.norm.LARS;
+import io.panoptim.optim.norm.MARS;
 import io.panoptim.optim.norm.NovoGrad;
 import io.panoptim.optim.norm.Prodigy;
+import io.panoptim.optim.norm.Ranger;
+import io.panoptim.optim.norm.SGDP;
 import io.panoptim.optim.norm.StableAdamW;
+import io.panoptim.optim.wrap.Lookahead;
 import io.panoptim.tensor.Parameter;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.StreamSupport;
@@ -62,7 +69,8 @@ import java.util.stream.StreamSupport;
 public record OptimizerKind<T extends Optimizer, O extends Record>(
         String name, OptionSchema<O> schema, Constructor<T, O> constructor, GroupAdder<T, O> adder, Map<String, ?> fixed) {
     /** What timm's optimizers can do besides, and these do not. */
-    private static final Map<String, Boolean> TIMM = Map.of("caution", false, "corrected_weight_decay", false);
+    private static final Map<String, Boolean> TIMM = Map.of("corrected_weight_decay", false);
+    private static final Map<String, Boolean> INCAUTIOUS = Map.of("caution", false, "corrected_weight_decay", false);
 
     /** The same of D-Adaptation's and Prodigy's. */
     private static final Map<String, Object> DADAPTATION = Map.of("fsdp_in_use", false, "slice_p", 1, "log_every", 0);
@@ -75,13 +83,15 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("Adadelta", Adadelta.SCHEMA, Adadelta::new),
             of("Adagrad", Adagrad.SCHEMA, Adagrad::new),
             of("Adam", Adam.SCHEMA, Adam::new),
+            of("AdamMini", AdamMini.SCHEMA, AdamMini::new),
+            of("AdamP", AdamP.SCHEMA, AdamP::new, Map.of("caution", false)),
             of("AdamW", AdamW.SCHEMA, AdamW::new, Map.of("decoupled_weight_decay", true)),
             of("AdamWScheduleFree", AdamWScheduleFree.SCHEMA, AdamWScheduleFree::new),
             of("Adamax", Adamax.SCHEMA, Adamax::new),
-            of("Adan", Adan.SCHEMA, Adan::new, TIMM),
+            of("Adan", Adan.SCHEMA, Adan::new, INCAUTIOUS),
             of("DAdaptAdam", DAdaptAdam.SCHEMA, DAdaptAdam::new, DADAPTATION),
             of("DAdaptSGD", DAdaptSGD.SCHEMA, DAdaptSGD::new, DADAPTATION),
-            of("LAMB", LAMB.SCHEMA, LAMB::new, TIMM),
+            of("LAMB", LAMB.SCHEMA, LAMB::new, INCAUTIOUS),
             of("LARC", LARC.SCHEMA, LARC::new),
             of("LARS", LARS.SCHEMA, LARS::new),
             new OptimizerKind<>("LBFGS", LBFGS.SCHEMA, LBFGS::new, OptimizerKind::refuseGroup, Map.of()),
@@ -89,16 +99,19 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("LaProp", LaProp.SCHEMA, LaProp::new, TIMM),
             of("Lion", Lion.SCHEMA, Lion::new, TIMM),
             of("MADGRAD", MADGRAD.SCHEMA, MADGRAD::new),
+            of("MARS", MARS.SCHEMA, MARS::new, Map.of("caution", false)),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
             of("NovoGrad", NovoGrad.SCHEMA, NovoGrad::new),
             of("Prodigy", Prodigy.SCHEMA, Prodigy::new, DADAPTATION),
             of("RAdam", RAdam.SCHEMA, RAdam::new),
             of("RAdamScheduleFree", RAdamScheduleFree.SCHEMA, RAdamScheduleFree::new),
             of("RMSprop", RMSprop.SCHEMA, RMSprop::new),
-            of("RMSpropTF", RMSpropTF.SCHEMA, RMSpropTF::new, TIMM),
+            of("RMSpropTF", RMSpropTF.SCHEMA, RMSpropTF::new, INCAUTIOUS),
             of("Rprop", Rprop.SCHEMA, Rprop::new),
             of("SGD", SGD.SCHEMA, SGD::new),
             of("SGDScheduleFree", SGDScheduleFree.SCHEMA, SGDScheduleFree::new),
+            new OptimizerKind<>("Ranger", Ranger.SCHEMA, Ranger::new, Ranger::addParamGroup, Map.of()),
+            of("SGDP", SGDP.SCHEMA, SGDP::new, Map.of("caution", false)),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
             of("Signum", Signum.SCHEMA, Signum::new),
             of("SophiaG", SophiaG.SCHEMA, SophiaG::new),
@@ -163,13 +176,15 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
     /**
      * Reads options by torch's names: the keys that were not asked for yet.
      *
-     * @param defaults what differs from torch's defaults
+     * @param defaults what differs from torch's defaults; timm's {@code lookahead_alpha} or {@code lookahead_k} wraps a Lookahead
+     *     around the optimizer
      * @param overrides for each group what differs from those
      */
     public Recipe recipe(JsonKeys defaults, List<JsonKeys> overrides) {
         double commonDecay = defaults.number(ParamGroup.INDEPENDENT_WEIGHT_DECAY, 0);
         List<Double> decays = overrides.stream()
                 .map(group -> group.number(ParamGroup.INDEPENDENT_WEIGHT_DECAY, commonDecay)).toList();
+        Optional<Lookahead.Options> lookahead = lookahead(defaults);
         O common = options(schema.defaults(), defaults);
         List<O> options = overrides.stream().map(group -> options(common, group)).toList();
         return (engine, groups) -> {
@@ -181,12 +196,20 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
                 for (int i = 0; i < groups.size(); i++) {
                     optimizer.paramGroups().get(i).independentWeightDecay(decays.get(i));
                 }
-                return optimizer;
+                return lookahead.isPresent() ? new Lookahead(optimizer, lookahead.get()) : optimizer;
             } catch (RuntimeException refused) {
                 optimizer.close();
                 throw refused;
             }
         };
+    }
+
+    private static Optional<Lookahead.Options> lookahead(JsonKeys keys) {
+        boolean alpha = keys.has("lookahead_alpha");
+        Lookahead.Options defaults = Lookahead.Options.defaults();
+        return alpha | keys.has("lookahead_k") ? Optional.of(keys.located(() -> new Lookahead.Options(
+                keys.number("lookahead_alpha", defaults.alpha()),
+                Math.clamp(keys.integer("lookahead_k", defaults.k()), 0, Integer.MAX_VALUE)))) : Optional.empty();
     }
 
     private O options(O base, JsonKeys keys) {

@@ -8,14 +8,20 @@ import io.panoptim.golden.GoldenInputs;
 import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
 import io.panoptim.golden.GoldenInputs.Stream;
+import io.panoptim.optim.norm.AdamMini;
+import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
 import io.panoptim.optim.norm.DAdaptSGD;
 import io.panoptim.optim.norm.LAMB;
 import io.panoptim.optim.norm.LARC;
 import io.panoptim.optim.norm.LARS;
+import io.panoptim.optim.norm.MARS;
 import io.panoptim.optim.norm.NovoGrad;
 import io.panoptim.optim.norm.Prodigy;
+import io.panoptim.optim.norm.Ranger;
+import io.panoptim.optim.norm.SGDP;
 import io.panoptim.optim.norm.StableAdamW;
+import io.panoptim.optim.wrap.Lookahead;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -24,6 +30,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.BiFunction;
 import org.junit.jupiter.api.AfterAll;
@@ -37,7 +44,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("native")
 class BitEqualityTest {
     private static final int STEPS = 31;
-    private static final long[][] SHAPES = {{0}, {}, {1}, {3}, {7}, {17}, {1027}, {100_003}, {0, 5}, {13, 79}, {3, 5, 2, 50}};
+    private static final long[][] SHAPES = {{0}, {}, {1}, {3}, {7}, {17}, {1027}, {100_003}, {0, 5}, {13, 79},
+        {3, 5, 2, 50}, {300, 1}, {2, 3000}};
     /** The number of a parameter that begins as zeros. */
     private static final int ZERO = 5;
     private static final Betas LERP_FROM_THE_END = new Betas(0.3, 0.9);
@@ -119,6 +127,10 @@ class BitEqualityTest {
             expected.optimizer.state(parameter).forEach((key, tensor) ->
                     Bits.assertSame(tensor, state.get(key), key + " of " + parameter.name() + ", " + when));
         }
+    }
+
+    private static Lookahead lookahead(Engine engine, List<Parameter> parameters, Lookahead.Options options) {
+        return new Lookahead(new SGD(engine, parameters, SGD.Options.defaults().withLr(0.1)), options);
     }
 
     private static Tensor misaligned(Arena arena, DType dtype, long[] shape, long offset) {
@@ -245,6 +257,53 @@ class BitEqualityTest {
             add("a user's own rule", OwnOptimizer::new, own, Kind.NORMAL);
             add("a user's own rule, with options", OwnOptimizer::new, new OwnOptimizer.Options(1e-2, 0.1, true, true, false), Kind.SPECIAL);
             add("a user's own rule, other options", OwnOptimizer::new, new OwnOptimizer.Options(0.1, 0, false, true, true), Kind.WIDE);
+            cautious(sgd.withMomentum(0.9).withCaution(true), adamw.withCaution(true), adopt.withCaution(true).withWeightDecay(0.1));
+            projected();
+            add("AdamMini, one block", AdamMini::new, AdamMini.Options.defaults().withBlocks(AdamMini.TENSOR), Kind.SPECIAL);
+            AdamMini.Options mini = AdamMini.Options.defaults().withLr(0.01).withWeightDecay(0.1);
+            add("AdamMini", AdamMini::new, mini, Kind.NORMAL);
+            add("AdamMini maximize", AdamMini::new, mini.withMaximize(true).withBetas(0.3, 0.9), Kind.WIDE);
+            add("AdamMini", AdamMini::new, mini, Kind.SPECIAL);
+            add("AdamMini, each element", AdamMini::new, mini.withBlocks(AdamMini.ELEMENTS), Kind.ZERO);
+            MARS.Options mars = MARS.Options.defaults().withWeightDecay(0.1);
+            add("MARS vectors", MARS::new, mars.withOptimize1d(true), Kind.NORMAL);
+            add("MARS", MARS::new, mars.withBetas1d(Optional.of(LERP_FROM_THE_END)).withLr1dFactor(0.3), Kind.SPECIAL);
+            add("MARS wide", MARS::new, mars.withMaximize(true), Kind.WIDE);
+            add("MARS Lion", MARS::new, mars.withMarsType(MARS.Type.LION), Kind.NORMAL);
+            add("MARS Lion alone", MARS::new, mars.withMarsType(MARS.Type.LION).withOptimize1d(true), Kind.ZERO);
+            Ranger.Options ranger = Ranger.Options.defaults().withWeightDecay(0.1).withBetas(0.9, 0.99);
+            add("Ranger", Ranger::new, ranger, Kind.NORMAL);
+            add("Ranger convolutions maximize", Ranger::new, ranger.withGcConvOnly(true).withMaximize(true).withK(1), Kind.WIDE);
+            add("Ranger", Ranger::new, ranger.withK(4).withAlpha(0.8), Kind.SPECIAL);
+            add("Lookahead", BitEqualityTest::lookahead, new Lookahead.Options(0.8, 3), Kind.SPECIAL);
+        }
+
+        private void cautious(SGD.Options sgd, AdamW.Options adamw, ADOPT.Options adopt) {
+            add("SGD caution", SGD::new, sgd, Kind.SPECIAL);
+            add("SGD caution Nesterov L2", SGD::new, sgd.withNesterov(true).withWeightDecay(0.1).withMaximize(true), Kind.NORMAL);
+            add("SGD caution without momentum", SGD::new, sgd.withMomentum(0), Kind.NORMAL);
+            add("AdamW caution", AdamW::new, adamw, Kind.NORMAL);
+            add("AdamW caution maximize", AdamW::new, adamw.withMaximize(true), Kind.WIDE);
+            add("AdamW caution AMSGrad", AdamW::new, adamw.withAmsgrad(true), Kind.SPECIAL);
+            add("AdamW caution, zero gradients", AdamW::new, adamw, Kind.ZERO);
+            add("Lion caution", Lion::new, Lion.Options.defaults().withCaution(true), Kind.SPECIAL);
+            add("ADOPT caution", ADOPT::new, adopt, Kind.NORMAL);
+            add("ADOPT caution decoupled", ADOPT::new, adopt.withDecouple(true), Kind.SPECIAL);
+            add("LaProp caution", LaProp::new, LaProp.Options.defaults().withCaution(true), Kind.SPECIAL);
+        }
+
+        /** With limits at which some tensors are projected by rows, some as a whole, and some not. */
+        private void projected() {
+            AdamP.Options adamp = AdamP.Options.defaults().withWeightDecay(0.1);
+            add("AdamP", AdamP::new, adamp.withDelta(2), Kind.NORMAL);
+            add("AdamP Nesterov", AdamP::new, adamp.withDelta(0.5).withNesterov(true), Kind.SPECIAL);
+            add("AdamP wide", AdamP::new, adamp.withDelta(5), Kind.WIDE);
+            add("AdamP zero", AdamP::new, adamp, Kind.ZERO);
+            add("AdamP vectors", AdamP::new, adamp.withMaximize(true), Kind.NORMAL);
+            SGDP.Options sgdp = SGDP.Options.defaults().withWeightDecay(0.1).withMomentum(0.9);
+            add("SGDP", SGDP::new, sgdp.withDelta(2).withDampening(0.3), Kind.NORMAL);
+            add("SGDP Nesterov", SGDP::new, sgdp.withDelta(0.5).withNesterov(true).withMaximize(true), Kind.SPECIAL);
+            add("SGDP zero", SGDP::new, sgdp, Kind.ZERO);
         }
 
         private void sums() {

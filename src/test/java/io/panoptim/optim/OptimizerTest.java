@@ -571,6 +571,7 @@ class OptimizerTest {
         assertEquals("""
                 SGD (
                 Parameter Group 0
+                    caution: false
                     dampening: 0.0
                     lr: 0.5
                     maximize: false

@@ -5,10 +5,16 @@ import static io.panoptim.engine.AdamRow.*;
 import io.panoptim.engine.Arithmetic;
 
 /** The oracle of {@code kernels/rule/adam.h}. */
-final class AdamLoop implements UpdateLoop {
+final class AdamLoop extends CautiousLoop {
     private static final int EXP_AVG = 0;
     private static final int EXP_AVG_SQ = 1;
     private static final int MAX_EXP_AVG_SQ = 2;
+
+    @Override
+    public void terms(Arithmetic a, Scalars h, Elements e, long i, double[] terms) {
+        double g = h.has(MAXIMIZE) ? -e.gradient(i) : e.gradient(i);
+        terms[AGREEING] = agreeing(a, a.lerp(e.state(EXP_AVG, i), g, h.get(EXP_AVG_WEIGHT)), g);
+    }
 
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
@@ -25,7 +31,8 @@ final class AdamLoop implements UpdateLoop {
                 e.state(MAX_EXP_AVG_SQ, i, secondMoment);
             }
             double denominator = a.add(a.divide(a.sqrt(secondMoment), h.get(ROOT_CORRECTION)), h.get(EPS));
-            e.value(i, a.addcdiv(p, average, denominator, h.get(STEP_SIZE)));
+            double step = cautious(a, average, g, h.has(CAUTIOUS), h.get(AGREEMENT));
+            e.value(i, a.addcdiv(p, step, denominator, h.get(STEP_SIZE)));
         }
     }
 }

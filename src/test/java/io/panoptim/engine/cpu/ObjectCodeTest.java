@@ -40,6 +40,9 @@ class ObjectCodeTest {
                 for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
                     String loop = rule + "_" + type + "_" + slots;
                     put(faults, "panoptim_sweep_" + loop, functions, function -> Packing.faults(isa, type, function));
+                    if (rule.sums() != null && rule.sums().flag() != 0) {
+                        put(faults, "panoptim_sweep_plain_" + loop, functions, function -> Packing.faults(isa, type, function));
+                    }
                     if (rule.sums() != null) {
                         put(faults, "panoptim_measure_" + loop, functions, function -> Packing.faultsOfSums(isa, type, function));
                     }

@@ -1,0 +1,272 @@
+package io.panoptim.optim.wrap;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.LookaheadRow;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.optim.Check;
+import io.panoptim.optim.FusedOptimizer;
+import io.panoptim.optim.OptionSchema;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.ParamGroup;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.DoubleSupplier;
+
+/**
+ * Lookahead around any optimizer, as timm's {@code timm.optim.Lookahead}: every {@code k} steps slow weights move towards the
+ * parameters, which then go on from these, {@code slow += alpha * (fast - slow); fast = slow}: one pass for all groups. The slow
+ * weights start as a copy of a parameter when it is their turn for the first time; in the paper they start with training. A
+ * parameter without a gradient is left out.
+ *
+ * <p>The groups are the wrapped optimizer's, and so are added there; schedulers can be attached to either. Closing this closes the
+ * wrapped optimizer too.
+ *
+ * <p>State: the wrapped optimizer's, and {@code lookahead_slow_buff} after {@code k} steps.
+ *
+ * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/lookahead.py">timm.optim.Lookahead</a>
+ * @see <a href="https://arxiv.org/abs/1907.08610">Zhang et al., Lookahead Optimizer: k steps forward, 1 step back</a>
+ */
+public class Lookahead extends Optimizer {
+    /**
+     * The options, with timm's names and defaults.
+     *
+     * @param alpha how far the slow weights move, in [0, 1]
+     * @param k after how many steps, at least 1
+     */
+    public record Options(double alpha, int k) {
+        /** Refuses what is out of range, in timm's words. */
+        public Options {
+            check("Lookahead", alpha, k);
+        }
+
+        /** timm's defaults. */
+        public static Options defaults() {
+            return new Options(0.5, 6);
+        }
+
+        public Options withAlpha(double newAlpha) {
+            return new Options(newAlpha, k);
+        }
+
+        public Options withK(int newK) {
+            return new Options(alpha, newK);
+        }
+
+        /** Refuses an optimizer's options that are out of range, in timm's words. */
+        public static void check(String optimizer, double alpha, int k) {
+            Check.check(alpha >= 0 && alpha <= 1, optimizer, "Invalid slow update rate: " + alpha);
+            Check.check(k >= 1, optimizer, "Invalid lookahead steps: " + k);
+        }
+    }
+
+    private final Optimizer wrapped;
+    private final Options options;
+    private final String key;
+    private final boolean startsAtOnce;
+    private final SlowWeights slow;
+    /** Parameters whose slow weights are to start before their first step. */
+    private final List<Parameter> waiting = new ArrayList<>();
+    /** By group how many steps there were. */
+    private long[] counts = {};
+
+    /** Around an optimizer, which is closed with this. */
+    public Lookahead(Optimizer wrapped, Options options) {
+        this(wrapped, options, "lookahead_slow_buff", false);
+    }
+
+    /**
+     * With a name of its own for the slow weights.
+     *
+     * @param startsAtOnce whether they start before a parameter's first step instead of after {@code k} steps
+     */
+    protected Lookahead(Optimizer wrapped, Options options, String key, boolean startsAtOnce) {
+        super(wrapped);
+        this.wrapped = wrapped;
+        this.options = options;
+        this.key = key;
+        this.startsAtOnce = startsAtOnce;
+        this.slow = new SlowWeights(wrapped.engine(), wrapped.paramGroups().getFirst().params());
+    }
+
+    /** How far the slow weights of a group move. */
+    protected double alpha(ParamGroup group) {
+        return options.alpha;
+    }
+
+    /** After how many steps those of a group move. */
+    protected int k(ParamGroup group) {
+        return options.k;
+    }
+
+    @Override
+    protected final void update() {
+        prepare();
+        wrapped.step();
+        follow();
+    }
+
+    /** The wrapped optimizer begins with the evaluation that there was, and may go on to others. */
+    @Override
+    protected final void updateWith(double loss, DoubleSupplier closure) {
+        prepare();
+        boolean[] evaluated = {false};
+        wrapped.step(() -> {
+            boolean again = evaluated[0];
+            evaluated[0] = true;
+            return again ? closure.getAsDouble() : loss;
+        });
+        follow();
+    }
+
+    /** What comes before the wrapped optimizer's step, and what would fail after it. */
+    private void prepare() {
+        addGroups();
+        List<ParamGroup> groups = paramGroups();
+        for (int i = 0; i < counts.length; i++) {
+            ParamGroup group = groups.get(i);
+            slow.turns[i] = (counts[i] + 1) % k(group) == 0;
+            if (slow.turns[i]) {
+                group.params().forEach(this::checkDense);
+            }
+        }
+        if (startsAtOnce) {
+            start();
+        }
+    }
+
+    private void checkDense(Parameter parameter) {
+        if (parameter.sparseGradient() != null) {
+            throw PanoptimException.unsupported(name() + ".step", parameter + " has a sparse gradient, and slow weights follow whole "
+                    + "tensors: give it to an optimizer of its own");
+        }
+    }
+
+    private void addGroups() {
+        List<ParamGroup> groups = paramGroups();
+        if (counts.length < groups.size()) {
+            for (int i = slow.paramGroups().size(); i < groups.size(); i++) {
+                slow.addParamGroup(groups.get(i).params(), SlowWeights.Options.DEFAULTS);
+            }
+            for (int i = counts.length; i < groups.size() && startsAtOnce; i++) {
+                waiting.addAll(groups.get(i).params());
+            }
+            counts = Arrays.copyOf(counts, groups.size());
+            slow.turns = Arrays.copyOf(slow.turns, groups.size());
+        }
+    }
+
+    /** Starts the slow weights of parameters that have their first gradient now. */
+    private void start() {
+        boolean any = false;
+        for (int i = 0; i < waiting.size() && !any; i++) {
+            any = waiting.get(i).gradient() != null;
+        }
+        if (any) {
+            slow.starting = true;
+            try {
+                slow.step();
+            } finally {
+                slow.starting = false;
+            }
+            waiting.removeIf(parameter -> parameter.gradient() != null);
+        }
+    }
+
+    private void follow() {
+        boolean any = false;
+        for (int i = 0; i < counts.length; i++) {
+            counts[i]++;
+            slow.paramGroups().get(i).lr(alpha(paramGroups().get(i)));
+            any |= slow.turns[i];
+        }
+        if (any) {
+            try {
+                slow.step();
+            } catch (PanoptimException refused) {
+                throw new PanoptimException(Code.FAULT, name() + ".step", "the parameters have been updated, but their slow weights "
+                        + "could not follow", refused);
+            }
+        }
+    }
+
+    @Override
+    protected final Map<String, Tensor> stateOf(Parameter parameter) {
+        Map<String, Tensor> state = new LinkedHashMap<>(wrapped.state(parameter));
+        boolean known = slow.paramGroups().stream().anyMatch(group -> group.params().contains(parameter));
+        Tensor weights = known ? slow.state(parameter).get(SlowWeights.KEY) : null;
+        if (weights != null) {
+            state.put(key, weights);
+        }
+        return state;
+    }
+
+    @Override
+    public final long stateBytes() {
+        addGroups();
+        return wrapped.stateBytes() + slow.stateBytes();
+    }
+
+    @Override
+    protected final void added(ParamGroup group) {}
+
+    @Override
+    protected final void free() {
+        slow.close();
+        wrapped.close();
+    }
+
+    /** The slow weights, which are updated by a rule of their own. The learning rate is alpha. */
+    private static final class SlowWeights extends FusedOptimizer<SlowWeights.Options> {
+        record Options(double lr) {
+            static final Options DEFAULTS = new Options(0);
+        }
+
+        static final String KEY = Rule.LOOKAHEAD.states().getFirst();
+        private static final OptionSchema<Options> SCHEMA = OptionSchema.of("Lookahead", Options.DEFAULTS);
+
+        /** History: whether they have started. */
+        private static final int STARTED = 0;
+
+        /** Whether those that have not started do so, and nothing else happens. */
+        boolean starting;
+        /** By group, whether it is their turn to follow. */
+        boolean[] turns = {};
+
+        SlowWeights(Engine engine, List<Parameter> parameters) {
+            super(engine, SCHEMA, Rule.LOOKAHEAD, parameters, Options.DEFAULTS);
+        }
+
+        /** For messages: users do not know of two. */
+        @Override
+        public String name() {
+            return "Lookahead";
+        }
+
+        @Override
+        protected int slots(ParamGroup group) {
+            return 1;
+        }
+
+        @Override
+        protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+            boolean started = history[STARTED] != 0;
+            boolean follows = !starting && turns[paramGroups().indexOf(group)];
+            next[STARTED] = started || starting || follows ? 1 : 0;
+            rows.set(row, LookaheadRow.ALPHA, group.lr()).flags(row, Rows.flag(LookaheadRow.STARTS, !started)
+                    | Rows.flag(LookaheadRow.FOLLOWS, follows));
+        }
+
+        @Override
+        protected Map<String, Double> numbers(double[] history) {
+            return Map.of();
+        }
+    }
+}
