@@ -3,7 +3,7 @@
 #pragma once
 #include "arithmetic.h"
 
-namespace panoptim {
+namespace panoptim::operation {
 
 // t.mul_(a)
 struct Scale {
@@ -36,4 +36,4 @@ struct Clamp {
     }
 };
 
-}  // namespace panoptim
+}  // namespace panoptim::operation

@@ -64,14 +64,14 @@ static PANOPTIM_INLINE double reduce(uint64_t elements, const T* left, const T* 
         return reduce<type, T>(elements, left, right);                                                                    \
     }
 
-MAP_LOOP(scale, Scale, float32, float)
-MAP_LOOP(scale, Scale, float64, double)
-MAP_LOOP(lerp, Lerp, float32, float)
-MAP_LOOP(lerp, Lerp, float64, double)
-MAP_LOOP(axpy, Axpy, float32, float)
-MAP_LOOP(axpy, Axpy, float64, double)
-MAP_LOOP(clamp, Clamp, float32, float)
-MAP_LOOP(clamp, Clamp, float64, double)
+MAP_LOOP(scale, operation::Scale, float32, float)
+MAP_LOOP(scale, operation::Scale, float64, double)
+MAP_LOOP(lerp, operation::Lerp, float32, float)
+MAP_LOOP(lerp, operation::Lerp, float64, double)
+MAP_LOOP(axpy, operation::Axpy, float32, float)
+MAP_LOOP(axpy, operation::Axpy, float64, double)
+MAP_LOOP(clamp, operation::Clamp, float32, float)
+MAP_LOOP(clamp, operation::Clamp, float64, double)
 REDUCE_LOOP(dot, Dot, float32, float)
 REDUCE_LOOP(dot, Dot, float64, double)
 REDUCE_LOOP(absolute_sum, AbsoluteSum, float32, float)
