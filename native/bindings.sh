@@ -19,7 +19,7 @@ rm -rf "$output/io/panoptim/ffi"
 # shellcheck disable=SC2086
 "$jextract" -I "$compiler_include" -I kernels --output "$output" -t io.panoptim.ffi $arguments native/include/panoptim.h
 "$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name libm \
-    --include-function pow --include-function cos --include-function exp --include-function log '<math.h>'
+    --include-function pow --include-function cos --include-function exp --include-function log --include-function tanh '<math.h>'
 
 if [ "$output" = src/main/java ]; then
     sha256sum native/include/panoptim.h kernels/table.h native/bindings.includes > native/bindings.sha256

@@ -9,6 +9,11 @@ import io.panoptim.ffi.libm;
 public final class CMath {
     private CMath() {}
 
+    /** Python's {@code math.cos(x)}. */
+    public static double cos(double x) {
+        return libm.cos(x);
+    }
+
     /** Python's {@code math.log(x)}. */
     public static double log(double x) {
         return libm.log(x);
@@ -17,5 +22,10 @@ public final class CMath {
     /** Python's {@code x ** y}. */
     public static double pow(double x, double y) {
         return libm.pow(x, y);
+    }
+
+    /** Python's {@code math.tanh(x)}. */
+    public static double tanh(double x) {
+        return libm.tanh(x);
     }
 }

@@ -84,6 +84,66 @@ public class libm extends libm$shared {
         }
     }
 
+    private static class tanh {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            libm.C_DOUBLE,
+            libm.C_DOUBLE
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("tanh");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * extern double tanh(double __x)
+     * }
+     */
+    public static FunctionDescriptor tanh$descriptor() {
+        return tanh.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * extern double tanh(double __x)
+     * }
+     */
+    public static MethodHandle tanh$handle() {
+        return tanh.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * extern double tanh(double __x)
+     * }
+     */
+    public static MemorySegment tanh$address() {
+        return tanh.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * extern double tanh(double __x)
+     * }
+     */
+    public static double tanh(double __x) {
+        var mh$ = tanh.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("tanh", __x);
+            }
+            return (double)mh$.invokeExact(__x);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class exp {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             libm.C_DOUBLE,

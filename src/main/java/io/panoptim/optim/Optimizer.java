@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * caller's and are updated where they lie. It may be used from any one thread at a time; other calls are refused. After a
  * step that failed half-way every call says so.
  */
-public abstract class Optimizer implements AutoCloseable {
+public abstract class Optimizer implements AutoCloseable, Schedulable {
     private final Engine engine;
     private final OptionSchema<?> schema;
     private final List<ParamGroup> groups;
@@ -67,6 +67,35 @@ public abstract class Optimizer implements AutoCloseable {
 
     public final List<ParamGroup> paramGroups() {
         return Collections.unmodifiableList(groups);
+    }
+
+    /**
+     * A number of each group, for a scheduler.
+     *
+     * @param hyperparameter an option by torch's name ({@code weight_decay}), or one number of it ({@code betas[1]})
+     * @throws PanoptimException when there is no such number
+     */
+    public final Hyperparameter hyperparameter(String hyperparameter) {
+        return Hyperparameter.of(this, schema, hyperparameter);
+    }
+
+    /** All numbers of its groups that a scheduler can set. */
+    public final List<Hyperparameter> hyperparameters() {
+        List<Hyperparameter> all = new ArrayList<>();
+        for (String option : schema.names()) {
+            int numbers = schema.numbers(option);
+            for (int i = 0; i < numbers; i++) {
+                all.add(hyperparameter(numbers == 1 ? option : option + "[" + i + "]"));
+            }
+        }
+        all.add(hyperparameter(ParamGroup.INDEPENDENT_WEIGHT_DECAY));
+        return all;
+    }
+
+    /** The learning rates. */
+    @Override
+    public final Hyperparameter scheduled() {
+        return hyperparameter("lr");
     }
 
     /** How many steps were taken. */

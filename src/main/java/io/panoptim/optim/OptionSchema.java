@@ -72,6 +72,12 @@ public final class OptionSchema<O extends Record> {
         return size(type(name));
     }
 
+    /** How many numbers a hyperparameter is; 0 for a flag. */
+    public int numbers(String name) {
+        index(name);
+        return type(name) == boolean.class ? 0 : size(name);
+    }
+
     /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
     public Optional<Object> none(String name) {
         if (type(name).isRecord()) {

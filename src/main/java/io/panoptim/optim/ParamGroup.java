@@ -2,9 +2,11 @@ package io.panoptim.optim;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.tensor.Parameter;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.OptionalDouble;
-import java.util.stream.Stream;
+import java.util.Map;
+import java.util.TreeMap;
 
 /** Parameters that share hyperparameters. These can be read and changed between any two steps. */
 public final class ParamGroup {
@@ -16,8 +18,8 @@ public final class ParamGroup {
     private final double[] values;
     private final int lr;
     private final boolean decaysIndependently;
+    private final Map<String, Object> fields = new LinkedHashMap<>();
     private double independentWeightDecay;
-    private OptionalDouble initialLr = OptionalDouble.empty();
 
     ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options, boolean decaysIndependently) {
         this.decaysIndependently = decaysIndependently;
@@ -86,6 +88,11 @@ public final class ParamGroup {
      * @param part in [0, 1)
      */
     public void independentWeightDecay(double part) {
+        checkIndependentWeightDecay(part);
+        independentWeightDecay = part;
+    }
+
+    void checkIndependentWeightDecay(double part) {
         if (!(part >= 0 && part < 1)) {
             throw PanoptimException.invalid("ParamGroup.independentWeightDecay", "Invalid independent_weight_decay value: " + part
                     + ": expected a part in [0, 1)");
@@ -94,17 +101,26 @@ public final class ParamGroup {
             throw PanoptimException.unsupported("ParamGroup.independentWeightDecay", "this optimizer has no fused update that "
                     + "values could decay in");
         }
-        independentWeightDecay = part;
     }
 
-    /** The learning rate from which schedulers start, once one has been attached. */
-    public OptionalDouble initialLr() {
-        return initialLr;
+    /**
+     * Entries beside the options, which change no step, as torch's groups may have: a user's own, and what schedulers leave
+     * there ({@code initial_lr} and others).
+     */
+    public Map<String, Object> fields() {
+        return Collections.unmodifiableMap(fields);
     }
 
-    /** Sets the learning rate from which schedulers start. */
-    public void initialLr(double newInitialLr) {
-        initialLr = OptionalDouble.of(newInitialLr);
+    /**
+     * Sets an entry beside the options.
+     *
+     * @throws PanoptimException when it has an option's name
+     */
+    public void field(String name, Object value) {
+        if (name.equals(INDEPENDENT_WEIGHT_DECAY) || schema.names().contains(name)) {
+            throw PanoptimException.invalid("ParamGroup.field", "'" + name + "' is an option: change it by ParamGroup.set");
+        }
+        fields.put(name, value);
     }
 
     /** One of the numbers that the options are kept as, by its place in the schema. */
@@ -112,13 +128,21 @@ public final class ParamGroup {
         return values[index];
     }
 
-    /** Like torch's: one option a line. */
+    /** Sets one of these numbers unchecked. */
+    void value(int index, double newValue) {
+        values[index] = newValue;
+    }
+
+    /** Like torch's: one option or other entry a line. */
     @Override
     public String toString() {
+        Map<String, Object> lines = new TreeMap<>(fields);
+        schema.names().forEach(name -> lines.put(name, schema.text(values, name)));
+        if (independentWeightDecay > 0) {
+            lines.put(INDEPENDENT_WEIGHT_DECAY, independentWeightDecay);
+        }
         StringBuilder text = new StringBuilder();
-        Stream<String> ours = independentWeightDecay > 0 ? Stream.of(INDEPENDENT_WEIGHT_DECAY) : Stream.empty();
-        Stream.concat(schema.names().stream(), ours).sorted().forEach(name -> text.append("    ").append(name).append(": ")
-                .append(name.equals(INDEPENDENT_WEIGHT_DECAY) ? "" + independentWeightDecay : schema.text(values, name)).append('\n'));
+        lines.forEach((name, value) -> text.append("    ").append(name).append(": ").append(value).append('\n'));
         return text.toString();
     }
 }

@@ -1,38 +1,47 @@
 package io.panoptim.schedule;
 
-import io.panoptim.PanoptimException;
-import io.panoptim.optim.Optimizer;
-import java.util.Collections;
+import io.panoptim.optim.Schedulable;
 import java.util.List;
 import java.util.function.LongToDoubleFunction;
 
-/** The initial learning rate times a function of the epoch, as {@code torch.optim.lr_scheduler.LambdaLR}. */
-public final class LambdaLR extends LRScheduler {
-    private final List<LongToDoubleFunction> factors;
+/**
+ * The initial learning rate times a function of the epoch, as {@code torch.optim.lr_scheduler.LambdaLR}. {@link Factors} has
+ * the functions of well-known schedules. A function that is {@link Stateful} is part of the state.
+ */
+public final class LambdaLR extends EpochLR {
+    private final Functions factors;
 
     /** One function for all groups. */
-    public LambdaLR(Optimizer optimizer, LongToDoubleFunction factor) {
-        this(optimizer, Collections.nCopies(optimizer.paramGroups().size(), factor));
+    public LambdaLR(Schedulable scheduled, LongToDoubleFunction factor) {
+        Functions functions = Functions.forAll("LambdaLR", scheduled, factor);
+        super(scheduled);
+        this.factors = functions;
+        start();
     }
 
     /** A function for each group. */
-    public LambdaLR(Optimizer optimizer, List<LongToDoubleFunction> factors) {
-        int groups = optimizer.paramGroups().size();
-        if (factors.size() != groups) {
-            throw PanoptimException.invalid("LambdaLR", "Expected " + groups + " lr_lambdas, but got " + factors.size());
-        }
-        super(optimizer);
-        this.factors = List.copyOf(factors);
+    public LambdaLR(Schedulable scheduled, List<? extends LongToDoubleFunction> factors) {
+        Functions functions = Functions.forEach("LambdaLR", scheduled, factors);
+        super(scheduled);
+        this.factors = functions;
         start();
     }
 
     @Override
-    protected double lr(long epoch, int group, double baseLr, double currentLr) {
-        return closedForm(epoch, group);
+    protected void lrs(long epoch, double[] lrs) {
+        for (int i = 0; i < lrs.length; i++) {
+            lrs[i] = closedForm(epoch, i);
+        }
     }
 
     @Override
     public double closedForm(long epoch, int group) {
-        return baseLr(group) * factors.get(group).applyAsDouble(epoch);
+        return baseLr(group) * factors.apply(group, epoch);
+    }
+
+    @Override
+    protected void state(SchedulerState state) {
+        super.state(state);
+        factors.state(state);
     }
 }

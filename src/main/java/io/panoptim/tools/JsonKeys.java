@@ -19,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -72,9 +73,17 @@ public final class JsonKeys {
      * The object that an option's text stands for.
      *
      * @param option the option's name
-     * @param text {@code NAME:KEY=VALUE,...}, the name for the key {@code name}, a list with {@code +} between its elements
+     * @param text {@code NAME:KEY=VALUE,...}, the name for the key {@code name}, a list with {@code +} between its elements;
+     *     or the object itself
      */
     public static JsonKeys parse(String option, String text) {
+        if (text.stripLeading().startsWith("{")) {
+            try {
+                return new JsonKeys(option, JSON.readTree(text), false);
+            } catch (JsonProcessingException refused) {
+                throw PanoptimException.invalid(option, "not valid JSON: " + refused.getOriginalMessage());
+            }
+        }
         String[] parts = text.split(":", 2);
         ObjectNode object = JSON.createObjectNode().put("name", parts[0].strip());
         JsonKeys keys = new JsonKeys(option, object, true);
@@ -114,6 +123,11 @@ public final class JsonKeys {
         }
     }
 
+    /** An object made of Java values. */
+    public static JsonKeys of(String option, Map<String, ?> values) {
+        return new JsonKeys(option, JSON.valueToTree(values), true);
+    }
+
     /** An object without keys in the place of one that is missing. */
     public JsonKeys objectOrEmpty(String key) {
         return has(key) ? object(key) : new JsonKeys(path + "." + key, JSON.createObjectNode(), option);
@@ -132,6 +146,11 @@ public final class JsonKeys {
         return node.has(key);
     }
 
+    /** Whether the key is there and not null, Python's {@code None}. */
+    boolean hasValue(String key) {
+        return has(key) && !node.get(key).isNull();
+    }
+
     /** The keys that are there and were not asked for yet. */
     List<String> others() {
         return node.properties().stream().map(Map.Entry::getKey).filter(key -> !asked.contains(key)).toList();
@@ -144,7 +163,7 @@ public final class JsonKeys {
         return node.get(key);
     }
 
-    String text(String key) {
+    public String text(String key) {
         return text(get(key), path + "." + key);
     }
 
@@ -174,6 +193,65 @@ public final class JsonKeys {
 
     long[] integers(String key) {
         return list(key, JsonKeys::integer).stream().mapToLong(Long::longValue).toArray();
+    }
+
+    /** An integer that is a Java int. */
+    int smallInteger(String key, int otherwise) {
+        long value = integer(key, otherwise);
+        if (value != (int) value) {
+            throw refusalOf(key, "expected an integer of up to " + Integer.MAX_VALUE + ", found " + value);
+        }
+        return (int) value;
+    }
+
+    int[] smallIntegers(String key) {
+        return list(key, JsonKeys::integer).stream().mapToInt(value -> Math.clamp(value, -1, Integer.MAX_VALUE)).toArray();
+    }
+
+    boolean flag(String key, boolean otherwise) {
+        if (!has(key)) {
+            return otherwise;
+        }
+        if (!node.get(key).isBoolean()) {
+            throw refusalOf(key, "expected true or false, found " + node.get(key));
+        }
+        return node.get(key).booleanValue();
+    }
+
+    /** One of an enumeration's constants, by its {@code toString}. */
+    <E extends Enum<E>> E choice(String key, E otherwise) {
+        if (!has(key)) {
+            return otherwise;
+        }
+        E[] constants = otherwise.getDeclaringClass().getEnumConstants();
+        return Arrays.stream(constants).filter(constant -> constant.toString().equals(node.get(key).textValue())).findFirst()
+                .orElseThrow(() -> refusalOf(key, "expected one of " + Arrays.toString(constants) + ", found " + node.get(key)));
+    }
+
+    /** A number, or a list of them. */
+    List<Double> oneOrMoreNumbers(String key) {
+        return get(key).isArray() ? numbers(key) : List.of(number(key));
+    }
+
+    List<Double> oneOrMoreNumbers(String key, double otherwise) {
+        return has(key) ? oneOrMoreNumbers(key) : List.of(otherwise);
+    }
+
+    boolean isListOfLists(String key) {
+        return get(key).isArray() && get(key).path(0).isArray();
+    }
+
+    List<List<Double>> lists(String key) {
+        return list(key, (element, where) -> {
+            if (!element.isArray()) {
+                throw PanoptimException.invalid(where, "expected a list, found " + element);
+            }
+            List<Double> numbers = new ArrayList<>();
+            for (int i = 0; i < element.size(); i++) {
+                numbers.add(number(element.get(i), where + "[" + i + "]"));
+            }
+            return numbers;
+        });
     }
 
     /** Refuses keys that were not asked for. */

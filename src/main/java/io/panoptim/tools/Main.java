@@ -2,6 +2,7 @@ package io.panoptim.tools;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.tools.replay.ReplayCommand;
+import io.panoptim.tools.schedule.ScheduleCommand;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
@@ -50,6 +51,7 @@ public final class Main implements Callable<Integer> {
                 .addSubcommand(new InfoCommand())
                 .addSubcommand(new TrainCommand())
                 .addSubcommand(new ReplayCommand())
+                .addSubcommand(new ScheduleCommand())
                 .setParameterExceptionHandler(main::misused)
                 .setExecutionStrategy(main::run)
                 .setExecutionExceptionHandler((failure, command, parsed) -> main.failed(command, failure, message(failure)));

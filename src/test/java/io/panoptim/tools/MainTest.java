@@ -29,7 +29,7 @@ class MainTest {
             train moons --optimizer Foo                              > --optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]
             train moons --device abacus                              > Engines.named: no engine 'abacus': there are [cpu, reference]
             train moons --scheduler Foo                              > --scheduler: no scheduler 'Foo' in this version: it has [SCHEDULERS]
-            train moons --scheduler StepLR:step_size=1,gama=2        > --scheduler.gama: unknown key: expected one of [name, step_size, gamma, last_epoch]
+            train moons --scheduler StepLR:step_size=1,gama=2        > --scheduler.gama: unknown key: expected one of [name, param_group_field, groups, step_size, gamma, last_epoch]
             train moons --scheduler StepLR:gamma                     > --scheduler: expected KEY=VALUE, found 'gamma'
             train moons --scheduler StepLR:gamma=2                   > --scheduler: 'step_size' is missing
             train moons --scheduler StepLR:gamma=2,gamma=3           > --scheduler.gamma: given twice
@@ -85,7 +85,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "info ", "train ", "train moons ", "replay "})
+    @ValueSource(strings = {"", "info ", "train ", "train moons ", "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
         assertTrue(tool.out().startsWith("Usage: panoptim " + command), tool.out());

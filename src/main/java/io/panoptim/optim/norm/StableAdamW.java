@@ -129,7 +129,7 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
                 .set(row, StableAdamwRow.EPS, eps)
                 .set(row, StableAdamwRow.EPS_SQ, CMath.pow(eps, 2))
                 .set(row, StableAdamwRow.LR, group.value(LR))
-                .set(row, StableAdamwRow.MAX_LR, Double.isNaN(maxLr) ? group.initialLr().orElse(group.lr()) : maxLr)
+                .set(row, StableAdamwRow.MAX_LR, Double.isNaN(maxLr) ? initialLr(group) : maxLr)
                 .set(row, StableAdamwRow.WEIGHT_DECAY, group.value(WEIGHT_DECAY))
                 .flags(row, Rows.flag(StableAdamwRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(StableAdamwRow.DECOUPLE_LR, group.value(DECOUPLE_LR) != 0));
@@ -144,5 +144,10 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
     @Override
     protected Map<String, Double> numbers(double[] history) {
         return Map.of("step", history[STEP]);
+    }
+
+    /** Where schedulers start from, if one has been attached. */
+    private static double initialLr(ParamGroup group) {
+        return group.fields().get("initial_lr") instanceof Double initial ? initial : group.lr();
     }
 }

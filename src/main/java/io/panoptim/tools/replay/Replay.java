@@ -34,6 +34,7 @@ final class Replay implements AutoCloseable {
     private final Map<String, SparseGradient> sparseGradients = new LinkedHashMap<>();
     private final Optimizer optimizer;
     private final Optional<LRScheduler> scheduler;
+    private final Metrics metrics;
     private final double[][] lrs;
 
     /** Prepares everything, so that what is wrong shows before the first step. */
@@ -53,6 +54,8 @@ final class Replay implements AutoCloseable {
             trace.checkSamples(optimizer);
             optimizer.train();
             scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys));
+            metrics = config.metrics();
+            scheduler.ifPresent(present -> metrics.check(present, trace.steps()));
         } catch (RuntimeException | Error refused) {
             if (made != null) {
                 made.close();
@@ -94,7 +97,9 @@ final class Replay implements AutoCloseable {
             }
             lrs[step] = optimizer.paramGroups().stream().mapToDouble(ParamGroup::lr).toArray();
             optimizer.step();
-            scheduler.ifPresent(LRScheduler::step);
+            if (scheduler.isPresent()) {
+                metrics.step(scheduler.get(), step);
+            }
             if (optimizer instanceof SophiaG sophia && giveSamples(step)) {
                 sophia.updateHessian();
             }

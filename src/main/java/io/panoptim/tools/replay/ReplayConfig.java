@@ -14,10 +14,16 @@ import java.util.Set;
  * @param optimizer makes the optimizer
  * @param groups the parameter groups; empty for one with everything
  * @param scheduler what to attach to the optimizer
+ * @param metrics what the scheduler watches
  */
-record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optional<JsonKeys> scheduler) {
+public record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optional<JsonKeys> scheduler, Metrics metrics) {
     static ReplayConfig read(Path file) {
-        JsonKeys keys = JsonKeys.read("replay", file);
+        return read("replay", file);
+    }
+
+    /** Reads a file for a command. */
+    public static ReplayConfig read(String command, Path file) {
+        JsonKeys keys = JsonKeys.read(command, file);
         OptimizerKind<?, ?> kind = OptimizerKind.in(keys);
         JsonKeys defaults = keys.objectOrEmpty("defaults");
         List<JsonKeys> groups = keys.has("param_groups") ? keys.objects("param_groups") : List.of();
@@ -35,11 +41,9 @@ record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optio
         if (keys.has("clip_grad_norm")) {
             throw keys.refusalOf("clip_grad_norm", "this version does not clip gradients");
         }
-        if (keys.has("metrics")) {
-            keys.numbers("metrics");
-        }
+        Metrics metrics = Metrics.of(keys);
         keys.finish();
-        return new ReplayConfig(optimizer, groups, scheduler);
+        return new ReplayConfig(optimizer, groups, scheduler, metrics);
     }
 
     /** For each group its parameters' names, which together are these, each once. */

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import org.knowm.xchart.ChartEncoder;
@@ -21,6 +22,7 @@ import org.knowm.xchart.XYSeries.XYSeriesRenderStyle;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.XYStyler;
+import org.knowm.xchart.style.lines.SeriesLines;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** The look that all plots share, and the plots of a training's history. */
@@ -33,12 +35,14 @@ public final class Charts {
     private static final int FEW = 50;
     private static final Color INK = new Color(0x30363d);
     private static final Color FAINT = new Color(0xe3e6ea);
-    private static final Color BLUE = new Color(0x2166ac);
+    /** Of the first lines of a plot; further ones begin anew. */
+    private static final Color[] COLORS = {new Color(0x2166ac), new Color(0xd6604d), new Color(0x4d9221), new Color(0x8c510a),
+        new Color(0x762a83), new Color(0x35978f)};
 
     private Charts() {}
 
     /** What can fail for want of a font. */
-    interface Drawing {
+    public interface Drawing {
         void draw() throws IOException;
     }
 
@@ -52,7 +56,7 @@ public final class Charts {
     }
 
     /** Draws; returns what Java throws where it finds no font, and what to do. */
-    static Optional<String> attempt(Drawing drawing) throws IOException {
+    public static Optional<String> attempt(Drawing drawing) throws IOException {
         try {
             drawing.draw();
             return Optional.empty();
@@ -80,39 +84,57 @@ public final class Charts {
         return chart;
     }
 
-    /** Writes a chart as PNG, and returns the file's name. */
+    /** Writes a chart as PNG, or as SVG if its name ends so, and returns the file's name. */
     public static String save(XYChart chart, Path folder, String name) throws IOException {
-        ChartEncoder.saveChart(chart, folder.resolve(name).toString(), "png");
+        ChartEncoder.saveChart(chart, folder.resolve(name).toString(), name.endsWith(".svg") ? "svg" : "png");
         return name;
     }
 
     /** Loss and learning rate. */
     static List<String> draw(History history, Path folder) throws IOException {
-        XYChart loss = overEpochs("Training loss", "loss", history.losses(), XYSeriesRenderStyle.Line);
+        XYChart loss = overTime("Training loss", "epoch", "loss", 1, Map.of("loss", history.losses()), XYSeriesRenderStyle.Line);
         loss.getStyler().setYAxisMin(0.0);
-        XYChart lr = overEpochs("Learning rate", "learning rate", history.lrs(), XYSeriesRenderStyle.Step);
+        XYChart lr = overTime("Learning rate", "epoch", "learning rate", 1, Map.of("learning rate", history.lrs()),
+                XYSeriesRenderStyle.Step);
         return List.of(save(loss, folder, "loss.png"), save(lr, folder, "lr.png"));
     }
 
-    private static XYChart overEpochs(String title, String quantity, double[] values, XYSeriesRenderStyle style) {
-        double[] epochs = IntStream.rangeClosed(1, values.length).asDoubleStream().toArray();
-        double[] drawable = Arrays.stream(values).map(value -> Math.abs(value) < LIMIT ? value : Double.NaN).toArray();
-        DoubleSummaryStatistics range = Arrays.stream(drawable).filter(Double::isFinite).summaryStatistics();
+    /**
+     * A line, or several, over epochs or steps.
+     *
+     * @param first the number of the first epoch or step
+     * @param lines by their names in the legend, which one line alone does not have
+     */
+    public static XYChart overTime(String title, String time, String quantity, int first, Map<String, double[]> lines,
+                                   XYSeriesRenderStyle style) {
+        int length = lines.values().iterator().next().length;
+        double[] times = IntStream.range(first, first + length).asDoubleStream().toArray();
+        DoubleSummaryStatistics range = lines.values().stream().flatMapToDouble(Arrays::stream).map(Charts::drawable)
+                .filter(Double::isFinite).summaryStatistics();
         double max = range.getCount() == 0 ? 1 : range.getMax();
         double min = range.getCount() == 0 || range.getMin() == max ? 0 : range.getMin();
 
-        XYChart chart = chart(title, "epoch", quantity);
-        chart.getStyler().setLegendVisible(false).setPlotContentSize(0.95);
-        chart.getStyler().setXAxisMin(0.0).setXAxisMax((double) values.length).setYAxisMin(min)
+        XYChart chart = chart(title, time, quantity);
+        chart.getStyler().setLegendVisible(lines.size() > 1).setPlotContentSize(0.95);
+        chart.getStyler().setXAxisMin(0.0).setXAxisMax(Math.max(1.0, first + length - 1)).setYAxisMin(min)
                 .setYAxisDecimalPattern(max < 1e-3 || max >= 1e6 ? "0.###E0" : "0.######");
-        XYSeries series = chart.addSeries(quantity, epochs, drawable);
-        series.setXYSeriesRenderStyle(style).setMarker(values.length > FEW ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE)
-                .setMarkerColor(BLUE);
-        series.setLineColor(BLUE).setLineWidth(4);
+        int color = 0;
+        for (Map.Entry<String, double[]> line : lines.entrySet()) {
+            XYSeries series = chart.addSeries(line.getKey(), times, Arrays.stream(line.getValue()).map(Charts::drawable).toArray());
+            series.setXYSeriesRenderStyle(style).setMarker(length > FEW ? SeriesMarkers.NONE : SeriesMarkers.CIRCLE)
+                    .setMarkerColor(COLORS[color % COLORS.length]);
+            // The first is the widest, so that lines on top of it leave it visible.
+            series.setLineColor(COLORS[color++ % COLORS.length]).setLineWidth(4 + 5 * Math.min(3, lines.size() - color))
+                    .setLineStyle(SeriesLines.SOLID);
+        }
         // Where all values are equally spaced, as epochs are, XChart puts its ticks on them: this unseen series is not.
         chart.addSeries("uneven", new double[] {0, 0.3, 1}, new double[] {min, min + 0.3 * (max - min), max})
-                .setXYSeriesRenderStyle(XYSeriesRenderStyle.Scatter).setMarker(SeriesMarkers.NONE);
+                .setXYSeriesRenderStyle(XYSeriesRenderStyle.Scatter).setMarker(SeriesMarkers.NONE).setShowInLegend(false);
         return chart;
+    }
+
+    private static double drawable(double value) {
+        return Math.abs(value) < LIMIT ? value : Double.NaN;
     }
 
     private static Font font(int style, int size) {

@@ -24,7 +24,7 @@ final class Training {
                 return evaluated;
             });
             long stepTime = System.nanoTime() - start - evaluating[0];
-            scheduler.ifPresent(LRScheduler::step);
+            scheduler.ifPresent(present -> present.stepWithMetric(loss));
             history.record(epoch, loss, lr, stepTime, System.nanoTime() - start);
             progress.update(epoch + 1, loss, lr);
         }

@@ -126,6 +126,20 @@ class ReplayCommandTest {
         assertEquals(0, replay(config, trace()), () -> errors);
     }
 
+    @Test
+    void aPlateauWatchesTheMetrics() throws IOException {
+        Map<String, Tensor> trace = new LinkedHashMap<>(Map.of("param/a", floats(1)));
+        for (int step = 0; step < 5; step++) {
+            trace.put("grad/" + step + "/a", floats(1));
+        }
+        assertEquals(0, replay("""
+                {"optimizer": "SGD", "defaults": {"lr": 0.5}, "metrics": [3, 2, 2, 2, 2], "scheduler": {"name": "WarmupLR",
+                 "warmup_steps": 1, "scheduler": {"name": "ReduceLROnPlateau", "patience": 0, "factor": 0.5}}}""", trace), () -> errors);
+        try (SafeTensors found = SafeTensors.open(out())) {
+            assertEquals("[[0.0], [0.5], [0.5], [0.25], [0.125]]", found.metadata().get("lr"));
+        }
+    }
+
     @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {
         "[]|$: expected an object, found []",
@@ -184,7 +198,8 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1.5}}|"
                 + "$.scheduler.step_size: expected an integer, found 1.5",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'gama': 1}}|"
-                + "$.scheduler.gama: unknown key: expected one of [name, step_size, gamma, last_epoch]",
+                + "$.scheduler.gama: unknown key: expected one of [name, param_group_field, groups, step_size, gamma, "
+                + "last_epoch]",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'gamma': null}}|"
                 + "$.scheduler.gamma: expected a number, found null",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'StepLR', 'step_size': 1, 'last_epoch': 4}}|"
@@ -192,6 +207,10 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'scheduler': {'name': 'MultiStepLR', 'milestones': [1, 2.5]}}|"
                 + "$.scheduler.milestones[1]: expected an integer, found 2.5",
         "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1.0}}|$.clip_grad_norm: this version does not clip gradients",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'ReduceLROnPlateau'}}|"
+                + "$.metrics: ReduceLROnPlateau watches a value after each step: expected at least 1, found 0",
+        "{'optimizer': 'SGD', 'scheduler': {'name': 'SequentialLR', 'milestones': [], 'schedulers': [{'name': 'StepLR'}]}}|"
+                + "$.scheduler.schedulers[0]: 'step_size' is missing",
         "{'optimizer': 'SGD', 'metrics': [0.5, 'x']}|$.metrics[1]: expected a number, found 'x'",
     })
     void refusesAConfiguration(String config, String message) throws IOException {
