@@ -10,8 +10,9 @@
 #include "panoptim_rules.h"
 
 #define PANOPTIM_THREADS 256
-// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway.
-#define PANOPTIM_BLOCKS(slots, T) ((slots) > 3 || sizeof(T) > 4 ? 2 : 4)
+// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway or each lane has its row's scalars.
+#define PANOPTIM_BLOCKS(type, slots, T) \
+    ((slots) > 3 || sizeof(T) > 4 || panoptim::type##Scalars<T>::OVER == PANOPTIM_ROW ? 2 : 4)
 
 // To be compared with the host's when the module is loaded.
 extern "C" {
@@ -432,7 +433,7 @@ __device__ void finish(const FinishArguments& arguments, uint32_t flag, bool bef
 }  // namespace panoptim
 
 #define PANOPTIM_KERNEL(name, type, slots, T, compute)                                             \
-    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, PANOPTIM_BLOCKS(slots, T))      \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, PANOPTIM_BLOCKS(type, slots, T))      \
         panoptim_step_##name##_##compute##_##slots(                                                \
             const __grid_constant__ panoptim::Arguments<T> arguments) {                            \
         panoptim::step<panoptim::type, panoptim::type##Scalars<T>, T, slots>(arguments);           \

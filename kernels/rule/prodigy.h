@@ -15,8 +15,9 @@ struct Prodigy {
 
     template <class T, class... Average>
     static PANOPTIM_INLINE ProdigySums terms(const ProdigyScalars<T>& h, T p, T g, T, T s, T p0, Average...) {
-        const double gradient = regularized(h, p, g), distance = p0 - p, sum = distance_sum(h, regularized(h, p, g), s);
-        return {h.frozen ? 0.0 : gradient * distance, h.frozen ? 0.0 : (sum < 0 ? -sum : sum)};
+        const T gradient = regularized(h, p, g), sum = distance_sum(h, gradient, s);
+        const double product = double(gradient) * double(p0 - p), size = sum < 0 ? -sum : sum;
+        return {h.frozen ? 0.0 : product, h.frozen ? 0.0 : size};
     }
 
     // Without progress nothing moves.

@@ -77,6 +77,11 @@ def lerp_(tensor, end, weight):
 LERP = torch.lerp
 
 
+def are_exact():
+    """Whether exact() is in force."""
+    return torch.Tensor.norm is norm
+
+
 @contextlib.contextmanager
 def exact():
     """torch's sums as float64 numbers, taken as above, for the time of a step."""

@@ -45,7 +45,7 @@ class RuleLibraryTest {
 
     /** With every number of slots and every combination of flags. */
     @ParameterizedTest
-    @CsvSource({"sgd, Sgd", "adam, Adam", "rmsprop, Rmsprop"})
+    @CsvSource({"signum, Signum", "adabelief, Adabelief", "rmsprop, Rmsprop"})
     void theHeaderOfARuleOfTheListGivesAUserTheSameRuleAndTheSameBits(String name, String type) throws Exception {
         Rule expected = Rule.all().stream().filter(rule -> rule.name().equals(name)).findFirst().orElseThrow();
         Engine engine = TestEngines.cpu();

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.panoptim.Command;
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.RuleSums;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -178,7 +179,9 @@ class CudaBuildTest {
 
     /** Blocks of 256 threads: four on a multiprocessor, and two where the columns in flight or the sums need the registers. */
     private static int registerLimit(String kernel) {
-        boolean manyBytes = !kernel.contains("_step_") || kernel.contains("float64") || Integer.parseInt(kernel.substring(kernel.lastIndexOf('_') + 1)) > 3;
+        boolean rows = Rule.all().stream().anyMatch(rule -> rule.sums() != null && rule.sums().over() == RuleSums.Over.ROW
+                && kernel.contains("_" + rule.name() + "_"));
+        boolean manyBytes = rows || !kernel.contains("_step_") || kernel.contains("float64") || Integer.parseInt(kernel.substring(kernel.lastIndexOf('_') + 1)) > 3;
         return manyBytes ? 128 : 64;
     }
 

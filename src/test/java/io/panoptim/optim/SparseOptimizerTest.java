@@ -243,6 +243,7 @@ class SparseOptimizerTest {
             Parameter w = table("w").sparseGradient(gradient(1));
             OptimizerKind<?, ?> kind = OptimizerKind.named(name, message -> PanoptimException.invalid("test", message));
             Optimizer optimizer = opened(kind.create(TestEngines.reference(), List.of(w), Map.of()));
+            optimizer.train();
             refused(Code.UNSUPPORTED, name + " does not support sparse gradients, please consider SparseAdam instead", optimizer::step);
             assertColumn(w.value(), 10, 10, 10, 10);
         }

@@ -153,7 +153,7 @@ class ReplayCommandTest {
                 + "clip_grad_norm, metrics]",
         "{'optimizer': 'SGD', 'defaults': []}|$.defaults: expected an object, found []",
         "{'optimizer': 'SGD', 'defaults': {'betas': [0.9, 0.99]}}|$.defaults.betas: unknown option: SGD has [lr, momentum, dampening, "
-                + "weight_decay, nesterov, maximize]",
+                + "weight_decay, nesterov, maximize, caution]",
         "{'optimizer': 'SGD', 'defaults': {'lr': '0.1'}}|"
                 + "$.defaults.lr: expected a number, true, false or a list of numbers, found '0.1'",
         "{'optimizer': 'SGD', 'defaults': {'lr': true}}|$.defaults: SGD: option 'lr' takes a number, not true",
@@ -167,7 +167,7 @@ class ReplayCommandTest {
         "{'optimizer': 'Adan', 'defaults': {'betas': [0.9, 0.99]}}|$.defaults: Adan: option 'betas' takes 3 numbers, not 2",
         "{'optimizer': 'ADOPT', 'defaults': {'clip_exp': true}}|$.defaults: ADOPT: option 'clip_exp' takes a number or none, not true",
         "{'optimizer': 'ADOPT', 'defaults': {'clip_exp': NaN}}|$.defaults: ADOPT: option 'clip_exp' takes a number or none, not NaN",
-        "{'optimizer': 'Lion', 'defaults': {'caution': true}}|$.defaults.caution: expected false for Lion, found true",
+        "{'optimizer': 'Adan', 'defaults': {'caution': true}}|$.defaults.caution: expected false for Adan, found true",
         "{'optimizer': 'Adam', 'defaults': {'betas': [0.9, 1]}}|$.defaults: Adam: Invalid beta parameter at index 1: 1.0",
         "{'optimizer': 'SGD', 'defaults': {'foreach': 1}}|$.defaults.foreach: expected true, false or null, found 1",
         "{'optimizer': 'SGD', 'defaults': {'differentiable': true}}|"
@@ -181,7 +181,7 @@ class ReplayCommandTest {
         "{'optimizer': 'SGD', 'param_groups': [{'params': ['a']}, {'params': []}]}|"
                 + "$.param_groups[1].params: expected at least one name, found []",
         "{'optimizer': 'SGD', 'param_groups': [{'params': ['a'], 'rho': 1}]}|$.param_groups[0].rho: unknown option: SGD has [lr, "
-                + "momentum, dampening, weight_decay, nesterov, maximize]",
+                + "momentum, dampening, weight_decay, nesterov, maximize, caution]",
         "{'optimizer': 'SGD', 'param_groups': [{'params': ['a'], 'nesterov': true}]}|"
                 + "$.param_groups[0]: SGD: Nesterov momentum requires a momentum and zero dampening",
         "{'optimizer': 'SGD', 'param_groups': [{'params': ['a', 'c']}]}|$.param_groups[0].params: the trace has no 'param/c'",
