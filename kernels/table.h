@@ -145,7 +145,6 @@ typedef struct panoptim_control {
 #define PANOPTIM_WRITE_COPY 32u
 #define PANOPTIM_FLUSH_SUBNORMAL 64u
 #define PANOPTIM_STATISTICS 128u
-#define PANOPTIM_CAUTIOUS 256u
 
 typedef struct panoptim_extras {
     uint32_t flags;

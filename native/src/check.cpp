@@ -14,9 +14,8 @@ using Count = unsigned long long;
 
 static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8", "int64"};
 
-static constexpr const char* EXTRAS[] = {"unscale",         "clip",       "write gradient", "zero gradient",
-                                         "average",         "copy",       "flush subnormal", "statistics",
-                                         "cautious masking"};
+static constexpr const char* EXTRAS[] = {"unscale", "clip", "write gradient",  "zero gradient",
+                                         "average", "copy", "flush subnormal", "statistics"};
 
 static int32_t check_extras(uint32_t flags) {
     uint32_t refused = flags & ~PANOPTIM_ZERO_GRADIENT;

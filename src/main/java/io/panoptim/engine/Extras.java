@@ -30,9 +30,7 @@ public record Extras(int flags, double averageDecay, boolean stochasticCopy) {
         /** Flush stored states below the smallest normal number to zero. */
         FLUSH_SUBNORMAL,
         /** Gradient, update and value norms. */
-        STATISTICS,
-        /** Mask updates whose sign is not the gradient's. */
-        CAUTIOUS;
+        STATISTICS;
 
         /** The part's native flag. */
         public int flag() {
