@@ -117,8 +117,8 @@ def elements(shape):
     return math.prod(shape)
 
 
-def steps_of(case):
-    """Yields the loss, the parameters and the state after each step."""
+def steps_of(case, evaluated=lambda loss, parameters: None):
+    """Yields the loss, the parameters and the state after each step; `evaluated` is called by the closure."""
     parameters, first = [], 0
     for shape in case["shapes"]:
         values = case["start"][first:first + elements(shape)]
@@ -133,6 +133,7 @@ def steps_of(case):
         for i, p in enumerate(parameters):
             p.grad = None if i in case["absent"] else torch.tensor(gradient[begin:begin + p.numel()], dtype=p.dtype).reshape(p.shape)
             begin += p.numel()
+        evaluated(loss, parameters)
         return loss
 
     for _ in range(case["steps"]):
@@ -165,6 +166,36 @@ def recorded(case):
             steps.append({"loss": hex_of(loss), "func_evals": state["func_evals"], "n_iter": state["n_iter"], "tensors": hashes})
     stock = [{"loss": hex_of(loss), "func_evals": state["func_evals"]} for loss, _, state in steps_of(case)]
     return steps, stock
+
+
+def write_safetensors(folder, case):
+    """What `panoptim replay` takes and should give; parameters are called a, b, …"""
+    from safetensors.numpy import save_file
+    names = "abcdefgh"[:len(case["shapes"])]
+    trace, first = {}, 0
+    for name, shape in zip(names, case["shapes"]):
+        trace[f"param/{name}"] = np.array(case["start"][first:first + elements(shape)], case["dtype"]).reshape(shape)
+        first += elements(shape)
+    evaluations = [0]
+
+    def evaluated(loss, parameters):
+        at = f"{len(evaluations) - 1}/{evaluations[-1]}"
+        evaluations[-1] += 1
+        trace[f"loss/{at}"] = np.array(loss)
+        trace.update({f"grad/{at}/{n}": p.grad.numpy().copy() for n, p in zip(names, parameters) if p.grad is not None})
+
+    with OrderFree([elements(s) for s in case["shapes"]]):
+        for _, parameters, state in steps_of(case, evaluated):
+            evaluations.append(0)
+        expected = {f"param/{n}": p.detach().numpy() for n, p in zip(names, parameters)}
+        of_state = {k: v.numpy() for k, v in tensors(parameters, state).items() if not k.startswith("param/")}
+        counts = {k: np.array(state[k]) for k in ("func_evals", "n_iter")}
+        expected |= {f"state/{names[0]}/{k}": v for k, v in (counts | of_state).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"optimizer": "LBFGS", "defaults": {"lr": 1} | case["options"]}
+    (folder / "CONFIG.json").write_text(json.dumps(config, indent=1) + "\n")
+    save_file(trace, folder / "TRACE.safetensors")
+    save_file(expected, folder / "EXPECTED.safetensors", metadata={"lr": json.dumps([[config["defaults"]["lr"]]] * case["steps"])})
 
 
 def main():

@@ -144,6 +144,11 @@ public final class LBFGS extends Optimizer {
     protected void added(ParamGroup added) {}
 
     @Override
+    public boolean needsClosure() {
+        return true;
+    }
+
+    @Override
     public long stateBytes() {
         return vectors.bytes((long) group.value(HISTORY_SIZE));
     }

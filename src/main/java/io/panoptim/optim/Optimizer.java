@@ -226,6 +226,11 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         }
     }
 
+    /** Whether there is no step without a closure. */
+    public boolean needsClosure() {
+        return false;
+    }
+
     /** How many bytes of state there will be once every parameter has taken a step. */
     public abstract long stateBytes();
 

@@ -53,6 +53,10 @@ final class Replay implements AutoCloseable {
             optimizer = made;
             trace.checkSamples(optimizer);
             optimizer.train();
+            if (optimizer.needsClosure() && !trace.hasClosures()) {
+                throw PanoptimException.invalid("replay", optimizer.name() + " evaluates a closure, and the trace has none: record "
+                        + "loss/<step>/<evaluation> and grad/<step>/<evaluation>/<name> of each evaluation");
+            }
             scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys));
             metrics = config.metrics();
             scheduler.ifPresent(present -> metrics.check(present, trace.steps()));
@@ -92,11 +96,13 @@ final class Replay implements AutoCloseable {
     /** Takes all steps, each with the update of the Hessian that its authors' training has after it. */
     void run() {
         for (int step = 0; step < lrs.length; step++) {
-            for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
-                setGradient(step, entry.getKey(), entry.getValue());
-            }
             lrs[step] = optimizer.paramGroups().stream().mapToDouble(ParamGroup::lr).toArray();
-            optimizer.step();
+            if (trace.hasClosures()) {
+                new Closure(step).run();
+            } else {
+                setGradients(Trace.at(step));
+                optimizer.step();
+            }
             if (scheduler.isPresent()) {
                 metrics.step(scheduler.get(), step);
             }
@@ -106,14 +112,56 @@ final class Replay implements AutoCloseable {
         }
     }
 
-    private void setGradient(int step, String name, Parameter parameter) {
+    /** A step's evaluations, in the recorded order. */
+    private final class Closure {
+        private final int step;
+        private final int recorded;
+        private int evaluations;
+        private @Nullable PanoptimException tooMany;
+
+        Closure(int step) {
+            this.step = step;
+            this.recorded = trace.evaluations(step);
+        }
+
+        void run() {
+            try {
+                optimizer.step(this::evaluate);
+            } catch (PanoptimException stopped) {
+                throw tooMany == null ? stopped : tooMany;
+            }
+            if (evaluations < recorded) {
+                throw another(evaluations + " evaluations of the closure");
+            }
+        }
+
+        private double evaluate() {
+            if (evaluations == recorded) {
+                tooMany = another("a further evaluation of the closure");
+                throw tooMany;
+            }
+            setGradients(Trace.at(step, evaluations));
+            return trace.loss(step, evaluations++);
+        }
+
+        private PanoptimException another(String found) {
+            return PanoptimException.invalid("replay", "step " + step + " of " + optimizer.name() + " takes " + found + ", and "
+                    + recorded + " were recorded: the options are others, or rounding has led to another decision");
+        }
+    }
+
+    private void setGradients(String time) {
+        parameters.forEach((name, parameter) -> setGradient(time, name, parameter));
+    }
+
+    private void setGradient(String time, String name, Parameter parameter) {
         parameter.gradient(null);
-        trace.gradient(step, name).ifPresent(recorded -> {
+        trace.gradient(time, name).ifPresent(recorded -> {
             Tensor gradient = gradients.get(name);
             engine.copy(recorded, gradient, Stream.DEFAULT);
             parameter.gradient(gradient);
         });
-        trace.sparseGradient(step, name).ifPresent(recorded -> {
+        trace.sparseGradient(time, name).ifPresent(recorded -> {
             SparseGradient gradient = sparseGradients.get(name).first(recorded.count());
             engine.copy(recorded.indices(), gradient.indices(), Stream.DEFAULT);
             engine.copy(recorded.values(), gradient.values(), Stream.DEFAULT);

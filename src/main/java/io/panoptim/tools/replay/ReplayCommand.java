@@ -38,8 +38,9 @@ public final class ReplayCommand implements Callable<Integer> {
 
     @Option(names = "--trace", required = true, paramLabel = "TRACE.safetensors",
             description = "Initial parameters (param/NAME) and gradients (grad/STEP/NAME, or grad/STEP/NAME.indices and "
-                    + "grad/STEP/NAME.values where they are sparse); for SophiaG also samples of the Hessian (hessian/STEP/NAME), "
-                    + "which update it after the step of that number.")
+                    + "grad/STEP/NAME.values where they are sparse). With closures: loss/STEP/EVALUATION, and "
+                    + "grad/STEP/EVALUATION/NAME. For SophiaG also samples of the Hessian (hessian/STEP/NAME), which update it after "
+                    + "the step of that number.")
     private Path trace;
 
     @Option(names = "--out", required = true, paramLabel = "OUT.safetensors",

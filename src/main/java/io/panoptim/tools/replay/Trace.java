@@ -23,12 +23,16 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A recorded run: initial parameters, every gradient and every sample of the Hessian, read when they are asked for. */
+/**
+ * A recorded run: initial parameters, every gradient and every sample of the Hessian, each read from the file when it is asked for.
+ * Gradients are those of a step or, where an optimizer evaluates a closure, of the step's evaluations, each of which has a loss.
+ */
 final class Trace implements AutoCloseable {
     private static final String PARAM = "param/";
-    private static final String NO_CLOSURES = "since it has no optimizer that evaluates a closure";
-    private static final Pattern GRAD = Pattern.compile("(grad|hessian)/(0|[1-9][0-9]{0,8})/(.+)", Pattern.DOTALL);
-    private static final Pattern EVALUATION = Pattern.compile("[0-9]+/(.+)", Pattern.DOTALL);
+    private static final String LOSS = "loss/";
+    private static final String NUMBER = "(0|[1-9][0-9]{0,8})/";
+    private static final Pattern GRAD = Pattern.compile("(grad|hessian)/" + NUMBER + "(.+)", Pattern.DOTALL);
+    private static final Pattern EVALUATION = Pattern.compile(NUMBER + "(.+)", Pattern.DOTALL);
     private static final String INDICES = ".indices";
     private static final String VALUES = ".values";
     private static final Pattern SPARSE = Pattern.compile("(.+)\\.(indices|values)", Pattern.DOTALL);
@@ -38,6 +42,8 @@ final class Trace implements AutoCloseable {
     private final Set<String> dense = new HashSet<>();
     /** For each parameter that has sparse gradients how many indices the longest has. */
     private final Map<String, Long> sparse = new HashMap<>();
+    /** For each step how often its closure was evaluated, if it has one. */
+    private final Map<Integer, Integer> evaluations = new HashMap<>();
     private int steps;
 
     private Trace(SafeTensors file) {
@@ -47,10 +53,16 @@ final class Trace implements AutoCloseable {
             checkParameter(key, file.tensors().get(key));
         });
         file.tensors().forEach((key, info) -> {
-            if (!key.startsWith(PARAM)) {
+            if (key.startsWith(LOSS)) {
+                checkLoss(key, info);
+            }
+        });
+        file.tensors().forEach((key, info) -> {
+            if (!key.startsWith(PARAM) && !key.startsWith(LOSS)) {
                 steps = Math.max(steps, checkGradient(key, info) + 1);
             }
         });
+        checkEvaluations();
         if (parameters.isEmpty() || steps == 0) {
             throw invalid("there is no '" + (parameters.isEmpty() ? "param/<name>" : "grad/<step>/<name>") + "' to replay");
         }
@@ -81,15 +93,39 @@ final class Trace implements AutoCloseable {
         return file.tensor(PARAM + parameter);
     }
 
-    /** Its dense gradient at a step, in the mapped file, unless it has none then. */
-    Optional<Tensor> gradient(int step, String parameter) {
-        String key = key(step, parameter);
-        return optional(key);
+    /** Whether the run had closures. */
+    boolean hasClosures() {
+        return !evaluations.isEmpty();
     }
 
-    /** Its sparse gradient at a step, in the mapped file, unless it has none then. */
-    Optional<SparseGradient> sparseGradient(int step, String parameter) {
-        String key = key(step, parameter);
+    /** How often the closure of a step was evaluated. */
+    int evaluations(int step) {
+        return evaluations.get(step);
+    }
+
+    /** The loss of an evaluation. */
+    double loss(int step, int evaluation) {
+        return file.tensor(LOSS + at(step, evaluation)).get(0);
+    }
+
+    /** When a gradient is that of a step. */
+    static String at(int step) {
+        return "" + step;
+    }
+
+    /** When a gradient is that of an evaluation. */
+    static String at(int step, int evaluation) {
+        return step + "/" + evaluation;
+    }
+
+    /** Its dense gradient at some time, in the mapped file, unless it has none then. */
+    Optional<Tensor> gradient(String time, String parameter) {
+        return optional(key(time, parameter));
+    }
+
+    /** Its sparse gradient at some time, in the mapped file, unless it has none then. */
+    Optional<SparseGradient> sparseGradient(String time, String parameter) {
+        String key = key(time, parameter);
         if (!file.tensors().containsKey(key + INDICES)) {
             return Optional.empty();
         }
@@ -98,7 +134,7 @@ final class Trace implements AutoCloseable {
                 file.tensor(key + VALUES)));
     }
 
-    /** Whether it has a dense gradient in any step. */
+    /** Whether it ever has a dense gradient. */
     boolean hasDense(String parameter) {
         return dense.contains(parameter);
     }
@@ -108,8 +144,8 @@ final class Trace implements AutoCloseable {
         return sparse.containsKey(parameter) ? OptionalLong.of(sparse.get(parameter)) : OptionalLong.empty();
     }
 
-    private static String key(int step, String parameter) {
-        return "grad/" + step + "/" + parameter;
+    private static String key(String time, String parameter) {
+        return "grad/" + time + "/" + parameter;
     }
 
     /** The sample of its Hessian after a step, in the mapped file, if there is one. */
@@ -145,10 +181,21 @@ final class Trace implements AutoCloseable {
     private int checkGradient(String key, TensorInfo info) {
         Matcher grad = GRAD.matcher(key);
         if (!grad.matches()) {
-            throw invalid("'" + key + "': " + (key.startsWith("loss/") ? "this version replays no losses, " + NO_CLOSURES
-                    : "expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>"));
+            throw invalid("'" + key + "': expected param/<name>, grad/<step>/<name> or hessian/<step>/<name>");
         }
+        boolean isGradient = grad.group(1).equals("grad");
+        String time = grad.group(2);
         String name = grad.group(3);
+        Matcher evaluation = EVALUATION.matcher(name);
+        if (isGradient && !isOfParameter(name) && evaluation.matches() && isOfParameter(evaluation.group(2))) {
+            time += "/" + evaluation.group(1);
+            name = evaluation.group(2);
+            if (!file.tensors().containsKey(LOSS + time)) {
+                throw invalid("'" + key + "': '" + LOSS + time + "' is missing");
+            }
+        } else if (isGradient && hasClosures()) {
+            throw invalid("'" + key + "': there are losses: expected grad/<step>/<evaluation>/<name>, with the name of a parameter");
+        }
         Matcher part = SPARSE.matcher(name);
         if (parameters.contains(name)) {
             TensorInfo parameter = file.tensors().get(PARAM + name);
@@ -156,10 +203,10 @@ final class Trace implements AutoCloseable {
                 throw invalid("'" + key + "' is " + info + ": expected " + parameter + ", as 'param/" + name + "'");
             }
             dense.add(name);
-        } else if (grad.group(1).equals("grad") && part.matches() && parameters.contains(part.group(1))) {
-            checkSparse(key(Integer.parseInt(grad.group(2)), part.group(1)), part.group(1));
+        } else if (isGradient && part.matches() && parameters.contains(part.group(1))) {
+            checkSparse(key(time, part.group(1)), part.group(1));
         } else {
-            throw invalid("'" + key + "': " + withoutParameter(name));
+            throw invalid("'" + key + "': '" + PARAM + name + "' is missing");
         }
         return Integer.parseInt(grad.group(2));
     }
@@ -196,12 +243,34 @@ final class Trace implements AutoCloseable {
         return info;
     }
 
-    private String withoutParameter(String name) {
-        Matcher evaluation = EVALUATION.matcher(name);
-        if (evaluation.matches() && parameters.contains(evaluation.group(1))) {
-            return "this version replays no gradients of single evaluations, " + NO_CLOSURES;
+    private boolean isOfParameter(String name) {
+        Matcher part = SPARSE.matcher(name);
+        return parameters.contains(name) || part.matches() && parameters.contains(part.group(1));
+    }
+
+    private void checkLoss(String key, TensorInfo info) {
+        Matcher loss = Pattern.compile(LOSS + NUMBER + NUMBER).matcher(key + "/");
+        if (!loss.matches()) {
+            throw invalid("'" + key + "': expected loss/<step>/<evaluation>");
         }
-        return "'" + PARAM + name + "' is missing";
+        if (info.elements() != 1 || !info.type().dtype().map(DType::isFloatingPoint).orElse(false)) {
+            throw invalid("'" + key + "' is " + info + ": expected one value of F32, F64, BF16 or F16");
+        }
+        int step = Integer.parseInt(loss.group(1));
+        evaluations.merge(step, Integer.parseInt(loss.group(2)) + 1, Math::max);
+        steps = Math.max(steps, step + 1);
+    }
+
+    /** No step and no evaluation may be left out. */
+    private void checkEvaluations() {
+        for (int step = 0; hasClosures() && step < steps; step++) {
+            for (int evaluation = 0; evaluation < evaluations.getOrDefault(step, 1); evaluation++) {
+                if (!file.tensors().containsKey(LOSS + at(step, evaluation))) {
+                    throw invalid("'" + LOSS + at(step, evaluation) + "' is missing: expected the losses of all evaluations, from "
+                            + "loss/0/0 on");
+                }
+            }
+        }
     }
 
     private PanoptimException invalid(String message) {

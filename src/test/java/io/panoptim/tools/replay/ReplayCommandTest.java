@@ -42,7 +42,8 @@ class ReplayCommandTest {
     private String errors = "";
 
     @ParameterizedTest
-    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups", "sparse-adam", "sparse-sgd", "sophiag", "adamw-schedule-free"})
+    @ValueSource(strings = {"sgd", "sgd-multistep", "adamw", "adam-groups", "sparse-adam", "sparse-sgd", "lbfgs", "lbfgs-absent", "sophiag",
+        "adamw-schedule-free"})
     void repeatsWhatTorchDid(String run) throws IOException {
         for (String device : available()) {
             assertEquals(0, recorded(run, "--device", device, "--expect", file(run, "EXPECTED").toString()), () -> errors);
@@ -229,8 +230,12 @@ class ReplayCommandTest {
         "hessian/0/a|FLOAT32|: SGD takes no samples of the Hessian, SophiaG does",
         "hessian/0/a|FLOAT64|` is F64[2]: expected F32[2], as 'param/a'`",
         "hessian/0/c|FLOAT32|: 'param/c' is missing",
-        "loss/0/0|FLOAT32|: this version replays no losses, since it has no optimizer that evaluates a closure",
-        "grad/0/1/a|FLOAT32|: this version replays no gradients of single evaluations, since it has no optimizer that evaluates a closure",
+        "loss/0/0|FLOAT32|` is F32[2]: expected one value of F32, F64, BF16 or F16`",
+        "loss/0|FLOAT32|: expected loss/<step>/<evaluation>",
+        "loss/0/0/0|FLOAT32|: expected loss/<step>/<evaluation>",
+        "loss/0/00|FLOAT32|: expected loss/<step>/<evaluation>",
+        "grad/0/1/a|FLOAT32|: 'loss/0/1' is missing",
+        "grad/0/1/c|FLOAT32|: 'param/1/c' is missing",
         "grad/0/a.values|FLOAT32|: 'grad/0/a.indices' is missing",
         "grad/0/a.indices|INT64|: 'grad/0/a.values' is missing",
         "grad/0/c.indices|INT64|: 'param/c.indices' is missing",
@@ -295,6 +300,98 @@ class ReplayCommandTest {
         assertRefused("Engine.stepRows 'w': size is inconsistent with indices: for dim 0, size is 4 but found index 4");
         assertEquals(2, replay("{\"optimizer\": \"Adam\"}", trace));
         assertRefused("Adam: Adam does not support sparse gradients, please consider SparseAdam instead");
+    }
+
+    // ---- Closures
+
+    /** The recorded run of LBFGS, which evaluates its closure several times in each of 5 steps. */
+    private static Map<String, Tensor> closures() {
+        Map<String, Tensor> trace = new LinkedHashMap<>();
+        try (SafeTensors recorded = SafeTensors.open(file("lbfgs", "TRACE"))) {
+            recorded.tensors().keySet().forEach(key -> {
+                Tensor copy = Tensor.zeros(Arena.ofAuto(), recorded.tensor(key).dtype(), recorded.tensor(key).shape());
+                copy.segment().copyFrom(recorded.tensor(key).segment());
+                trace.put(key, copy);
+            });
+        }
+        return trace;
+    }
+
+    private static String lbfgs() throws IOException {
+        return Files.readString(RECORDED.resolve("lbfgs/CONFIG.json"));
+    }
+
+    private static int evaluations(Map<String, Tensor> trace, int step) {
+        return (int) trace.keySet().stream().filter(key -> key.startsWith("loss/" + step + "/")).count();
+    }
+
+    @Test
+    void anotherNumberOfEvaluationsThanRecordedIsSaid() throws IOException {
+        Map<String, Tensor> trace = closures();
+        int last = evaluations(trace, 2) - 1;
+        assertTrue(last > 2, "this test would prove nothing");
+        trace.keySet().removeIf(key -> key.matches("(loss|grad)/2/" + last + "(/.*)?"));
+        assertEquals(2, replay(lbfgs(), trace));
+        String why = "the options are others, or rounding has led to another decision";
+        assertRefused("replay: step 2 of LBFGS takes a further evaluation of the closure, and " + last + " were recorded: " + why);
+        trace = closures();
+        trace.put("loss/1/" + evaluations(trace, 1), Tensor.of(MemorySegment.ofArray(new double[] {1}), DType.FLOAT64));
+        assertEquals(2, replay(lbfgs(), trace));
+        int recorded = evaluations(trace, 1);
+        assertRefused("replay: step 1 of LBFGS takes " + (recorded - 1) + " evaluations of the closure, and " + recorded
+                + " were recorded: " + why);
+    }
+
+    @Test
+    void noEvaluationMayBeLeftOut() throws IOException {
+        for (String missing : List.of("loss/0/0", "loss/3/1", "loss/4/0")) {
+            Map<String, Tensor> trace = closures();
+            trace.remove(missing);
+            trace.keySet().removeIf(key -> key.startsWith(missing.replace("loss", "grad") + "/"));
+            assertEquals(2, replay(lbfgs(), trace));
+            assertRefused("replay: " + folder.resolve("trace") + ": '" + missing + "' is missing: expected the losses of all "
+                    + "evaluations, from loss/0/0 on");
+        }
+        Map<String, Tensor> trace = closures();
+        trace.put("grad/0/a", trace.get("grad/0/0/a"));
+        assertEquals(2, replay(lbfgs(), trace));
+        assertRefused("replay: " + folder.resolve("trace") + ": 'grad/0/a': there are losses: expected grad/<step>/<evaluation>/<name>, "
+                + "with the name of a parameter");
+    }
+
+    @Test
+    void anOptimizerThatNeedsClosuresRefusesATraceWithoutAndTheOthersTakeOneEvaluationPerStep() throws IOException {
+        assertEquals(2, replay("{\"optimizer\": \"LBFGS\"}", trace()));
+        assertRefused("replay: LBFGS evaluates a closure, and the trace has none: record loss/<step>/<evaluation> and "
+                + "grad/<step>/<evaluation>/<name> of each evaluation");
+        Map<String, Tensor> trace = new LinkedHashMap<>();
+        trace().forEach((key, tensor) -> trace.put(key.replace("grad/0/", "grad/0/0/"), tensor));
+        trace.put("loss/0/0", floats(3));
+        assertEquals(0, replay("{\"optimizer\": \"SGD\", \"defaults\": {\"lr\": 1}}", trace), () -> errors);
+        try (SafeTensors found = SafeTensors.open(out())) {
+            assertEquals(2.5, found.tensor("param/a").get(1));
+        }
+        Files.delete(out());
+        trace.put("loss/0/1", floats(3));
+        assertEquals(2, replay(SGD, trace));
+        assertRefused("replay: step 0 of SGD takes 1 evaluations of the closure, and 2 were recorded: the options are others, or "
+                + "rounding has led to another decision");
+    }
+
+    @Test
+    void lbfgsHasOneGroupAndOptionsThatAreIntegersNamesAndNull() throws IOException {
+        for (String[] refused : new String[][] {
+            {"'max_iter': 2.5", "LBFGS: option 'max_iter' takes an integer, not 2.5"},
+            {"'max_iter': 'x'", ".max_iter: expected a number, true, false or a list of numbers, found \"x\""},
+            {"'line_search_fn': 'armijo'", "LBFGS: option 'line_search_fn' takes 'strong_wolfe' or none, not armijo"},
+            {"'line_search_fn': true", "LBFGS: option 'line_search_fn' takes 'strong_wolfe' or none, not true"},
+            {"'history_size': 0", "LBFGS: Invalid history_size value: 0"}}) {
+            assertEquals(2, replay("{'optimizer': 'LBFGS', 'defaults': {%s}}".formatted(refused[0]).replace('\'', '"'), closures()));
+            assertTrue(errors.contains(refused[1]), errors);
+        }
+        assertEquals(2, replay("{'optimizer': 'LBFGS', 'param_groups': [{'params': ['a']}, {'params': ['b']}]}".replace('\'', '"'),
+                closures()));
+        assertRefused("LBFGS: LBFGS doesn't support per-parameter options (parameter groups)");
     }
 
     private static Tensor longs(long... values) {

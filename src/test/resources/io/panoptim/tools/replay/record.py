@@ -14,6 +14,7 @@ sys.path.insert(0, str(here.parents[4] / "golden"))
 sys.dont_write_bytecode = True
 import clone_cases  # noqa: E402
 import record as golden  # noqa: E402
+import record_lbfgs  # noqa: E402
 import sources  # noqa: E402
 import torch_cases  # noqa: E402
 from cases import case  # noqa: E402
@@ -47,6 +48,11 @@ torch.set_num_threads(1)
 torch.Tensor.sqrt, torch.Tensor.sqrt_, torch.Tensor.coalesce = golden.exact_sqrt, golden.exact_sqrt_, golden.ordered_coalesce
 for name, recorded in CASES.items():
     golden.write_safetensors(here / name, recorded, stock=False)
+wolfe = {"max_iter": 4, "max_eval": None, "history_size": 3, "line_search_fn": "strong_wolfe"}
+record_lbfgs.write_safetensors(here / "lbfgs", record_lbfgs.run("replay", "rosenbrock", [-1.2, 1.0, 0.5, 0.4], [[3], [1, 1]], 5,
+                                                                 **wolfe)[0])
+record_lbfgs.write_safetensors(here / "lbfgs-absent", record_lbfgs.run("replay-absent", "quadratic", [0.25] * 6, [[2, 2], [2]], 3,
+                                                                        absent=[1], lr=0.7, max_iter=3, line_search_fn=None)[1])
 save_file({
     "f64": torch.tensor([1.5, -2.0, -torch.inf], dtype=torch.float64),
     "f32": torch.tensor([0.1, -0.0, 1e-45]),
