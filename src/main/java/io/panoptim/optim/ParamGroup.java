@@ -19,6 +19,7 @@ public final class ParamGroup {
     private final int lr;
     private final boolean decaysIndependently;
     private final Map<String, Object> fields = new LinkedHashMap<>();
+    private final Map<String, Object> fieldsView = Collections.unmodifiableMap(fields);
     private double independentWeightDecay;
 
     ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options, boolean decaysIndependently) {
@@ -108,7 +109,7 @@ public final class ParamGroup {
      * there ({@code initial_lr} and others).
      */
     public Map<String, Object> fields() {
-        return Collections.unmodifiableMap(fields);
+        return fieldsView;
     }
 
     /**

@@ -8,7 +8,8 @@ import java.util.List;
 
 /**
  * Divides the learning rate by a factor while a metric keeps getting better, and multiplies it when that stops, as
- * {@code transformers.optimization.GreedyLR} (Subramanian and Ganapathiraman).
+ * {@code transformers.optimization.GreedyLR} (Subramanian and Ganapathiraman); but, as with all schedulers here, loading its
+ * state sets no learning rate.
  */
 public final class GreedyLR extends MetricScheduler {
     /**

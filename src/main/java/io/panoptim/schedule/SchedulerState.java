@@ -58,10 +58,6 @@ public final class SchedulerState {
         return field(key, present, value -> value instanceof Boolean flag ? flag : null, "true or false");
     }
 
-    public String text(String key, String present) {
-        return field(key, present, value -> value instanceof String text ? text : null, "a string");
-    }
-
     /** One of an enumeration's constants, by its {@code toString}. */
     public <E extends Enum<E>> E choice(String key, E present) {
         E[] constants = present.getDeclaringClass().getEnumConstants();

@@ -12,6 +12,8 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -89,6 +91,18 @@ class LRSchedulerTest {
         MultiStepLR second = new MultiStepLR(optimizer, new long[] {1}, 0.1);
         assertEquals(0.1, second.closedForm(0, 0));
         assertEquals(0.05 * 0.1, after(second, 1));
+    }
+
+    /** torch's way out for a scheduler whose count of steps was lost. */
+    @Test
+    void aCosineThatWasNeverSteppedBeginsByItsClosedForm() {
+        CosineAnnealingLR scheduler = new CosineAnnealingLR(optimizer, 10);
+        Map<String, @Nullable Object> state = scheduler.stateDict();
+        state.put("_step_count", 0L);
+        state.put("last_epoch", 5L);
+        scheduler.loadStateDict(state);
+        optimizer.paramGroups().getFirst().lr(7);
+        assertEquals(scheduler.closedForm(6, 0), after(scheduler, 1));
     }
 
     @Test
