@@ -386,6 +386,32 @@ class ColumnsTest {
         return engine.reduce(table, reduction, ONLY).get();
     }
 
+    /** A rule that takes sums over rows, which no engine is asked to step by here: its chunks are whole rows, and its leaves begin with them. */
+    private static Rule byRow() {
+        return new Rule(Rule.LAMB.id(), "by_row", List.of("state"), 1, List.of("shared"), List.of(), List.of(),
+                new RuleSums(RuleSums.Over.ROW, 0, 1, List.of("sum"), List.of("reduced")), "engines");
+    }
+
+    @Test
+    void howARuleTakesTensorsApartDoesNotMatter() {
+        List<Engine> all = new ArrayList<>(engines);
+        all.add(TestEngines.reference());
+        Tensor value = Tensor.of(filled(DType.FLOAT32, 3 * 1500, Kind.NORMAL, 1).segment(), DType.FLOAT32, 3, 1500);
+        Tensor state = Tensor.of(filled(DType.BFLOAT16, 3 * 1500, Kind.NORMAL, 2).segment(), DType.BFLOAT16, 3, 1500);
+        TensorEntry rows = new TensorEntry("w", value, null, List.of(state, tensor(DType.FLOAT64, 3, 0)), 0, 3);
+        double expected = reduce(TestEngines.reference(), List.of(new TensorEntry("w", value, null, List.of(state), 0)),
+                Reduction.dot(Column.VALUE, LEFT));
+        for (Engine engine : all) {
+            try (Table table = engine.table(byRow(), List.of(rows))) {
+                assertSameBits(expected, reduceIn(engine, table, Reduction.dot(Column.VALUE, LEFT)), engine.description());
+                refused(Code.INVALID, "Engine.reduce: the state 1 of 'w' is shared by its elements",
+                        () -> reduceIn(engine, table, Reduction.norm(LEFT + 1, 1)));
+                refused(Code.INVALID, "Engine.map: the state 1 of 'w' is shared by its elements",
+                        () -> engine.map(table, MapOperation.zero(LEFT + 1), ONLY));
+            }
+        }
+    }
+
     // ---- What is refused
 
     @Test

@@ -1,0 +1,223 @@
+package io.panoptim.optim.norm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.Bits;
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.schedule.StepLR;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.OptionalDouble;
+import java.util.Set;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What optimizers that take sums do at their edges: where golden traces, whose sources fail there or differ, say nothing. */
+@Tag("native")
+class NormOptimizersTest {
+    private final Arena arena = Arena.ofShared();
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    private Tensor vector(double... values) {
+        Tensor tensor = Tensor.zeros(arena, DType.FLOAT64, values.length);
+        for (int i = 0; i < values.length; i++) {
+            tensor.set(i, values[i]);
+        }
+        return tensor;
+    }
+
+    private static void refused(String words, Executable call) {
+        PanoptimException refusal = assertThrows(PanoptimException.class, call);
+        assertTrue(refusal.getMessage().contains(words), refusal.getMessage());
+        assertEquals(Code.INVALID, refusal.code());
+    }
+
+    private static double number(Optimizer optimizer, Parameter parameter, String key) {
+        return optimizer.state(parameter).get(key).get(0);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void lambLimitsTheNormOfAllGradientsTogether(String name) {
+        Engine engine = TestEngines.named(name);
+        LAMB.Options options = LAMB.Options.defaults().withWeightDecay(0);
+        Parameter a = Parameter.of("a", vector(1, 2)).gradient(vector(6, 0)); // with b: a norm of 10
+        Parameter b = Parameter.of("b", vector(3)).gradient(vector(-8));
+        Parameter free = Parameter.of("free", vector(4)).gradient(vector(0));
+        try (LAMB lamb = new LAMB(engine, List.of(a, b), options.withMaxGradNorm(OptionalDouble.of(2.5)))) {
+            lamb.addParamGroup(List.of(free), options.withMaxGradNorm(OptionalDouble.empty()));
+            lamb.step();
+            assertEquals((1 - 0.9) * (6 / 4.0), number(lamb, a, "exp_avg"));
+            assertEquals((1 - 0.9) * (-8 / 4.0), number(lamb, b, "exp_avg"));
+            a.gradient(null);
+            b.gradient(vector(2));
+            free.gradient(vector(1.5)); // again a norm of 2.5: at the limit nothing changes
+            lamb.step();
+            assertEquals(Math.fma(1 - 0.9, 2, (1 - 0.9) * -2 * 0.9), number(lamb, b, "exp_avg"));
+            assertEquals((1 - 0.9) * 1.5, number(lamb, free, "exp_avg"));
+            free.gradient(vector(1e9));
+            lamb.step();
+            assertEquals(Math.fma(1 - 0.9, 1e9, (1 - 0.9) * 1.5 * 0.9), number(lamb, free, "exp_avg"), "a group without limit");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void larsTakesAGradientAsItIsWhereANormIsZero(String name) {
+        Parameter zero = Parameter.of("zero", vector(0, 0)).gradient(vector(1, -2));
+        Parameter idle = Parameter.of("idle", vector(2, 4)).gradient(vector(0, 0));
+        LARS.Options options = LARS.Options.defaults().withLr(0.5).withWeightDecay(0.25);
+        try (LARS lars = new LARS(TestEngines.named(name), List.of(zero, idle), options)) {
+            lars.step();
+            assertEquals(-0.5, zero.value().get(0));
+            assertEquals(1, zero.value().get(1));
+            assertEquals(1.75, idle.value().get(0), "decay as in SGD");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void novogradsSecondMomentBeginsWithTheFirstGradientThatIsNotZero(String name) {
+        Parameter p = Parameter.of("p", vector(1, 1)).gradient(vector(0, 0));
+        try (NovoGrad novograd = new NovoGrad(TestEngines.named(name), List.of(p), NovoGrad.Options.defaults())) {
+            novograd.step();
+            assertEquals(1, p.value().get(0));
+            assertEquals(0, number(novograd, p, "exp_avg_sq"));
+            p.gradient(vector(3, 4));
+            novograd.step();
+            assertEquals(25, number(novograd, p, "exp_avg_sq"));
+            assertEquals(Set.of("step", "exp_avg", "exp_avg_sq"), novograd.state(p).keySet());
+            assertEquals(2 * 8 + 2 * 8, novograd.stateBytes(), "the maximum has its place anyway");
+            novograd.paramGroups().getFirst().set("amsgrad", true);
+            novograd.step();
+            assertEquals(25, number(novograd, p, "max_exp_avg_sq"));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void stableAdamwsLargestLearningRateIsTheSchedulersFirst(String name) {
+        StableAdamW.Options options = StableAdamW.Options.defaults().withLr(0.5).withDecoupleLr(true).withWeightDecay(0.5);
+        Parameter p = Parameter.of("p", vector(8)).gradient(vector(0));
+        Parameter q = Parameter.of("q", vector(8)).gradient(vector(0));
+        try (StableAdamW scheduled = new StableAdamW(TestEngines.named(name), List.of(p), options);
+                StableAdamW given = new StableAdamW(TestEngines.named(name), List.of(q), options.withMaxLr(OptionalDouble.of(0.5)))) {
+            StepLR scheduler = new StepLR(scheduled, 1, 0.5);
+            scheduled.step();
+            given.step();
+            assertEquals(4, p.value().get(0));
+            scheduler.step();
+            given.paramGroups().getFirst().lr(0.25);
+            scheduled.step();
+            given.step();
+            assertEquals(3, p.value().get(0));
+            Bits.assertSame(q.value(), p.value(), name);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void allParametersShareTheEstimatesAndEachBeginsWhereItsFirstStepDoes(String name) {
+        Parameter a = Parameter.of("a", vector(1, 2)).gradient(vector(1, -1));
+        Parameter b = Parameter.of("b", vector(3));
+        Prodigy.Options options = Prodigy.Options.defaults().withD0(1e-3);
+        try (Prodigy prodigy = new Prodigy(TestEngines.named(name), List.of(a, b), options)) {
+            prodigy.step();
+            prodigy.step();
+            b.value().set(0, 5);
+            b.gradient(vector(1));
+            prodigy.step();
+            assertEquals(1, prodigy.state(a).get("p0").get(0));
+            assertEquals(5, number(prodigy, b, "p0"), "its value before its own first step");
+            assertNotEquals(5, b.value().get(0));
+            assertTrue(number(prodigy, a, "d") > 1e-3);
+            for (String key : List.of("d", "d_max", "d_numerator")) {
+                Bits.assertSame(prodigy.state(a).get(key), prodigy.state(b).get(key), key);
+            }
+            assertEquals(3 * 8 * 4 + 3 * 8, prodigy.stateBytes());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void withoutAGradientThatIsNotZeroNothingMoves(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = Parameter.of("p", vector(1, -2));
+        List<Parameter> one = List.of(p);
+        moveOnlyWithAGradient(p, new Prodigy(engine, one, Prodigy.Options.defaults().withWeightDecay(0.5)));
+        moveOnlyWithAGradient(p, new DAdaptAdam(engine, one, DAdaptAdam.Options.defaults().withWeightDecay(0.5).withDecouple(true)));
+        moveOnlyWithAGradient(p, new DAdaptSGD(engine, one, DAdaptSGD.Options.defaults()));
+    }
+
+    private void moveOnlyWithAGradient(Parameter p, Optimizer optimizer) {
+        try (optimizer) {
+            Tensor before = vector(p.value().get(0), p.value().get(1));
+            p.gradient(vector(0, 0));
+            optimizer.step();
+            optimizer.step();
+            Bits.assertSame(before, p.value(), optimizer.name());
+            assertEquals(1e-6, number(optimizer, p, "d"));
+            p.gradient(vector(3, 4));
+            optimizer.step();
+            assertTrue(p.value().get(0) < before.get(0), optimizer.name());
+            if (optimizer instanceof DAdaptSGD) {
+                assertEquals(5, number(optimizer, p, "g0_norm"));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void groupsThatShareAnEstimateAgreeOnWhatItIsMadeOf(String name) {
+        Parameter a = Parameter.of("a", vector(1)).gradient(vector(1));
+        Parameter b = Parameter.of("b", vector(1)).gradient(vector(1));
+        Prodigy.Options options = Prodigy.Options.defaults();
+        try (Prodigy prodigy = new Prodigy(TestEngines.named(name), List.of(a), options)) {
+            prodigy.addParamGroup(List.of(b), options.withBetas(0.9, 0.99).withWeightDecay(0.1));
+            refused("'betas' is Betas[first=0.9, second=0.999] in the first and Betas[first=0.9, second=0.99] in another", prodigy::step);
+            prodigy.paramGroups().get(1).set("betas", new double[] {0.9, 0.999});
+            prodigy.paramGroups().get(1).set("beta3", 0.5);
+            refused("'beta3' is OptionalDouble.empty in the first", prodigy::step);
+            prodigy.paramGroups().get(1).set("beta3", OptionalDouble.empty());
+            prodigy.paramGroups().get(1).lr(0.5);
+            refused("Setting different lr values in different parameter groups is only supported for values of 0", prodigy::step);
+            assertEquals(1, a.value().get(0), "nothing was written");
+            prodigy.paramGroups().get(1).lr(0);
+            prodigy.step();
+            assertNotEquals(1, a.value().get(0));
+            assertEquals(0, number(prodigy, b, "exp_avg"), "a group at 0 stands still");
+        }
+    }
+
+    @Test
+    void optionsOutOfRangeAreRefused() {
+        refused("Invalid max_grad_norm value", () -> LAMB.Options.defaults().withMaxGradNorm(OptionalDouble.of(0)));
+        refused("Nesterov momentum requires a momentum and zero dampening", () -> LARS.Options.defaults().withNesterov(true));
+        refused("Nesterov momentum requires a momentum and zero dampening", () -> LARC.Options.defaults().withNesterov(true));
+        refused("Invalid beta parameter at index 1", () -> NovoGrad.Options.defaults().withBetas(0.9, 1));
+        refused("Invalid maximum learning rate", () -> StableAdamW.Options.defaults().withMaxLr(OptionalDouble.of(-1)));
+        refused("Invalid d0 value", () -> Prodigy.Options.defaults().withD0(0));
+        refused("Invalid beta3 value", () -> Prodigy.Options.defaults().withBeta3(OptionalDouble.of(1)));
+        refused("Invalid epsilon value: 0.0", () -> DAdaptAdam.Options.defaults().withEps(0));
+        refused("Invalid momentum value", () -> DAdaptSGD.Options.defaults().withMomentum(1.5));
+        refused("Invalid growth_rate value: NaN", () -> DAdaptSGD.Options.defaults().withGrowthRate(Double.NaN));
+    }
+}
