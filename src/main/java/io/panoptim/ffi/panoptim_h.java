@@ -302,15 +302,6 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_STATISTICS() {
         return PANOPTIM_STATISTICS;
     }
-    private static final int PANOPTIM_CAUTIOUS = (int)256L;
-    /**
-     * {@snippet lang=c :
-     * #define PANOPTIM_CAUTIOUS 256
-     * }
-     */
-    public static int PANOPTIM_CAUTIOUS() {
-        return PANOPTIM_CAUTIOUS;
-    }
     private static final int PANOPTIM_NEGATE = (int)1L;
     /**
      * {@snippet lang=c :

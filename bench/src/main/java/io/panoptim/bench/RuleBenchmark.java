@@ -7,6 +7,7 @@ import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.norm.LAMB;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -77,12 +78,14 @@ public class RuleBenchmark {
     private long bytes;
     private long adamWBytes;
 
-    /** Measures every fused optimizer; takes JMH's options. */
+    /** Measures every fused optimizer, or those given by {@code -p optimizer=}; takes JMH's options. */
     public static void main(String[] arguments) throws RunnerException, CommandLineOptionException {
-        String[] names = StreamSupport.stream(new OptimizerKind.Names().spliterator(), false).filter(RuleBenchmark::isDense)
-                .toArray(String[]::new);
-        Collection<RunResult> results = new Runner(new OptionsBuilder().parent(new CommandLineOptions(arguments))
-                .include(RuleBenchmark.class.getName()).param("optimizer", names).build()).run();
+        CommandLineOptions options = new CommandLineOptions(arguments);
+        String[] names = options.getParameter("optimizer").hasValue() ? options.getParameter("optimizer").get().toArray(String[]::new)
+                : StreamSupport.stream(new OptimizerKind.Names().spliterator(), false).filter(RuleBenchmark::isDense)
+                        .toArray(String[]::new);
+        Collection<RunResult> results = new Runner(new OptionsBuilder().parent(options).include(RuleBenchmark.class.getName())
+                .param("optimizer", names).build()).run();
         System.out.println("| optimizer | threads | bytes per parameter | GB/s | AdamW's GB/s in the same run | of AdamW's |");
         System.out.println("| --- | --- | --- | --- | --- | --- |");
         results.stream().map(RuleBenchmark::line).sorted(Comparator.naturalOrder()).forEach(System.out::println);
@@ -149,7 +152,8 @@ public class RuleBenchmark {
         optimizer.step();
         long slots = optimizer.state(parameter).values().stream().filter(parameter.value()::sameShape).count();
         RuleSums sums = optimizer.rule().sums();
-        int reads = sums == null || sums.flag() != 0 ? 0 : Integer.bitCount(sums.columns());
+        boolean measures = sums != null && (sums.flag() == 0 || optimizer instanceof LAMB); // of rules that may, by default LAMB
+        int reads = measures ? Integer.bitCount(sums.columns()) : 0;
         return parameter.value().elements() * bytesPerParameter(slots, reads);
     }
 
