@@ -123,7 +123,7 @@ public final class ASGD extends FusedOptimizer<ASGD.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP], "eta", history[ETA], "mu", history[MU]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP, "eta", ETA, "mu", MU);
     }
 }

@@ -159,7 +159,7 @@ public final class AdEMAMix extends FusedOptimizer<AdEMAMix.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

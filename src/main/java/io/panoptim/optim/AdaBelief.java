@@ -172,7 +172,7 @@ public final class AdaBelief extends FusedOptimizer<AdaBelief.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

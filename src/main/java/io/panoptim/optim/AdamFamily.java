@@ -69,7 +69,7 @@ abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
     }
 
     @Override
-    protected final Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected final Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

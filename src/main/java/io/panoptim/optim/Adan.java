@@ -127,7 +127,7 @@ public final class Adan extends FusedOptimizer<Adan.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

@@ -171,7 +171,7 @@ public final class FTRL extends FusedOptimizer<FTRL.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
+    protected Map<String, Integer> numbers() {
         return Map.of();
     }
 }

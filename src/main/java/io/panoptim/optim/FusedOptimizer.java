@@ -22,11 +22,14 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -42,6 +45,11 @@ import org.jspecify.annotations.Nullable;
  */
 public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private static final Reduction GRADIENT_NORM = Reduction.norm(Column.GRADIENT, 2);
+
+    /** Saved beside a momentum that only rows with gradients have: bits of rows. */
+    private static final String REACHED_ROWS = "reached_rows";
+    /** The count of steps, as the sources call it whose optimizers share something among all tensors. */
+    private static final String UPDATES = "k";
 
     /** Parameters that share a group and a history, and so a row. */
     private static final class ScalarClass {
@@ -100,6 +108,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         boolean sparse;
         /** The rows that step without a gradient too: {@link Sparse#moving}. */
         @Nullable Tensor moving;
+        /** Whether these are the rows that had a gradient in an earlier step. */
+        boolean reached;
         @Nullable ScalarClass scalarClass;
         int index = Table.ABSENT;
         int row;
@@ -285,8 +295,26 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         row(group, history, next, rows, row);
     }
 
-    /** The entries of the state that are numbers, such as {@code step}. */
-    protected abstract Map<String, Double> numbers(double[] history);
+    /** The entries of the state that are numbers, such as {@code step}: where a history has them. */
+    protected abstract Map<String, Integer> numbers();
+
+    /**
+     * The keys of states that may have been allocated without having been filled: where a history says that they have been, by another
+     * number than 0; 1 or, if only in the rows that sparse gradients have reached, 2. Until then they are not shown.
+     */
+    protected Map<String, Integer> filled() {
+        return Map.of();
+    }
+
+    /** What is saved of a group's history: where it has which entry. */
+    protected Map<String, Integer> groupNumbers() {
+        return Map.of();
+    }
+
+    /** One of those entries as its source has it. */
+    protected Object groupNumber(String key, double value) {
+        return value;
+    }
 
     /** The type of one of those numbers: float32, as torch has it, unless the source has another. */
     protected DType numberType(String key) {
@@ -415,12 +443,18 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
         Map<String, Tensor> state = new LinkedHashMap<>();
         if (entry.scalarClass != null && entry.scalarClass.stepped) {
-            numbers(entry.scalarClass.history).forEach((key, number) -> {
+            double[] history = entry.scalarClass.history;
+            numbers().forEach((key, place) -> {
                 Tensor scalar = Tensor.zeros(Arena.ofAuto(), numberType(key));
-                scalar.set(0, number);
+                scalar.set(0, history[place]);
                 state.put(key, scalar);
             });
-            state.putAll(entry.states);
+            entry.states.forEach((key, tensor) -> {
+                Integer place = filled().get(key);
+                if (place == null || history[place] != 0) {
+                    state.put(key, tensor);
+                }
+            });
             for (String key : rule.sharedStates()) {
                 if (entry.shared != null && showsSharedState(entry.group, key)) {
                     state.put(key, sharedState(entry, entry.shared, key));
@@ -480,6 +514,219 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
+    /** Besides {@link #stateOf}'s, those of a sparse gradient's momentum; numbers that torch has no tensors of are numbers. */
+    @Override
+    final Map<String, @Nullable Object> savedState(Parameter parameter) {
+        Map<String, @Nullable Object> saved = new LinkedHashMap<>(stateOf(parameter));
+        Entry entry = Objects.requireNonNull(owners.get(parameter));
+        if (!saved.isEmpty()) {
+            states(entry); // what options that have changed need from the next step on
+            entry.states.forEach((key, tensor) -> {
+                if (!filled().containsKey(key)) {
+                    saved.put(key, tensor);
+                }
+            });
+        }
+        numbers().keySet().stream().filter(saved::containsKey).forEach(key -> {
+            Tensor number = (Tensor) Objects.requireNonNull(saved.get(key));
+            if (number.dtype() != DType.FLOAT32) {
+                saved.put(key, number.dtype() == DType.INT64 ? (Object) (long) number.get(0) : (Object) number.get(0));
+            }
+        });
+        if (isGlobal()) {
+            rule.sharedStates().forEach(saved::remove); // the groups'
+        }
+        if (entry.moving != null && entry.reached && !saved.isEmpty()) {
+            saved.put(REACHED_ROWS, entry.moving);
+        }
+        return saved;
+    }
+
+    /** A group's history and, as their sources have it, what all tensors share, with the count of steps. */
+    @Override
+    final void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
+        groupNumbers().forEach((key, place) -> saved.put(key, groupNumber(key, groupHistory(group)[place])));
+        if (isGlobal() && everyTensors != null) {
+            saved.put(UPDATES, updates);
+            for (String key : rule.sharedStates()) {
+                saved.put(key, StateDict.scalar(engine(), sharedState(entries.getFirst(), everyTensors, key)));
+            }
+        }
+    }
+
+    @Override
+    final Set<String> savedOfGroups() {
+        Set<String> keys = new HashSet<>(groupNumbers().keySet());
+        if (isGlobal()) {
+            keys.add(UPDATES);
+            keys.addAll(rule.sharedStates());
+        }
+        return keys;
+    }
+
+    /** The state of an entry that is to replace what it has. */
+    private record Restored(Map<String, Tensor> states, @Nullable Tensor shared, @Nullable Tensor moving, double[] history) {}
+
+    @Override
+    final Runnable prepareState(StateDict loaded) {
+        Memory fresh = engine().memory();
+        try {
+            Tensor every = isGlobal() ? restoreEveryTensors(loaded.groups, fresh) : null;
+            Map<Entry, Restored> restored = new IdentityHashMap<>();
+            loaded.states.forEach((parameter, saved) -> {
+                Entry entry = Objects.requireNonNull(owners.get(parameter));
+                if (restored.containsKey(entry)) {
+                    throw saved.refusal("is a second state of parameters that are tied: '" + entry.name + "'");
+                }
+                if (!saved.values().isEmpty()) {
+                    restored.put(entry, restore(entry, saved, every, fresh));
+                }
+            });
+            List<double[]> histories = new ArrayList<>();
+            for (int i = 0; i < loaded.groups.size(); i++) {
+                histories.add(restoreGroup(loaded.groups.get(i)));
+            }
+            long count = isGlobal() && loaded.groups.getFirst().get(UPDATES) != null
+                    ? (long) loaded.groups.getFirst().number(engine(), UPDATES) : 0;
+            return () -> replace(fresh, every, restored, histories, count);
+        } catch (RuntimeException | Error refused) {
+            fresh.close();
+            throw refused;
+        }
+    }
+
+    private double[] restoreGroup(StateDict.Saved saved) {
+        double[] history = initialGroupHistory();
+        groupNumbers().forEach((key, place) -> {
+            if (saved.get(key) != null) {
+                history[place] = saved.number(engine(), key);
+            }
+        });
+        return history;
+    }
+
+    /** What all tensors share, which every group has saved; null if none has. */
+    private @Nullable Tensor restoreEveryTensors(List<StateDict.Saved> groups, Memory fresh) {
+        StateDict.Saved first = groups.getFirst();
+        if (rule.sharedStates().stream().allMatch(key -> first.get(key) == null)) {
+            return null;
+        }
+        Tensor every = fresh.zeros(DType.FLOAT64, rule.sharedStates().size());
+        for (String key : rule.sharedStates()) {
+            double value = first.number(engine(), key);
+            for (StateDict.Saved group : groups) {
+                if (group.get(key) != null && Double.compare(group.number(engine(), key), value) != 0) {
+                    throw group.refusal(key, "differs from the first group's, but is estimated for all of them together");
+                }
+            }
+            engine().fill(sharedState(entries.getFirst(), every, key), value, Stream.DEFAULT);
+        }
+        return every;
+    }
+
+    private Restored restore(Entry entry, StateDict.Saved saved, @Nullable Tensor every, Memory fresh) {
+        ParamGroup group = entry.group;
+        Set<String> known = new LinkedHashSet<>(numbers().keySet());
+        double[] history = initialHistory(group, entry.parameters.getFirst());
+        numbers().forEach((key, place) -> {
+            double number = saved.number(engine(), key);
+            history[place] = numberType(key) == DType.FLOAT32 ? (float) number : number;
+        });
+        Map<String, Tensor> states = new LinkedHashMap<>();
+        List<String> needed = keys(group);
+        Set<String> slots = new LinkedHashSet<>(needed);
+        slots.addAll(rule.states());
+        for (String key : slots) {
+            known.add(key);
+            if (saved.get(key) != null || needed.contains(key) && !filled().containsKey(key)) {
+                states.put(key, StateDict.copyLike(engine(), fresh, saved.tensor(key, entry.value().shape()), entry.value()));
+            }
+        }
+        Tensor moving = null;
+        if (saved.get(REACHED_ROWS) != null) {
+            long[] shape = entry.value().shape();
+            moving = fresh.zeros(DType.INT64, RowGradient.words(shape.length == 0 ? 1 : shape[0]));
+            Tensor rows = saved.tensor(REACHED_ROWS, moving.shape());
+            if (rows.dtype() != DType.INT64) {
+                throw saved.refusal(REACHED_ROWS, "expected int64, found " + rows);
+            }
+            engine().copy(rows, moving, Stream.DEFAULT);
+        }
+        known.add(REACHED_ROWS);
+        boolean sparse = moving != null;
+        filled().forEach((key, place) -> history[place] = !states.containsKey(key) ? 0 : sparse ? 2 : 1);
+        Tensor shared = every;
+        if (!isGlobal() && !rule.sharedStates().isEmpty()) {
+            known.addAll(rule.sharedStates());
+            shared = restoreShared(entry, saved, fresh);
+        }
+        for (Object key : saved.values().keySet()) {
+            if (!known.contains(key)) {
+                throw saved.refusal("has an unknown key '" + key + "': expected " + known);
+            }
+        }
+        return new Restored(states, shared, moving, history);
+    }
+
+    private Tensor restoreShared(Entry entry, StateDict.Saved saved, Memory fresh) {
+        Tensor all = fresh.zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
+        for (String key : rule.sharedStates()) {
+            Tensor state = sharedState(entry, all, key);
+            if (saved.get(key) == null && !showsSharedState(entry.group, key)) {
+                filled(state, initialSharedState(entry.group, key));
+            } else if (saved.require(key) instanceof Tensor tensor && tensor.elements() == state.elements()) {
+                StateDict.copy(engine(), tensor.slice(0, state.shape()), state);
+            } else {
+                throw saved.refusal(key, "expected a tensor of shape " + Arrays.toString(state.shape()) + ", found " + saved.get(key));
+            }
+        }
+        return all;
+    }
+
+    /** Takes a state over. The memory of the one before, whose closing may be refused, goes first. */
+    private void replace(Memory fresh, @Nullable Tensor every, Map<Entry, Restored> restored, List<double[]> histories, long count) {
+        try {
+            if (memory != null) {
+                memory.close();
+            }
+        } catch (PanoptimException inUse) {
+            fresh.close();
+            throw inUse;
+        }
+        memory = fresh;
+        if (table != null) {
+            table.close();
+            table = null;
+        }
+        if (pairs != null) {
+            pairs.close();
+            pairs = null;
+        }
+        everyTensors = every;
+        slotsInTable = List.of();
+        classes = new ScalarClass[0];
+        updates = count;
+        for (Entry entry : entries) {
+            Restored state = restored.get(entry);
+            entry.states.clear();
+            entry.states.putAll(state == null ? Map.of() : state.states);
+            entry.shared = state == null ? null : state.shared;
+            entry.moving = state == null ? null : state.moving;
+            entry.reached = entry.moving != null;
+            entry.scalarClass = state == null ? null : new ScalarClass(entry.group, false, state.history, true);
+            entry.gradient = null;
+            entry.sparse = false;
+            entry.index = Table.ABSENT;
+        }
+        groupHistories.clear();
+        historyByGroup.clear();
+        for (int i = 0; i < histories.size(); i++) {
+            GroupHistory kept = new GroupHistory(paramGroups().get(i), histories.get(i));
+            groupHistories.add(kept);
+            historyByGroup.put(kept.group, kept);
+        }
+    }
+
     private double[] history(Entry entry) {
         return entry.scalarClass == null ? initialHistory(entry.group, entry.parameters.getFirst()) : entry.scalarClass.history;
     }
@@ -503,6 +750,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private Tensor moving(Entry entry, Moving which) {
         if (entry.moving == null) {
             entry.moving = memory().zeros(DType.INT64, RowGradient.words(entry.value().shape()[0]));
+            entry.reached = which == Moving.REACHED;
             if (which == Moving.ALL) {
                 engine().fill(entry.moving, -1, Stream.DEFAULT);
             }

@@ -8,11 +8,14 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.function.DoubleSupplier;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Limited-memory BFGS, as {@code torch.optim.LBFGS}: quasi-Newton steps from the last gradients, optionally with a line search.
@@ -119,7 +122,7 @@ public final class LBFGS extends Optimizer {
     private static final double LEAST_CURVATURE = 1e-10;
 
     private final ParamGroup group;
-    private final LbfgsVectors vectors;
+    private LbfgsVectors vectors;
     private long funcEvals;
     private long iterations;
     private double t;
@@ -302,6 +305,106 @@ public final class LBFGS extends Optimizer {
             }
         }
         return state;
+    }
+
+    /** As torch saves it: what is a list or a number there is one. */
+    @Override
+    Map<String, @Nullable Object> savedState(Parameter parameter) {
+        Map<String, @Nullable Object> saved = new LinkedHashMap<>();
+        if (parameter != group.params().getFirst() || funcEvals == 0) {
+            return saved;
+        }
+        saved.put("func_evals", funcEvals);
+        saved.put("n_iter", iterations);
+        if (iterations > 0) {
+            List<LbfgsVectors.Pair> history = vectors.history();
+            saved.put("d", vectors.flat(LbfgsVectors.DIRECTION));
+            saved.put("t", t);
+            saved.put("old_dirs", history.stream().map(LbfgsVectors.Pair::y).toList());
+            saved.put("old_stps", history.stream().map(LbfgsVectors.Pair::s).toList());
+            saved.put("ro", history.stream().map(LbfgsVectors.Pair::ro).toList());
+            saved.put("H_diag", hDiag);
+            saved.put("prev_flat_grad", vectors.flat(LbfgsVectors.PREVIOUS));
+            saved.put("prev_loss", prevLoss);
+        }
+        if (iterations > 1) {
+            saved.put("al", Arrays.stream(al).boxed().toList());
+        }
+        return saved;
+    }
+
+    @Override
+    Runnable prepareState(StateDict loaded) {
+        Parameter first = group.params().getFirst();
+        loaded.states.forEach((parameter, saved) -> Check.check(parameter == first || saved.values().isEmpty(), loaded.call,
+                saved.path() + " is not of the first parameter, which has the state of all"));
+        StateDict.Saved saved = loaded.states.getOrDefault(first, new StateDict.Saved(loaded.call, "state[0]", Map.of()));
+        boolean evaluated = !saved.values().isEmpty();
+        long newFuncEvals = evaluated ? (long) saved.number(engine(), "func_evals") : 0;
+        long newIterations = evaluated ? (long) saved.number(engine(), "n_iter") : 0;
+        boolean begun = newIterations > 0;
+        double newT = begun ? saved.number(engine(), "t") : 0;
+        double newHDiag = begun ? saved.number(engine(), "H_diag") : 1;
+        double newPrevLoss = begun ? saved.number(engine(), "prev_loss") : 0;
+        LbfgsVectors fresh = new LbfgsVectors(engine(), group.params());
+        try {
+            double[] newAl = newIterations > 1 ? numbers(saved, "al") : new double[0];
+            if (begun) {
+                restore(saved, fresh);
+            }
+            return () -> {
+                vectors.close();
+                vectors = fresh;
+                funcEvals = newFuncEvals;
+                iterations = newIterations;
+                t = newT;
+                hDiag = newHDiag;
+                prevLoss = newPrevLoss;
+                al = newAl;
+            };
+        } catch (RuntimeException | Error refused) {
+            fresh.close();
+            throw refused;
+        }
+    }
+
+    private void restore(StateDict.Saved saved, LbfgsVectors fresh) {
+        List<?> dirs = list(saved, "old_dirs");
+        List<?> steps = list(saved, "old_stps");
+        double[] ro = numbers(saved, "ro");
+        if (steps.size() != dirs.size() || ro.length != dirs.size()) {
+            throw saved.refusal("has " + dirs.size() + " old_dirs, " + steps.size() + " old_stps and " + ro.length + " ro: expected as "
+                    + "many of each");
+        }
+        fresh.prepare(ro.length);
+        StateDict.copy(engine(), saved.tensor("d", fresh.elements()), fresh.flat(LbfgsVectors.DIRECTION));
+        StateDict.copy(engine(), saved.tensor("prev_flat_grad", fresh.elements()), fresh.flat(LbfgsVectors.PREVIOUS));
+        for (int i = 0; i < ro.length; i++) {
+            LbfgsVectors.Pair pair = fresh.next();
+            StateDict.copy(engine(), element(saved, "old_dirs", dirs, i).tensor("" + i, fresh.elements()), pair.y());
+            StateDict.copy(engine(), element(saved, "old_stps", steps, i).tensor("" + i, fresh.elements()), pair.s());
+            fresh.accept(ro[i], ro.length);
+        }
+    }
+
+    private static List<?> list(StateDict.Saved saved, String key) {
+        if (saved.require(key) instanceof List<?> list) {
+            return list;
+        }
+        throw saved.refusal(key, "expected a list, found " + saved.get(key));
+    }
+
+    /** A list's element, as an entry that its place names. */
+    private static StateDict.Saved element(StateDict.Saved saved, String key, List<?> list, int i) {
+        return new StateDict.Saved(saved.call(), saved.path() + "['" + key + "']",
+                list.get(i) == null ? Map.of() : Map.of("" + i, list.get(i)));
+    }
+
+    /** Numbers, or tensors of one element; torch fills up some lists with {@code None}. */
+    private double[] numbers(StateDict.Saved saved, String key) {
+        List<?> list = list(saved, key);
+        return IntStream.range(0, list.size()).filter(i -> list.get(i) != null)
+                .mapToDouble(i -> element(saved, key, list, i).number(engine(), "" + i)).toArray();
     }
 
     private static Tensor number(double value) {

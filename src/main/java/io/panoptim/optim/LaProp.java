@@ -132,8 +132,8 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP], "exp_avg_lr_1", history[EXP_AVG_LR_1], "exp_avg_lr_2", history[EXP_AVG_LR_2]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP, "exp_avg_lr_1", EXP_AVG_LR_1, "exp_avg_lr_2", EXP_AVG_LR_2);
     }
 
     @Override

@@ -279,9 +279,19 @@ final class LbfgsVectors implements AutoCloseable {
         map(single(), MapOperation.cast(Column.VALUE, START));
     }
 
+    /** How long a vector is. */
+    long elements() {
+        return elements;
+    }
+
+    /** The pair that enters the history next. */
+    Pair next() {
+        return spare.getLast();
+    }
+
     /** The pair of an iteration that went t along the direction; it is not in the history yet. */
     Pair change(double t) {
-        Pair pair = spare.getLast();
+        Pair pair = next();
         pair.set(t);
         return pair;
     }

@@ -105,7 +105,7 @@ public final class Lion extends FusedOptimizer<Lion.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
+    protected Map<String, Integer> numbers() {
         return Map.of();
     }
 }

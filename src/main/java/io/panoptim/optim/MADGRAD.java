@@ -132,7 +132,12 @@ public final class MADGRAD extends FusedOptimizer<MADGRAD.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> filled() {
+        return Map.of("x0", STARTED);
+    }
+
+    @Override
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

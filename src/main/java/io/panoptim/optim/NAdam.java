@@ -143,7 +143,7 @@ public final class NAdam extends FusedOptimizer<NAdam.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP], "mu_product", history[MU_PRODUCT]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP, "mu_product", MU_PRODUCT);
     }
 }

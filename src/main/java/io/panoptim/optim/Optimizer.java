@@ -8,14 +8,19 @@ import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +32,24 @@ import org.jspecify.annotations.Nullable;
  * step that failed half-way every call says so.
  */
 public abstract class Optimizer implements AutoCloseable, Schedulable {
+    /** Removes a hook; idempotent. */
+    public interface Handle extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /** Sees a state dictionary that has been made, or is to be loaded. */
+    public interface StateDictHook {
+        /**
+         * Changes the dictionary, if it likes.
+         *
+         * @return another one in its place, or null
+         */
+        @Nullable Map<String, @Nullable Object> apply(Optimizer optimizer, Map<String, @Nullable Object> stateDict);
+    }
+
+    private static final Logger LOGGER = System.getLogger(Optimizer.class.getName());
+
     private final Engine engine;
     private final OptionSchema<?> schema;
     private final List<ParamGroup> groups;
@@ -34,6 +57,12 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     /** Whether that thread is in the closure of a step; its alone to read. */
     private boolean evaluating;
+    private final Hooks<Consumer<Optimizer>> stepPreHooks = new Hooks<>();
+    private final Hooks<Consumer<Optimizer>> stepPostHooks = new Hooks<>();
+    private final Hooks<Consumer<Optimizer>> stateDictPreHooks = new Hooks<>();
+    private final Hooks<StateDictHook> stateDictPostHooks = new Hooks<>();
+    private final Hooks<StateDictHook> loadStateDictPreHooks = new Hooks<>();
+    private final Hooks<Consumer<Optimizer>> loadStateDictPostHooks = new Hooks<>();
     private @Nullable Throwable fault;
     private boolean closed;
     private long steps;
@@ -109,7 +138,9 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
      * @throws PanoptimException when a tensor cannot be used, before anything is written
      */
     public final void step() {
+        runHooks("step", stepPreHooks);
         change("step", stepping);
+        runHooks("step", stepPostHooks);
     }
 
     /**
@@ -136,17 +167,227 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
      * @return the loss, the first one if there are several
      */
     public final double step(DoubleSupplier closure) {
+        runHooks("step", stepPreHooks);
+        double first;
         enter("step");
         try {
             double loss = evaluate(closure);
+            first = loss;
             run(() -> {
                 updateWith(loss, () -> evaluate(closure));
                 steps++;
             });
-            return loss;
         } finally {
             exit();
         }
+        runHooks("step", stepPostHooks);
+        return first;
+    }
+
+    /**
+     * Calls a hook before every step, after those that were registered before it. Hooks run outside of the call: they may use all
+     * of the optimizer, but a step in a step's hook is the caller's own recursion. If one throws, the rest of the call does not
+     * happen: nothing has changed before a step or a load, and what a step or a load has done stays done after it. Hooks that are
+     * added or removed by a hook are so from the next call on.
+     */
+    public final Handle registerStepPreHook(Consumer<Optimizer> hook) {
+        return stepPreHooks.add(hook, false);
+    }
+
+    /** Calls a hook after every step; see {@link #registerStepPreHook}. */
+    public final Handle registerStepPostHook(Consumer<Optimizer> hook) {
+        return stepPostHooks.add(hook, false);
+    }
+
+    /** Calls a hook before every {@link #stateDict}; see {@link #registerStepPreHook}. */
+    public final Handle registerStateDictPreHook(Consumer<Optimizer> hook) {
+        return registerStateDictPreHook(hook, false);
+    }
+
+    /** The same, before all other hooks if {@code prepend} says so. */
+    public final Handle registerStateDictPreHook(Consumer<Optimizer> hook, boolean prepend) {
+        return stateDictPreHooks.add(hook, prepend);
+    }
+
+    /** Calls a hook with what {@link #stateDict} is to return, which it may change or replace. */
+    public final Handle registerStateDictPostHook(StateDictHook hook) {
+        return registerStateDictPostHook(hook, false);
+    }
+
+    /** The same, before all other hooks if {@code prepend} says so. */
+    public final Handle registerStateDictPostHook(StateDictHook hook, boolean prepend) {
+        return stateDictPostHooks.add(hook, prepend);
+    }
+
+    /** Calls a hook with a shallow copy of what is to be loaded, which it may change or replace. */
+    public final Handle registerLoadStateDictPreHook(StateDictHook hook) {
+        return registerLoadStateDictPreHook(hook, false);
+    }
+
+    /** The same, before all other hooks if {@code prepend} says so. */
+    public final Handle registerLoadStateDictPreHook(StateDictHook hook, boolean prepend) {
+        return loadStateDictPreHooks.add(hook, prepend);
+    }
+
+    /** Calls a hook after every {@link #loadStateDict}; see {@link #registerStepPreHook}. */
+    public final Handle registerLoadStateDictPostHook(Consumer<Optimizer> hook) {
+        return registerLoadStateDictPostHook(hook, false);
+    }
+
+    /** The same, before all other hooks if {@code prepend} says so. */
+    public final Handle registerLoadStateDictPostHook(Consumer<Optimizer> hook, boolean prepend) {
+        return loadStateDictPostHooks.add(hook, prepend);
+    }
+
+    private void runHooks(String verb, Hooks<Consumer<Optimizer>> hooks) {
+        if (!hooks.isEmpty()) {
+            enter(verb); // or refuse before any hook is called
+            exit();
+            hooks.each(hook -> hook.accept(this));
+        }
+    }
+
+    private Map<String, @Nullable Object> runHooks(Hooks<StateDictHook> hooks, Map<String, @Nullable Object> dict) {
+        List<Map<String, @Nullable Object>> current = new ArrayList<>(List.of(dict));
+        hooks.each(hook -> {
+            Map<String, @Nullable Object> replacement = hook.apply(this, current.getFirst());
+            if (replacement != null) {
+                current.set(0, replacement);
+            }
+        });
+        return current.getFirst();
+    }
+
+    /**
+     * Everything that training goes on from, in torch's layout: {@code state}, a map from a parameter's number to its tensors and
+     * numbers by torch's keys, and {@code param_groups}, a list of maps with the options by torch's names (a tuple is a list,
+     * {@code None} is null, a choice a string), the groups' other fields, {@code params} (numbers, counted over all groups; tied
+     * parameters share the first one's), and {@code param_names} where parameters have names.
+     *
+     * <p>As in torch tensors are not copied: they are the optimizer's own, change with its steps, and are valid until it is closed or
+     * loads another state. The maps are the caller's.
+     */
+    public final Map<String, @Nullable Object> stateDict() {
+        runHooks("stateDict", stateDictPreHooks);
+        Map<String, @Nullable Object> dict;
+        enter("stateDict");
+        try {
+            dict = save();
+        } finally {
+            exit();
+        }
+        return runHooks(stateDictPostHooks, dict);
+    }
+
+    /**
+     * Goes on from a state that this optimizer, or torch's, has saved: options, fields and state. All of it is checked before anything
+     * changes. Parameters are matched by their order, not by their names, which stay as they are.
+     *
+     * <p>State is copied, cast to the parameters' type; numbers such as {@code step} are kept as they are (torch casts all but
+     * {@code step}). As in torch the ranges of options are not checked, options that are missing stay as they are, and unknown entries
+     * of a group are kept as its {@linkplain ParamGroup#fields() fields}. Unknown state is refused.
+     *
+     * @throws PanoptimException when it is not the state of such an optimizer with such parameters, by its path
+     */
+    public final void loadStateDict(Map<String, ? extends @Nullable Object> stateDict) {
+        enter("loadStateDict");
+        exit();
+        Map<String, @Nullable Object> dict = runHooks(loadStateDictPreHooks, new LinkedHashMap<>(stateDict));
+        enter("loadStateDict");
+        try {
+            Runnable load = prepareLoad(dict);
+            run(load);
+        } finally {
+            exit();
+        }
+        runHooks("loadStateDict", loadStateDictPostHooks);
+    }
+
+    /** What {@link #stateDict} returns. */
+    protected Map<String, @Nullable Object> save() {
+        Map<Integer, Map<String, @Nullable Object>> states = new LinkedHashMap<>();
+        List<Map<String, @Nullable Object>> saved = new ArrayList<>();
+        Map<Object, Integer> numbers = new HashMap<>();
+        int first = 0;
+        for (ParamGroup group : groups) {
+            Map<String, @Nullable Object> entries = group.saved();
+            saveGroup(group, entries);
+            List<Integer> params = new ArrayList<>();
+            for (Parameter parameter : group.params()) {
+                Object place = parameter.value().elements() == 0 ? parameter : Place.of(parameter.value());
+                Integer number = numbers.get(place);
+                if (number == null) {
+                    number = first + params.size();
+                    numbers.put(place, number);
+                    Map<String, @Nullable Object> state = savedState(parameter);
+                    if (!state.isEmpty()) {
+                        states.put(number, state);
+                    }
+                }
+                params.add(number);
+            }
+            first += params.size();
+            entries.put(ParamGroup.PARAMS, params);
+            saved.add(entries);
+        }
+        Map<String, @Nullable Object> dict = new LinkedHashMap<>();
+        dict.put("state", states);
+        dict.put("param_groups", saved);
+        return dict;
+    }
+
+    /** The state of one parameter as it is saved. */
+    Map<String, @Nullable Object> savedState(Parameter parameter) {
+        return new LinkedHashMap<>(stateOf(parameter));
+    }
+
+    /** Adds what is saved of a group beside its options and fields. */
+    void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {}
+
+    /** The keys of those entries. */
+    Set<String> savedOfGroups() {
+        return Set.of();
+    }
+
+    /** Checks a state dictionary, and gets ready to take it over without fail: the options last. */
+    protected Runnable prepareLoad(Map<String, ? extends @Nullable Object> dict) {
+        StateDict loaded = new StateDict(call("loadStateDict"), groups, dict);
+        List<ParamGroup.Content> before = groups.stream().map(ParamGroup::content).toList();
+        List<ParamGroup.Content> after = new ArrayList<>();
+        for (int i = 0; i < groups.size(); i++) {
+            after.add(groups.get(i).loaded(loaded.groups.get(i), savedOfGroups()));
+        }
+        try {
+            contents(after); // which state there must be depends on the options
+            Runnable load = prepareState(loaded);
+            return () -> {
+                load.run();
+                contents(after);
+            };
+        } finally {
+            contents(before);
+        }
+    }
+
+    private void contents(List<ParamGroup.Content> contents) {
+        for (int i = 0; i < groups.size(); i++) {
+            groups.get(i).content(contents.get(i));
+        }
+    }
+
+    /** Checks the state, and gets ready to take it over: this either fails before it changes anything or not at all. */
+    Runnable prepareState(StateDict loaded) {
+        throw PanoptimException.unsupported(loaded.call, name() + " does not load state dictionaries");
+    }
+
+    /** A wrapped optimizer's {@link #save}, without its hooks. */
+    protected static Map<String, @Nullable Object> saveOf(Optimizer wrapped) {
+        return wrapped.save();
+    }
+
+    /** A wrapped optimizer's {@link #prepareLoad}, without its hooks. */
+    protected static Runnable prepareLoadOf(Optimizer wrapped, Map<String, ? extends @Nullable Object> dict) {
+        return wrapped.prepareLoad(dict);
     }
 
     private double evaluate(DoubleSupplier closure) {
@@ -294,6 +535,10 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
             }
             checkNames(parameters);
             checkMemory(parameters);
+            if (new HashSet<>(parameters).size() < parameters.size()) {
+                LOGGER.log(Level.WARNING, name() + ": optimizer contains a parameter group with duplicate parameters; in future, this "
+                        + "will cause an error in torch");
+            }
             ParamGroup group = new ParamGroup(schema, parameters, options, decaysIndependently());
             groups.add(group);
             added(group);

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
@@ -107,6 +108,35 @@ public final class OptionSchema<O extends Record> {
             return construct(constructor(type), numbers);
         }
         return OptionType.of(type).value().apply(values[i]);
+    }
+
+    /** A hyperparameter as a plain value: a number, a boolean, a string, a list of numbers, or null for none. */
+    @Nullable Object plain(double[] values, String name) {
+        Object value = get(values, name);
+        if (none(name).filter(value::equals).isPresent()) {
+            return null;
+        }
+        Object given = value instanceof Optional<?> record ? record.get() : value;
+        return switch (given) {
+            case Record record -> Arrays.stream(numbers(record)).boxed().toList();
+            case OptionalDouble number -> number.getAsDouble();
+            case OptionalInt number -> number.getAsInt();
+            case Enum<?> constant -> constant.name().toLowerCase(Locale.ROOT);
+            default -> given;
+        };
+    }
+
+    /** Writes a plain value, where a tuple may be any list, and a number an integer. Ranges are not checked, as in torch. */
+    void setPlain(double[] values, String name, @Nullable Object value) {
+        Object given = value == null ? none(name).orElse("null") : value;
+        if (given instanceof List<?> list && list.stream().allMatch(Number.class::isInstance)) {
+            given = list.stream().mapToDouble(number -> ((Number) number).doubleValue()).toArray();
+        }
+        if (given instanceof double[] numbers ? Arrays.stream(numbers).anyMatch(Double::isNaN)
+                : given instanceof Double number && Double.isNaN(number)) {
+            throw PanoptimException.invalid(optimizer, "option '" + name + "' is NaN");
+        }
+        set(values, name, given);
     }
 
     /** A hyperparameter for people. */

@@ -6,20 +6,28 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /** Parameters that share hyperparameters. These can be read and changed between any two steps. */
 public final class ParamGroup {
     /** The name of {@link #independentWeightDecay()} among the options. */
     public static final String INDEPENDENT_WEIGHT_DECAY = "independent_weight_decay";
 
+    static final String PARAMS = "params";
+    static final String PARAM_NAMES = "param_names";
+
+    /** All that can change of a group. */
+    record Content(double[] values, double independentWeightDecay, Map<String, @Nullable Object> fields) {}
+
     private final OptionSchema<?> schema;
     private final List<Parameter> params;
     private final double[] values;
     private final int lr;
     private final boolean decaysIndependently;
-    private final Map<String, Object> fields = new LinkedHashMap<>();
-    private final Map<String, Object> fieldsView = Collections.unmodifiableMap(fields);
+    private final Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+    private final Map<String, @Nullable Object> fieldsView = Collections.unmodifiableMap(fields);
     private double independentWeightDecay;
 
     ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options, boolean decaysIndependently) {
@@ -108,7 +116,7 @@ public final class ParamGroup {
      * Entries beside the options, which change no step, as torch's groups may have: a user's own, and what schedulers leave
      * there ({@code initial_lr} and others).
      */
-    public Map<String, Object> fields() {
+    public Map<String, @Nullable Object> fields() {
         return fieldsView;
     }
 
@@ -117,9 +125,12 @@ public final class ParamGroup {
      *
      * @throws PanoptimException when it has an option's name
      */
-    public void field(String name, Object value) {
+    public void field(String name, @Nullable Object value) {
         if (name.equals(INDEPENDENT_WEIGHT_DECAY) || schema.names().contains(name)) {
             throw PanoptimException.invalid("ParamGroup.field", "'" + name + "' is an option: change it by ParamGroup.set");
+        }
+        if (name.equals(PARAMS) || name.equals(PARAM_NAMES)) {
+            throw PanoptimException.invalid("ParamGroup.field", "'" + name + "' is what a state dictionary calls the parameters");
         }
         fields.put(name, value);
     }
@@ -134,10 +145,77 @@ public final class ParamGroup {
         values[index] = newValue;
     }
 
+    Content content() {
+        return new Content(values.clone(), independentWeightDecay, new LinkedHashMap<>(fields));
+    }
+
+    void content(Content content) {
+        System.arraycopy(content.values, 0, values, 0, values.length);
+        independentWeightDecay = content.independentWeightDecay;
+        fields.clear();
+        fields.putAll(content.fields);
+    }
+
+    /** The entries of a state dictionary but the parameters' numbers: options, then others. */
+    Map<String, @Nullable Object> saved() {
+        Map<String, @Nullable Object> saved = new LinkedHashMap<>();
+        schema.names().forEach(name -> saved.put(name, schema.plain(values, name)));
+        if (independentWeightDecay > 0) {
+            saved.put(INDEPENDENT_WEIGHT_DECAY, independentWeightDecay);
+        }
+        saved.putAll(fields);
+        if (isNamed()) {
+            saved.put(PARAM_NAMES, names());
+        }
+        return saved;
+    }
+
+    /**
+     * What a saved group says. As in torch options that it lacks stay as they are, and what is no option is kept as a field.
+     *
+     * @param others entries that are neither
+     */
+    Content loaded(StateDict.Saved saved, Set<String> others) {
+        double[] loaded = values.clone();
+        Map<String, @Nullable Object> entries = new LinkedHashMap<>();
+        double decay = 0;
+        for (Map.Entry<?, ?> entry : saved.values().entrySet()) {
+            if (!(entry.getKey() instanceof String name)) {
+                throw saved.refusal("has a key that is no string: " + entry.getKey());
+            }
+            Object value = entry.getValue();
+            try {
+                if (schema.names().contains(name)) {
+                    schema.setPlain(loaded, name, value);
+                } else if (name.equals(INDEPENDENT_WEIGHT_DECAY)) {
+                    decay = value instanceof Number number ? number.doubleValue() : Double.NaN;
+                    checkIndependentWeightDecay(decay);
+                } else if (!name.equals(PARAMS) && !name.equals(PARAM_NAMES) && !others.contains(name)) {
+                    entries.put(name, value);
+                }
+            } catch (PanoptimException refused) {
+                throw saved.refusal(name, refused.getMessage());
+            }
+        }
+        return new Content(loaded, decay, entries);
+    }
+
+    private boolean isNamed() {
+        return params.getFirst().name() != null;
+    }
+
+    private List<@Nullable String> names() {
+        return params.stream().map(Parameter::name).toList();
+    }
+
     /** Like torch's: one option or other entry a line. */
     @Override
     public String toString() {
-        Map<String, Object> lines = new TreeMap<>(fields);
+        Map<String, @Nullable Object> lines = new TreeMap<>(fields);
+        fields.forEach((name, value) -> lines.put(name, value == null ? "None" : value));
+        if (isNamed()) {
+            lines.put(PARAM_NAMES, names().stream().map(name -> "'" + name + "'").toList());
+        }
         schema.names().forEach(name -> lines.put(name, schema.text(values, name)));
         if (independentWeightDecay > 0) {
             lines.put(INDEPENDENT_WEIGHT_DECAY, independentWeightDecay);

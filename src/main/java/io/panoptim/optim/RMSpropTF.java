@@ -157,7 +157,7 @@ public final class RMSpropTF extends FusedOptimizer<RMSpropTF.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

@@ -161,7 +161,12 @@ public final class SGD extends FusedOptimizer<SGD.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
+    protected Map<String, Integer> filled() {
+        return Map.of("momentum_buffer", FILLED);
+    }
+
+    @Override
+    protected Map<String, Integer> numbers() {
         return Map.of();
     }
 }

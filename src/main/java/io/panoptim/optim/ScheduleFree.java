@@ -9,11 +9,9 @@ import io.panoptim.engine.Rule;
 import io.panoptim.engine.ScheduleFreeRow;
 import io.panoptim.tensor.Parameter;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /**
  * What the schedule-free optimizers share. In training a parameter is y, between z, which steps, and x, the average of all z;
@@ -28,7 +26,8 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
     private static final int WEIGHT_SUM = 1;
     private static final int LR_MAX = 2;
     private static final int SCHEDULED_LR = 3;
-    private static final int Z_WEIGHT = 4;
+    private static final int TRAIN_MODE = 4;
+    private static final int Z_WEIGHT = 5;
 
     private static final String Z = Rule.SCHEDULE_FREE.states().getFirst();
 
@@ -36,7 +35,6 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
     private final int r;
     private final int weightLrPower;
     private final int maximize;
-    private final Set<ParamGroup> training = Collections.newSetFromMap(new IdentityHashMap<>());
 
     ScheduleFree(Engine engine, OptionSchema<O> schema, List<Parameter> parameters, O options) {
         super(engine, schema, Rule.SCHEDULE_FREE, parameters, options);
@@ -84,34 +82,48 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
     private void swap(boolean train) {
         List<PairPass.Pair> pairs = new ArrayList<>();
         for (Entry entry : entries()) {
-            if (entry.hasStepped() && training.contains(entry.group) != train) {
+            if (entry.hasStepped() && isTraining(entry.group) != train) {
                 pairs.add(new PairPass.Pair(entry.name, entry.group, entry.value(), entry.state(Z)));
             }
         }
         pairs(Rule.LERP).run(pairs, (group, rows, row) ->
                 rows.set(row, LerpRow.WEIGHT, 1 - (train ? interpolation(group) : 1 / interpolation(group))));
-        if (train) {
-            training.addAll(paramGroups());
-        } else {
-            training.clear();
-        }
+        paramGroups().forEach(group -> groupHistory(group)[TRAIN_MODE] = train ? 1 : 0);
+    }
+
+    private boolean isTraining(ParamGroup group) {
+        return groupHistory(group)[TRAIN_MODE] != 0;
     }
 
     /** What the source keeps in a group besides its options: {@code k}, {@code weight_sum}, …; {@code train_mode} is 0 or 1. */
     public final Map<String, Double> groupState(ParamGroup group) {
-        double[] history = groupHistory(group);
-        return Map.of("k", history[K], "weight_sum", history[WEIGHT_SUM], "lr_max", history[LR_MAX],
-                "scheduled_lr", history[SCHEDULED_LR], "train_mode", training.contains(group) ? 1.0 : 0.0);
+        Map<String, Double> state = new LinkedHashMap<>();
+        groupNumbers().forEach((key, place) -> state.put(key, groupHistory(group)[place]));
+        return state;
+    }
+
+    @Override
+    protected final Map<String, Integer> groupNumbers() {
+        return Map.of("k", K, "weight_sum", WEIGHT_SUM, "lr_max", LR_MAX, "scheduled_lr", SCHEDULED_LR, "train_mode", TRAIN_MODE);
+    }
+
+    @Override
+    protected final Object groupNumber(String key, double value) {
+        return switch (key) {
+            case "k" -> (Object) (long) value;
+            case "train_mode" -> value != 0;
+            default -> value;
+        };
     }
 
     @Override
     protected final double[] initialGroupHistory() {
-        return new double[] {0, 0, -1, 0, 0};
+        return new double[] {0, 0, -1, 0, 0, 0};
     }
 
     @Override
     protected final void advance(ParamGroup group, double[] history, double[] next) {
-        if (!training.contains(group)) {
+        if (!isTraining(group)) {
             throw PanoptimException.invalid(name() + ".step", "Optimizer was not in train mode when step is called. Please "
                     + "insert .train() and .eval() calls on the optimizer. See documentation for details.");
         }
@@ -125,6 +137,7 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
         double weight = CMath.pow(step, group.value(r)) * CMath.pow(largest, group.value(weightLrPower));
         double sum = history[WEIGHT_SUM] + weight;
         next[K] = step;
+        next[TRAIN_MODE] = 1;
         next[WEIGHT_SUM] = sum;
         next[LR_MAX] = largest;
         next[SCHEDULED_LR] = lr;
@@ -148,7 +161,12 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
     }
 
     @Override
-    protected final Map<String, Double> numbers(double[] history) {
+    protected final Map<String, Integer> filled() {
+        return Map.of(Z, STARTED);
+    }
+
+    @Override
+    protected final Map<String, Integer> numbers() {
         return Map.of();
     }
 }

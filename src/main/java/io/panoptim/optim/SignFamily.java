@@ -46,7 +46,7 @@ abstract class SignFamily<O extends Record> extends FusedOptimizer<O> {
     }
 
     @Override
-    protected final Map<String, Double> numbers(double[] history) {
+    protected final Map<String, Integer> numbers() {
         return Map.of();
     }
 }

@@ -113,8 +113,8 @@ public final class SparseAdam extends FusedOptimizer<SparseAdam.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 
     @Override

@@ -157,6 +157,11 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         throw PanoptimException.invalid(optimizer.name(), "LBFGS doesn't support per-parameter options (parameter groups)");
     }
 
+    /** The names of all kinds. */
+    public static List<String> names() {
+        return ALL.stream().map(OptimizerKind::name).toList();
+    }
+
     /** The kind that {@code keys} name as their {@code optimizer}. */
     public static OptimizerKind<?, ?> in(JsonKeys keys) {
         return named(keys.text("optimizer"), message -> keys.refusalOf("optimizer", message));
@@ -165,7 +170,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
     /** The kind of a name; {@code refusal} says where an unknown one was found. */
     public static OptimizerKind<?, ?> named(String name, Function<String, PanoptimException> refusal) {
         return ALL.stream().filter(kind -> kind.name.equals(name)).findFirst().orElseThrow(() -> refusal.apply(
-                "no optimizer '" + name + "' in this version: it has " + ALL.stream().map(OptimizerKind::name).toList()));
+                "no optimizer '" + name + "' in this version: it has " + names()));
     }
 
     /** An optimizer of one group, with torch's defaults except for some options by torch's names. */

@@ -577,6 +577,7 @@ class OptimizerTest {
                     maximize: false
                     momentum: 0.0
                     nesterov: false
+                    param_names: ['p']
                     weight_decay: 0.0
                 )""", sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).toString());
     }

@@ -173,7 +173,7 @@ public final class DAdaptAdam extends LearningRateFree<DAdaptAdam.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

@@ -133,7 +133,7 @@ public final class DAdaptSGD extends LearningRateFree<DAdaptSGD.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
+    protected Map<String, Integer> numbers() {
         return Map.of();
     }
 }

@@ -66,7 +66,12 @@ abstract class LarsFamily<O extends Record> extends FusedOptimizer<O> {
     }
 
     @Override
-    protected final Map<String, Double> numbers(double[] history) {
+    protected final Map<String, Integer> filled() {
+        return Map.of("momentum_buffer", FILLED);
+    }
+
+    @Override
+    protected final Map<String, Integer> numbers() {
         return Map.of();
     }
 }

@@ -183,7 +183,7 @@ public final class MARS extends FusedOptimizer<MARS.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

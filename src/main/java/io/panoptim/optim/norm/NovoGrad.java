@@ -138,7 +138,7 @@ public final class NovoGrad extends FusedOptimizer<NovoGrad.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 }

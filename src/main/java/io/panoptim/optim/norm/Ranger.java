@@ -210,8 +210,8 @@ public final class Ranger extends Lookahead {
         }
 
         @Override
-        protected Map<String, Double> numbers(double[] history) {
-            return Map.of("step", history[STEP]);
+        protected Map<String, Integer> numbers() {
+            return Map.of("step", STEP);
         }
     }
 }

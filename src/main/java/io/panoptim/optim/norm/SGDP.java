@@ -153,7 +153,7 @@ public final class SGDP extends FusedOptimizer<SGDP.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
+    protected Map<String, Integer> numbers() {
         return Map.of();
     }
 }

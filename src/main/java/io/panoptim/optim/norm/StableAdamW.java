@@ -142,8 +142,8 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
     }
 
     @Override
-    protected Map<String, Double> numbers(double[] history) {
-        return Map.of("step", history[STEP]);
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
     }
 
     /** Where schedulers start from, if one has been attached. */

@@ -18,7 +18,10 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.DoubleSupplier;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Lookahead around any optimizer, as timm's {@code timm.optim.Lookahead}: every {@code k} steps slow weights move towards the
@@ -29,7 +32,9 @@ import java.util.function.DoubleSupplier;
  * <p>The groups are the wrapped optimizer's, and so are added there; schedulers can be attached to either. Closing this closes the
  * wrapped optimizer too.
  *
- * <p>State: the wrapped optimizer's, and {@code lookahead_slow_buff} after {@code k} steps.
+ * <p>State: the wrapped optimizer's, and {@code lookahead_slow_buff} after {@code k} steps. As in timm a state dictionary's groups
+ * have {@code lookahead_step}, {@code lookahead_alpha} and {@code lookahead_k}, too; loading sets these. The wrapped optimizer's own
+ * hooks see its steps, but not this one's state dictionaries.
  *
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/lookahead.py">timm.optim.Lookahead</a>
  * @see <a href="https://arxiv.org/abs/1907.08610">Zhang et al., Lookahead Optimizer: k steps forward, 1 step back</a>
@@ -67,8 +72,12 @@ public class Lookahead extends Optimizer {
         }
     }
 
+    private static final String ALPHA = "lookahead_alpha";
+    private static final String K = "lookahead_k";
+    private static final String STEP = "lookahead_step";
+
     private final Optimizer wrapped;
-    private final Options options;
+    private Options options;
     private final String key;
     private final boolean startsAtOnce;
     private final SlowWeights slow;
@@ -209,6 +218,101 @@ public class Lookahead extends Optimizer {
     }
 
     @Override
+    protected final Map<String, @Nullable Object> save() {
+        addGroups();
+        Parts parts = Objects.requireNonNull(Parts.of(saveOf(wrapped)));
+        Parts slowParts = Objects.requireNonNull(Parts.of(saveOf(slow)));
+        slowParts.states.forEach((number, state) ->
+                parts.states.computeIfAbsent(number, none -> new LinkedHashMap<>()).put(key, state.get(SlowWeights.KEY)));
+        for (int i = 0; i < counts.length; i++) {
+            Map<Object, @Nullable Object> group = parts.groups.get(i);
+            group.put(STEP, counts[i]);
+            if (!startsAtOnce) {
+                group.put(ALPHA, options.alpha);
+                group.put(K, options.k);
+            }
+        }
+        return parts.dict();
+    }
+
+    /** Both optimizers check what is theirs before either takes it over. */
+    @Override
+    protected final Runnable prepareLoad(Map<String, ? extends @Nullable Object> dict) {
+        addGroups();
+        Parts parts = Parts.of(dict);
+        if (parts == null || parts.groups.size() != counts.length) {
+            return prepareLoadOf(wrapped, dict); // which says what is wrong
+        }
+        Parts slowParts = new Parts(new LinkedHashMap<>(), new ArrayList<>());
+        parts.states.forEach((number, state) -> {
+            Object weights = state.remove(key);
+            if (weights != null) {
+                slowParts.states.put(number, new LinkedHashMap<>(Map.of(SlowWeights.KEY, weights)));
+            }
+        });
+        long[] loaded = new long[counts.length];
+        Options newOptions = options;
+        for (int i = 0; i < loaded.length; i++) {
+            Map<Object, @Nullable Object> group = parts.groups.get(i);
+            slowParts.groups.add(new LinkedHashMap<>(Map.of("params", Objects.requireNonNullElse(group.get("params"), List.of()))));
+            loaded[i] = (long) number(i, STEP, group.remove(STEP), 0);
+            if (!startsAtOnce) {
+                Options found = new Options(number(i, ALPHA, group.remove(ALPHA), newOptions.alpha),
+                        (int) number(i, K, group.remove(K), newOptions.k));
+                if (i > 0 && !found.equals(newOptions)) {
+                    throw PanoptimException.invalid(name() + ".loadStateDict", "param_groups[" + i + "] has " + found
+                            + ", but the groups before have " + newOptions + ": they share one");
+                }
+                newOptions = found;
+            }
+        }
+        Options taken = newOptions;
+        Runnable loadWrapped = prepareLoadOf(wrapped, parts.dict());
+        Runnable loadSlow = prepareLoadOf(slow, slowParts.dict());
+        return () -> {
+            loadWrapped.run();
+            loadSlow.run();
+            options = taken;
+            counts = loaded;
+            waiting.clear();
+            if (startsAtOnce) {
+                paramGroups().forEach(group -> group.params().stream().filter(parameter -> slow.state(parameter).isEmpty())
+                        .forEach(waiting::add));
+            }
+        };
+    }
+
+    private double number(int group, String name, @Nullable Object value, double otherwise) {
+        if (value != null && !(value instanceof Number)) {
+            throw PanoptimException.invalid(name() + ".loadStateDict", "param_groups[" + group + "]['" + name
+                    + "']: expected a number, found " + value);
+        }
+        return value instanceof Number number ? number.doubleValue() : otherwise;
+    }
+
+    /** Copies of a state dictionary's maps. */
+    private record Parts(Map<Object, Map<Object, @Nullable Object>> states, List<Map<Object, @Nullable Object>> groups) {
+        /** Null where it does not have that form. */
+        static @Nullable Parts of(Map<String, ? extends @Nullable Object> dict) {
+            if (!(dict.get("state") instanceof Map<?, ?> state) || !(dict.get("param_groups") instanceof List<?> list)
+                    || !Stream.concat(state.values().stream(), list.stream()).allMatch(Map.class::isInstance)) {
+                return null;
+            }
+            Parts parts = new Parts(new LinkedHashMap<>(), new ArrayList<>());
+            state.forEach((number, values) -> parts.states.put(number, new LinkedHashMap<>((Map<?, ?>) values)));
+            list.forEach(group -> parts.groups.add(new LinkedHashMap<>((Map<?, ?>) group)));
+            return parts;
+        }
+
+        Map<String, @Nullable Object> dict() {
+            Map<String, @Nullable Object> dict = new LinkedHashMap<>();
+            dict.put("state", states);
+            dict.put("param_groups", groups);
+            return dict;
+        }
+    }
+
+    @Override
     public final long stateBytes() {
         addGroups();
         return wrapped.stateBytes() + slow.stateBytes();
@@ -265,7 +369,12 @@ public class Lookahead extends Optimizer {
         }
 
         @Override
-        protected Map<String, Double> numbers(double[] history) {
+        protected Map<String, Integer> filled() {
+            return Map.of(KEY, STARTED);
+        }
+
+        @Override
+        protected Map<String, Integer> numbers() {
             return Map.of();
         }
     }
