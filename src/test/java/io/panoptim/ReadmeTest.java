@@ -36,6 +36,12 @@ class ReadmeTest {
     }
 
     @Test
+    void theParameterGroupsPrintWhatTheReadmeSays(@TempDir Path folder) throws Exception {
+        compile(folder, "FineTuning");
+        assertEquals(find("FineTuning.java` prints `(.*?)`"), java(folder, "FineTuning"));
+    }
+
+    @Test
     void aRuleOfOnesOwnPrintsWhatTheReadmeSays(@TempDir Path folder) throws Exception {
         compile(folder, "Tiger");
         assertEquals(find("Tiger.java` prints `(.*?)`"), java(folder, "Tiger"));

@@ -780,11 +780,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** A parameter's gradient, of which tied ones have one. */
     final @Nullable Tensor gradient(Entry entry) {
-        return entry.gradientNow(name());
+        return entry.group.isFrozen() ? null : entry.gradientNow(name());
     }
 
     private @Nullable SparseGradient sparseGradient(Entry entry) {
-        return entry.sparseGradientNow(name());
+        return entry.group.isFrozen() ? null : entry.sparseGradientNow(name());
     }
 
     /** Builds the table of all parameters that have state, or now get it; none of them moves if one is refused. */

@@ -164,6 +164,7 @@ public final class LBFGS extends Optimizer {
     /** torch's step(), from the first evaluation on. */
     @Override
     protected void updateWith(double loss, DoubleSupplier closure) {
+        Check.check(!group.isFrozen(), "LBFGS.step", "the only parameter group is frozen");
         int maxIter = (int) group.value(MAX_ITER);
         vectors.prepare((int) Math.min(group.value(HISTORY_SIZE), vectors.history().size() + (double) maxIter));
         vectors.gather(LbfgsVectors.GRADIENT);

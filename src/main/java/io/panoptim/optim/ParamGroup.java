@@ -29,6 +29,7 @@ public final class ParamGroup {
     private final Map<String, @Nullable Object> fields = new LinkedHashMap<>();
     private final Map<String, @Nullable Object> fieldsView = Collections.unmodifiableMap(fields);
     private double independentWeightDecay;
+    private boolean frozen;
 
     ParamGroup(OptionSchema<?> schema, List<Parameter> params, Record options, boolean decaysIndependently) {
         this.decaysIndependently = decaysIndependently;
@@ -110,6 +111,19 @@ public final class ParamGroup {
             throw PanoptimException.unsupported("ParamGroup.independentWeightDecay", "this optimizer has no fused update that "
                     + "values could decay in");
         }
+    }
+
+    /** Whether steps skip this group. */
+    public boolean isFrozen() {
+        return frozen;
+    }
+
+    /**
+     * Freezes the group, or thaws it: a step then skips its parameters, their state and their step counts as if they had no gradients,
+     * whatever gradients they have. Like torch's {@code requires_grad} it is not saved.
+     */
+    public void frozen(boolean newFrozen) {
+        frozen = newFrozen;
     }
 
     /**

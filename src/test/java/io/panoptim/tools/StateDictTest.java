@@ -1,8 +1,6 @@
 package io.panoptim.tools;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
@@ -13,7 +11,6 @@ import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
 import io.panoptim.golden.GoldenInputs.Stream;
 import io.panoptim.optim.Optimizer;
-import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.SophiaG;
 import io.panoptim.optim.wrap.Lookahead;
 import io.panoptim.tensor.DType;

@@ -141,6 +141,7 @@ public class Lookahead extends Optimizer {
         List<ParamGroup> groups = paramGroups();
         for (int i = 0; i < counts.length; i++) {
             ParamGroup group = groups.get(i);
+            slow.paramGroups().get(i).frozen(group.isFrozen());
             slow.turns[i] = (counts[i] + 1) % k(group) == 0;
             if (slow.turns[i]) {
                 group.params().forEach(this::checkDense);
@@ -176,7 +177,7 @@ public class Lookahead extends Optimizer {
     private void start() {
         boolean any = false;
         for (int i = 0; i < waiting.size() && !any; i++) {
-            any = waiting.get(i).gradient() != null;
+            any = starts(waiting.get(i));
         }
         if (any) {
             slow.starting = true;
@@ -185,8 +186,13 @@ public class Lookahead extends Optimizer {
             } finally {
                 slow.starting = false;
             }
-            waiting.removeIf(parameter -> parameter.gradient() != null);
+            waiting.removeIf(this::starts);
         }
+    }
+
+    private boolean starts(Parameter parameter) {
+        return parameter.gradient() != null
+                && slow.paramGroups().stream().anyMatch(group -> !group.isFrozen() && group.params().contains(parameter));
     }
 
     private void follow() {
