@@ -400,6 +400,7 @@ class LBFGSTest {
                     lr: 1.0
                     max_eval: 25
                     max_iter: 20
+                    param_names: ['p0']
                     tolerance_change: 1.0E-9
                     tolerance_grad: 1.0E-7
                 )""", optimizer.toString());
