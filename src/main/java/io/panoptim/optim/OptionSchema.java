@@ -96,6 +96,11 @@ public final class OptionSchema<O extends Record> {
         return type(name).isEnum();
     }
 
+    /** The first number of a hyperparameter; NaN if it is none. */
+    public double number(O options, String name) {
+        return values(options)[index(name)];
+    }
+
     /** A hyperparameter as its Java value. */
     Object get(double[] values, String name) {
         int i = index(name);

@@ -171,7 +171,7 @@ public final class JsonKeys {
         return list(key, JsonKeys::text);
     }
 
-    double number(String key) {
+    public double number(String key) {
         return number(get(key), path + "." + key);
     }
 
@@ -183,7 +183,7 @@ public final class JsonKeys {
         return list(key, JsonKeys::number);
     }
 
-    long integer(String key) {
+    public long integer(String key) {
         return integer(get(key), path + "." + key);
     }
 

@@ -52,6 +52,7 @@ public final class Main implements Callable<Integer> {
                 .addSubcommand(new TrainCommand())
                 .addSubcommand(new ReplayCommand())
                 .addSubcommand(new ScheduleCommand())
+                .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler(main::misused)
                 .setExecutionStrategy(main::run)
                 .setExecutionExceptionHandler((failure, command, parsed) -> main.failed(command, failure, message(failure)));

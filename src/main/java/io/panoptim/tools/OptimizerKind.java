@@ -209,6 +209,11 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
         };
     }
 
+    /** The learning rate that it has by itself. */
+    public double lr() {
+        return schema.number(schema.defaults(), "lr");
+    }
+
     private static Optional<Lookahead.Options> lookahead(JsonKeys keys) {
         boolean alpha = keys.has("lookahead_alpha");
         Lookahead.Options defaults = Lookahead.Options.defaults();

@@ -7,8 +7,10 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
 /** {@code panoptim train}: one subcommand for each experiment. */
-@Command(name = "train", subcommands = MoonsCommand.class, synopsisSubcommandLabel = "EXPERIMENT",
-        commandListHeading = "%nExperiments:%n", description = "Trains a small model, and plots how it went.")
+@Command(name = "train", subcommands = {
+    MoonsCommand.class,
+}, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
+        description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;

@@ -24,7 +24,7 @@ class MainTest {
             replay --config c --trace t --out o --foo                > Unknown option: '--foo' (see panoptim replay --help)
             replay --config c --trace t --out no/o                   > replay: no/o: cannot be written: its folder does not exist
             replay --config c --trace t --out none                   > replay: c: cannot be read: no such file
-            train moons --lr -1                                      > Adam: Invalid learning rate: -1.0
+            train moons --lr -1                                      > --lr: Adam: Invalid learning rate: -1.0
             train moons --epochs 0                                   > --epochs: 0: at least 1 is needed
             train moons --optimizer Foo                              > --optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]
             train moons --device abacus                              > Engines.named: no engine 'abacus': there are [cpu, reference]
@@ -41,6 +41,11 @@ class MainTest {
             train moons --scheduler StepLR:step_size=1,last_epoch=4  > --scheduler.last_epoch: expected -1, since a run begins at the first step
             train moons --scheduler MultiStepLR:milestones=1+b       > --scheduler.milestones[1]: expected an integer, found "b"
             train moons --scheduler MultiStepLR:milestones=b         > --scheduler.milestones[0]: expected an integer, found "b"
+            train moons --optimizer Adam:beta=1                      > --optimizer.beta: unknown option: Adam has [lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay]
+            train moons --compare SGD:lr=-1                          > --compare: SGD: Invalid learning rate: -1.0
+            train moons --compare SGD@Foo                            > --compare: no scheduler 'Foo' in this version: it has [SCHEDULERS]
+            train moons --scheduler manual:every=5                   > --scheduler: 'factor' is missing
+            train moons --scheduler manual:every=0,factor=2          > --scheduler.every: 0: at least 1 is needed
             train moons --output pom.xml                             > --output: pom.xml cannot be created: java.nio.file.FileAlreadyExistsException: pom.xml
             """)
     void whatIsWrongIsOneLine(String arguments, String message) {
@@ -53,8 +58,8 @@ class MainTest {
     @Test
     void theStackTraceIsShownWhenAskedFor() {
         Tool tool = Tool.run("train", "moons", "--debug", "--lr", "-1");
-        assertTrue(tool.err().startsWith("panoptim: Adam: Invalid learning rate: -1.0"), tool.err());
-        assertTrue(tool.err().contains("\tat io.panoptim.optim.Adam"), tool.err());
+        assertTrue(tool.err().startsWith("panoptim: --lr: Adam: Invalid learning rate: -1.0"), tool.err());
+        assertTrue(tool.err().contains("\tat io.panoptim.tools.OptimizerKind"), tool.err());
 
         tool = Tool.run("replay", "--debug", "--config", "none", "--trace", "none", "--out", "out");
         assertTrue(tool.err().startsWith("panoptim: replay: none: cannot be read: no such file"), tool.err());
@@ -85,7 +90,8 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "info ", "train ", "train moons ", "replay ", "schedule "})
+    @ValueSource(strings = {"", "info ", "train ", "train moons ",
+        "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
         assertTrue(tool.out().startsWith("Usage: panoptim " + command), tool.out());

@@ -12,7 +12,8 @@ import me.tongfei.progressbar.ProgressBarStyle;
 
 /** Shows how a training goes: a bar on a terminal, a few lines elsewhere. */
 interface Progress extends AutoCloseable {
-    void update(int epoch, double loss, double lr);
+    /** After an epoch, counted from 1, with what there is to tell of it. */
+    void update(int epoch, String numbers);
 
     @Override
     void close();
@@ -21,10 +22,6 @@ interface Progress extends AutoCloseable {
     static Progress of(PrintWriter out, int epochs) {
         Console console = System.console();
         return console != null && console.isTerminal() ? new Bar(epochs) : new Lines(out, epochs);
-    }
-
-    private static String numbers(double loss, double lr) {
-        return String.format(Locale.ROOT, "loss %.6f  lr %.3g", loss, lr);
     }
 
     /** About ten lines in all. */
@@ -40,10 +37,10 @@ interface Progress extends AutoCloseable {
         }
 
         @Override
-        public void update(int epoch, double loss, double lr) {
+        public void update(int epoch, String numbers) {
             if (epoch % interval == 0 || epoch == epochs) {
                 int width = Integer.toString(epochs).length();
-                out.printf(Locale.ROOT, "epoch %" + width + "d/%d  %s%n", epoch, epochs, numbers(loss, lr));
+                out.printf(Locale.ROOT, "epoch %" + width + "d/%d  %s%n", epoch, epochs, numbers);
                 out.flush();
             }
         }
@@ -70,9 +67,9 @@ interface Progress extends AutoCloseable {
         }
 
         @Override
-        public void update(int epoch, double loss, double lr) {
+        public void update(int epoch, String numbers) {
             bar.stepTo(epoch);
-            bar.setExtraMessage(numbers(loss, lr));
+            bar.setExtraMessage(numbers);
         }
 
         @Override

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -34,18 +35,34 @@ class ChartsTest {
                 new double[] {1e9, 2e9, 1e12},
                 new double[] {1e-9, 2e-9, 1e-12},
                 new double[] {0.01, 0.01, 0.01},
-                new double[] {-1, 0, 1});
+                new double[] {-1, 0, 1},
+                new double[] {1, 1e-5, 1e-30, 0},
+                new double[] {1e-30, 1e10, Double.NaN});
     }
 
     @ParameterizedTest
     @MethodSource("histories")
     @Timeout(20)
     void anyHistoryIsDrawn(double[] values, @TempDir Path folder) throws Exception {
+        Run<?> run = run("run", values);
+        assertEquals(List.of("loss.png", "lr.png"), Charts.draw(List.of(run), folder));
+        check(folder);
+        Run<?> other = run("a run with a name that is longer than the line of the legend has room for, by far", new double[values.length]);
+        assertEquals(List.of("loss.png", "lr.png"), Charts.draw(List.of(run, other), folder));
+        check(folder);
+    }
+
+    private static Run<?> run(String label, double[] values) {
         History history = new History(values.length);
         for (int i = 0; i < values.length; i++) {
-            history.record(i, values[i], values[i], 1, 1);
+            history.record(i, "loss", values[i]);
+            history.record(i, "lr features", values[i]);
+            history.record(i, "lr classifier", -values[i]);
         }
-        assertEquals(List.of("loss.png", "lr.png"), Charts.draw(history, folder));
+        return new Run<Experiment>(label, null, history);
+    }
+
+    private static void check(Path folder) throws IOException {
         for (String file : List.of("loss.png", "lr.png")) {
             assertTrue(Files.size(folder.resolve(file)) > 10_000);
             assertEquals(1600, ImageIO.read(folder.resolve(file).toFile()).getWidth());

@@ -1,28 +1,40 @@
 package io.panoptim.tools.train;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
-import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
-import io.panoptim.tensor.Parameter;
+import io.panoptim.tools.OptimizerKind;
+import io.panoptim.tools.train.nn.Weights;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class TrainingOptionsTest {
+    /** Optimizers that refuse groups with different learning rates. */
+    private static final Set<String> ONE_RATE = Set.of("LBFGS", "Prodigy", "DAdaptAdam", "DAdaptSGD");
+
     private final StringWriter out = new StringWriter();
     private final StringWriter err = new StringWriter();
-    private boolean closed;
+    private int closed;
 
     @TempDir
     private Path folder;
@@ -36,7 +48,7 @@ class TrainingOptionsTest {
             assertEquals(List.of(folder.resolve("history.csv")), files.toList());
         }
         assertEquals(26, Files.readAllLines(folder.resolve("history.csv")).size());
-        assertTrue(closed);
+        assertEquals(1, closed);
     }
 
     @Test
@@ -66,20 +78,99 @@ class TrainingOptionsTest {
         assertTrue(out.toString().lines().noneMatch(line -> line.contains("\r") || line.contains("\u001b")));
     }
 
-    private void run(String scheduler, int epochs, Supplier<Optional<String>> chartsUnavailable) {
-        new TrainingOptions("SGD", 0.1, scheduler, epochs, 0, folder)
-                .run((engine, seed) -> new Parabola(engine), new PrintWriter(out), new PrintWriter(err), chartsUnavailable);
+    @Test
+    void eachGroupHasItsPartOfTheLearningRate() throws IOException {
+        run(options("none", 1), List.of("SGD"), 3, () -> Optional.of("no font"));
+        assertEquals(List.of("epoch,loss,lr 0,lr 1,lr 2", "1,1.5,0.1,0.05,0.025"), Files.readAllLines(folder.resolve("history.csv")));
     }
 
-    /** x²/2, from 1. */
+    @Test
+    void theLearningRateSuitsTheOptimizerUnlessItIsGiven() throws IOException {
+        run(options("none", 1), List.of("SGD", "Adam", "Adadelta", "Adam:lr=0.7"), 1, () -> Optional.of("no font"));
+        assertEquals(List.of("run,epoch,loss,lr", "\"SGD\",1,0.5,0.1", "\"Adam\",1,0.5,0.3", "\"Adadelta\",1,0.5,1.0",
+                "\"Adam:lr=0.7\",1,0.5,0.7"), Files.readAllLines(folder.resolve("history.csv")));
+        assertEquals(4, closed);
+    }
+
+    @Test
+    void runsStartFromTheSameAndEachHasItsScheduler() throws IOException {
+        run(options("StepLR:step_size=1,gamma=0.5", 3), List.of("SGD", "SGD@none", "SGD:momentum=0.5@StepLR:step_size=2,gamma=0.1"), 1,
+                () -> Optional.of("no font"));
+        List<String> lines = Files.readAllLines(folder.resolve("history.csv"));
+        assertEquals(10, lines.size());
+        assertTrue(lines.get(3).endsWith("," + 0.1 * 0.5 * 0.5), lines.get(3));
+        assertTrue(lines.get(6).endsWith(",0.1"), lines.get(6));
+        assertTrue(lines.get(9).endsWith("," + 0.1 * 0.1), lines.get(9));
+        assertEquals(lines.get(1).substring("'SGD'".length()), lines.get(4).substring("'SGD@none'".length()));
+    }
+
+    @Test
+    void manualDecayIsThatOfStepLr() throws IOException {
+        run(options("StepLR:step_size=3,gamma=0.7", 10), List.of("SGD"), 2, () -> Optional.of("no font"));
+        List<String> scheduled = Files.readAllLines(folder.resolve("history.csv"));
+        run(options("manual:every=3,factor=0.7", 10), List.of("SGD"), 2, () -> Optional.of("no font"));
+        assertEquals(scheduled, Files.readAllLines(folder.resolve("history.csv")));
+    }
+
+    @Test
+    void whatIsWrongWithALaterRunShowsBeforeTheFirst() {
+        PanoptimException refused = assertThrows(PanoptimException.class, () -> run(options("none", 1), List.of("SGD", "Adam:betas=2+0.5"),
+                1, () -> Optional.of("no font")));
+        assertEquals("--compare: Adam: Invalid beta parameter at index 0: 2.0", refused.getMessage());
+        assertEquals("", out.toString());
+        assertEquals(2, closed);
+    }
+
+    @ParameterizedTest
+    @MethodSource("optimizers")
+    void everyOptimizerTrains(String optimizer) throws IOException {
+        run(options("none", 20), List.of(optimizer), ONE_RATE.contains(optimizer) ? 1 : 2, () -> Optional.of("no font"));
+        List<String> lines = Files.readAllLines(folder.resolve("history.csv"));
+        double last = Double.parseDouble(lines.getLast().split(",")[1]);
+        double first = Double.parseDouble(lines.get(1).split(",")[1]);
+        assertTrue(last < first, optimizer + ": " + last);
+    }
+
+    static Stream<String> optimizers() {
+        return StreamSupport.stream(new OptimizerKind.Names().spliterator(), false).filter(name -> !name.equals("SparseAdam"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '>', textBlock = """
+            LBFGS      > LBFGS doesn't support per-parameter options (parameter groups)
+            Prodigy    > Setting different lr values in different parameter groups is only supported for values of 0: found 0.05 and 0.1
+            SparseAdam > SparseAdam does not support dense gradients, please consider Adam instead
+            """)
+    void whatAnOptimizerCannotTrainIsRefused(String optimizer, String message) {
+        PanoptimException refused = assertThrows(PanoptimException.class,
+                () -> run(options("none", 20), List.of(optimizer + ":lr=0.1"), 2, () -> Optional.of("no font")));
+        assertTrue(refused.getMessage().endsWith(message), refused.getMessage());
+        assertEquals(1, closed);
+    }
+
+    private void run(String scheduler, int epochs, Supplier<Optional<String>> chartsUnavailable) {
+        run(options(scheduler, epochs), List.of("SGD"), 1, chartsUnavailable);
+    }
+
+    private TrainingOptions options(String scheduler, int epochs) {
+        return new TrainingOptions("SGD", LearningRate.of(0.1, Map.of("Adam", 0.3)), scheduler, epochs, folder);
+    }
+
+    private void run(TrainingOptions options, List<String> optimizers, int groups, Supplier<Optional<String>> chartsUnavailable) {
+        Experiment.Factory<Parabola> factory = (engine, seed) -> new Parabola(engine, groups);
+        options.run(optimizers.stream().map(optimizer -> options.entrant("--compare", optimizer, factory)).toList(), (runs, where) -> {
+            throw new InternalError("fonts");
+        }, new PrintWriter(out), new PrintWriter(err), chartsUnavailable);
+    }
+
+    /** The sum of x²/2, each from 1, each in a group of its own, the second learning half as fast as the first and so on. */
     private final class Parabola implements Experiment {
         private final Memory memory;
-        private final Parameter x;
+        private final List<Weights> groups;
 
-        Parabola(Engine engine) {
+        Parabola(Engine engine, int groups) {
             memory = engine.memory();
-            x = Parameter.of("x", memory.zeros(DType.FLOAT32, 1)).gradient(memory.zeros(DType.FLOAT32, 1));
-            x.value().set(0, 1);
+            this.groups = IntStream.range(0, groups).mapToObj(i -> Weights.of("x" + i, memory, 1)).toList();
         }
 
         @Override
@@ -88,31 +179,31 @@ class TrainingOptionsTest {
         }
 
         @Override
-        public List<Parameter> parameters() {
-            return List.of(x);
+        public List<Task> tasks() {
+            return List.of(new Task("", IntStream.range(0, groups.size()).mapToObj(i -> new Task.Group(groups.size() == 1 ? "" : "" + i,
+                    List.of(groups.get(i).parameter()), Math.pow(0.5, i))).toList(), this::lossAndGradients));
         }
 
-        @Override
-        public double lossAndGradients() {
-            double value = x.value().get(0);
-            x.gradient().set(0, value);
-            return value * value / 2;
+        private double lossAndGradients() {
+            double loss = 0;
+            for (Weights x : groups) {
+                x.read();
+                x.gradients()[0] = x.values()[0];
+                x.write();
+                loss += x.values()[0] * x.values()[0] / 2;
+            }
+            return loss;
         }
 
         @Override
         public String result() {
-            return "x = " + x.value().get(0);
-        }
-
-        @Override
-        public List<String> draw(Path where) {
-            throw new InternalError("fonts");
+            return "x = " + groups.stream().map(x -> "" + x.parameter().value().get(0)).toList();
         }
 
         @Override
         public void close() {
             memory.close();
-            closed = true;
+            closed++;
         }
     }
 }

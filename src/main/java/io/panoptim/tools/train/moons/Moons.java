@@ -2,10 +2,13 @@ package io.panoptim.tools.train.moons;
 
 import io.panoptim.engine.Engine;
 import io.panoptim.tensor.Memory;
-import io.panoptim.tensor.Parameter;
 import io.panoptim.tools.train.Experiment;
-import java.io.IOException;
-import java.nio.file.Path;
+import io.panoptim.tools.train.Task;
+import io.panoptim.tools.train.nn.Activation;
+import io.panoptim.tools.train.nn.Linear;
+import io.panoptim.tools.train.nn.Loss;
+import io.panoptim.tools.train.nn.Network;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
@@ -19,13 +22,16 @@ final class Moons implements Experiment {
 
     private final Memory memory;
     private final TwoMoons data;
-    private final TanhNetwork network;
+    private final double[] inputs;
+    private final Network network;
 
     Moons(Engine engine, long seed) {
         Random random = new Random(seed);
         memory = engine.memory();
         data = TwoMoons.create(random, POINTS_PER_MOON, NOISE);
-        network = new TanhNetwork(memory, random, 2, UNITS, 2);
+        inputs = Arrays.stream(data.points()).flatMapToDouble(Arrays::stream).toArray();
+        network = new Network(new Linear("hidden", memory, random, 2, UNITS), Activation.tanh(),
+                new Linear("output", memory, random, UNITS, 2));
     }
 
     @Override
@@ -35,31 +41,35 @@ final class Moons implements Experiment {
     }
 
     @Override
-    public List<Parameter> parameters() {
-        return network.parameters();
+    public List<Task> tasks() {
+        return List.of(Task.of(network.parameters(), this::lossAndGradients));
     }
 
-    @Override
-    public double lossAndGradients() {
-        return network.lossAndGradients(data.points(), data.labels());
+    double lossAndGradients() {
+        network.read();
+        Loss loss = Loss.crossEntropy(network.forward(inputs, data.size()), data.labels());
+        network.backward(loss.gradient());
+        network.write();
+        return loss.value();
     }
 
     @Override
     public String result() {
-        network.refresh();
-        long correct = IntStream.range(0, data.size())
-                .filter(i -> (network.probabilities(data.points()[i])[1] > 0.5) == (data.labels()[i] == 1)).count();
+        network.read();
+        double[] probabilities = Loss.softmax(network.forward(inputs, data.size()), 2);
+        long correct = IntStream.range(0, data.size()).filter(i -> (probabilities[2 * i + 1] > 0.5) == (data.labels()[i] == 1))
+                .count();
         return String.format(Locale.ROOT, "%.1f %% training accuracy (%d of %d points)", 100.0 * correct / data.size(), correct,
                 data.size());
     }
 
-    @Override
-    public List<String> draw(Path folder) throws IOException {
-        return List.of(DecisionPlot.draw(this::probability, data, "Two moons: " + result(), folder));
+    TwoMoons data() {
+        return data;
     }
 
-    private double probability(double x, double y) {
-        return network.probabilities(new double[] {x, y})[1];
+    /** That a point is of moon 1, as the network was when {@link #result} was last called. */
+    double probability(double x, double y) {
+        return Loss.softmax(network.forward(new double[] {x, y}, 1), 2)[1];
     }
 
     @Override

@@ -6,12 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.panoptim.TestEngines;
-import io.panoptim.engine.HostMemory;
-import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
-import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.Tool;
 import io.panoptim.tools.train.Charts;
+import io.panoptim.tools.train.Gradients;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -27,8 +25,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class MoonsTest {
     @Test
     void withItsDefaultsItLearnsAndWritesWhatItSays(@TempDir Path folder) throws Exception {
-        System.setProperty("java.awt.headless", "true");
-        Tool tool = train("--output", folder.toString());
+        Tool tool = Tool.train("moons", folder);
         assertEquals(0, tool.status(), tool.err());
         Matcher accuracy = Pattern.compile("([0-9.]+) % training accuracy").matcher(tool.out());
         assertTrue(accuracy.find() && Double.parseDouble(accuracy.group(1)) >= 90, tool.out());
@@ -53,8 +50,8 @@ class MoonsTest {
         byte[][] histories = new byte[2][];
         for (int i = 0; i < 2; i++) {
             Path output = folder.resolve("" + i);
-            Tool tool = train("--optimizer", optimizer, "--device", i == 0 ? "reference" : "cpu", "--epochs", epochs,
-                    "--output", output.toString());
+            Tool tool = Tool.train("moons", output, "--optimizer", optimizer, "--device", i == 0 ? "reference" : "cpu",
+                    "--epochs", epochs);
             assertEquals(0, tool.status(), tool.err());
             histories[i] = Files.readAllBytes(output.resolve("history.csv"));
         }
@@ -84,45 +81,26 @@ class MoonsTest {
 
     @Test
     void theGradientsAreThoseOfTheLoss() {
-        TwoMoons data = TwoMoons.create(new Random(1), 10, 0.2);
-        try (Memory memory = new HostMemory()) {
-            TanhNetwork network = new TanhNetwork(memory, new Random(2), 2, 3, 2);
+        try (Moons moons = new Moons(TestEngines.reference(), 1)) {
+            Gradients.check(moons);
             assertEquals(List.of("hidden.weight", "hidden.bias", "output.weight", "output.bias"),
-                    network.parameters().stream().map(Parameter::name).toList());
-            for (Parameter parameter : network.parameters()) {
-                network.lossAndGradients(data.points(), data.labels());
-                Tensor gradient = parameter.gradient();
-                double[] expected = new double[(int) gradient.elements()];
-                double[] found = new double[expected.length];
-                for (int i = 0; i < expected.length; i++) {
-                    found[i] = gradient.get(i);
-                }
-                for (int i = 0; i < expected.length; i++) {
-                    expected[i] = slope(network, data, parameter.value(), i);
-                }
-                assertArrayEquals(expected, found, 1e-6, parameter.toString());
-            }
+                    moons.tasks().getFirst().groups().getFirst().parameters().stream().map(Parameter::name).toList());
         }
     }
 
-    private static double slope(TanhNetwork network, TwoMoons data, Tensor value, int index) {
-        double before = value.get(index);
-        double[] at = new double[2];
-        double[] losses = new double[2];
-        for (int i = 0; i < 2; i++) {
-            value.set(index, before + (2 * i - 1) * 1e-3);
-            at[i] = value.get(index);
-            losses[i] = network.lossAndGradients(data.points(), data.labels());
+    @Test
+    void severalRunsAreComparedInTheSamePlots(@TempDir Path folder) throws Exception {
+        Tool tool = Tool.train("moons", folder, "--epochs", "60", "--compare", "SGD:lr=0.5", "RMSprop@none");
+        assertEquals(0, tool.status(), tool.err());
+        List<String> lines = Files.readAllLines(folder.resolve("history.csv"));
+        assertEquals("run,epoch,loss,lr", lines.getFirst());
+        assertEquals(181, lines.size());
+        assertEquals("\"SGD:lr=0.5\",1,0.66978582051987,0.5", lines.get(61));
+        assertEquals("\"RMSprop@none\",1,0.66978582051987,0.01", lines.get(121));
+        assumeTrue(Charts.unavailable().isEmpty(), () -> Charts.unavailable().orElse(""));
+        for (String plot : List.of("moons.png", "moons-2.png", "moons-3.png", "loss.png", "lr.png")) {
+            assertEquals(1600, ImageIO.read(folder.resolve(plot).toFile()).getWidth());
+            assertTrue(tool.out().contains(plot), tool.out());
         }
-        value.set(index, before);
-        return (losses[1] - losses[0]) / (at[1] - at[0]);
-    }
-
-    private static Tool train(String... options) {
-        String[] arguments = new String[options.length + 2];
-        arguments[0] = "train";
-        arguments[1] = "moons";
-        System.arraycopy(options, 0, arguments, 2, options.length);
-        return Tool.run(arguments);
     }
 }
