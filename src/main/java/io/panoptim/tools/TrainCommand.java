@@ -1,6 +1,7 @@
 package io.panoptim.tools;
 
 import io.panoptim.tools.train.moons.MoonsCommand;
+import io.panoptim.tools.train.trace2d.Trace2dCommand;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -9,6 +10,7 @@ import picocli.CommandLine.Spec;
 /** {@code panoptim train}: one subcommand for each experiment. */
 @Command(name = "train", subcommands = {
     MoonsCommand.class,
+    Trace2dCommand.class,
 }, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
         description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {

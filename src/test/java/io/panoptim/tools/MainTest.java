@@ -90,7 +90,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "info ", "train ", "train moons ",
+    @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ",
         "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
