@@ -1,6 +1,7 @@
 package io.panoptim.tools;
 
 import io.panoptim.tools.train.moons.MoonsCommand;
+import io.panoptim.tools.train.regression.RegressionCommand;
 import io.panoptim.tools.train.trace2d.Trace2dCommand;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -11,6 +12,7 @@ import picocli.CommandLine.Spec;
 @Command(name = "train", subcommands = {
     MoonsCommand.class,
     Trace2dCommand.class,
+    RegressionCommand.class,
 }, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
         description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {

@@ -46,6 +46,7 @@ class MainTest {
             train moons --compare SGD@Foo                            > --compare: no scheduler 'Foo' in this version: it has [SCHEDULERS]
             train moons --scheduler manual:every=5                   > --scheduler: 'factor' is missing
             train moons --scheduler manual:every=0,factor=2          > --scheduler.every: 0: at least 1 is needed
+            train regression --batch none                            > Invalid value for option '--batch': 'none' is neither a number of rows, at least 1, nor 'all' (see panoptim train regression --help)
             train moons --output pom.xml                             > --output: pom.xml cannot be created: java.nio.file.FileAlreadyExistsException: pom.xml
             """)
     void whatIsWrongIsOneLine(String arguments, String message) {
@@ -90,7 +91,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ",
+    @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ", "train regression ",
         "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
