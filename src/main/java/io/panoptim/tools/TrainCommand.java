@@ -1,5 +1,6 @@
 package io.panoptim.tools;
 
+import io.panoptim.tools.train.digits.DigitsCommand;
 import io.panoptim.tools.train.moons.MoonsCommand;
 import io.panoptim.tools.train.regression.RegressionCommand;
 import io.panoptim.tools.train.trace2d.Trace2dCommand;
@@ -13,6 +14,7 @@ import picocli.CommandLine.Spec;
     MoonsCommand.class,
     Trace2dCommand.class,
     RegressionCommand.class,
+    DigitsCommand.class,
 }, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
         description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {
