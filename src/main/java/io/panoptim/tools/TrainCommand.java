@@ -1,6 +1,7 @@
 package io.panoptim.tools;
 
 import io.panoptim.tools.train.digits.DigitsCommand;
+import io.panoptim.tools.train.gan.GanCommand;
 import io.panoptim.tools.train.moons.MoonsCommand;
 import io.panoptim.tools.train.regression.RegressionCommand;
 import io.panoptim.tools.train.trace2d.Trace2dCommand;
@@ -15,6 +16,7 @@ import picocli.CommandLine.Spec;
     Trace2dCommand.class,
     RegressionCommand.class,
     DigitsCommand.class,
+    GanCommand.class,
 }, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
         description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {

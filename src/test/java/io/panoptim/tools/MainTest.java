@@ -48,6 +48,8 @@ class MainTest {
             train moons --scheduler manual:every=0,factor=2          > --scheduler.every: 0: at least 1 is needed
             train regression --batch none                            > Invalid value for option '--batch': 'none' is neither a number of rows, at least 1, nor 'all' (see panoptim train regression --help)
             train digits --features-rate -1                          > --features-rate: -1.0: expected a factor of at least 0
+            train gan --batch 0                                      > --batch: 0: at least 1 is needed
+            train gan --discriminator-optimizer Foo                  > --discriminator-optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]
             train moons --output pom.xml                             > --output: pom.xml cannot be created: java.nio.file.FileAlreadyExistsException: pom.xml
             """)
     void whatIsWrongIsOneLine(String arguments, String message) {
@@ -92,7 +94,7 @@ class MainTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ", "train regression ", "train digits ",
+    @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ", "train regression ", "train digits ", "train gan ",
         "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
