@@ -5,6 +5,7 @@ import io.panoptim.tools.train.gan.GanCommand;
 import io.panoptim.tools.train.moons.MoonsCommand;
 import io.panoptim.tools.train.regression.RegressionCommand;
 import io.panoptim.tools.train.trace2d.Trace2dCommand;
+import io.panoptim.tools.train.transfer.TransferCommand;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -17,6 +18,7 @@ import picocli.CommandLine.Spec;
     RegressionCommand.class,
     DigitsCommand.class,
     GanCommand.class,
+    TransferCommand.class,
 }, synopsisSubcommandLabel = "EXPERIMENT", commandListHeading = "%nExperiments:%n",
         description = "Trains a small model, and plots how it went.")
 final class TrainCommand implements Callable<Integer> {

@@ -50,6 +50,7 @@ class MainTest {
             train digits --features-rate -1                          > --features-rate: -1.0: expected a factor of at least 0
             train gan --batch 0                                      > --batch: 0: at least 1 is needed
             train gan --discriminator-optimizer Foo                  > --discriminator-optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]
+            train transfer --images 0                                > --images: 0: 1 to 100 can be chosen
             train moons --output pom.xml                             > --output: pom.xml cannot be created: java.nio.file.FileAlreadyExistsException: pom.xml
             """)
     void whatIsWrongIsOneLine(String arguments, String message) {
@@ -95,7 +96,7 @@ class MainTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", "info ", "train ", "train moons ", "train trace2d ", "train regression ", "train digits ", "train gan ",
-        "replay ", "schedule "})
+        "train transfer ", "replay ", "schedule "})
     void everyCommandHasHelp(String command) {
         Tool tool = Tool.run((command + "--help").split(" "));
         assertTrue(tool.out().startsWith("Usage: panoptim " + command), tool.out());
