@@ -362,7 +362,7 @@ struct FinishArguments {
 // The exact sum over each row's leaves, which comes to lie where the row's number says: no row's leaves begin before that.
 template <int SUMS>
 __device__ void add_up(const panoptim_reduction& reduction, double* partials) {
-    __shared__ alignas(ExactSum) char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
+    alignas(ExactSum) __shared__ char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
     ExactSum* exact = (ExactSum*)memory;
     if (reduction.rows == 1) {
         for (int sum = 0; sum < SUMS; sum++) {

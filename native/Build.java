@@ -9,7 +9,8 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * Builds the C++ engine and the CUDA kernels with CMake: {@code java native/Build.java <target> [sanitize]}, from the repository's root.
+ * Builds the C++ engine and the CUDA kernels with CMake: {@code java native/Build.java <target> [sanitize]}, from the repository's root;
+ * or, for tests, a CUDA driver that runs these kernels on the host: {@code java native/Build.java <target> release|sanitize tests}.
  *
  * <p>What cannot be built for want of a tool is said and left out: the Java reference engine serves without any of it.
  * What is there and does not compile fails the build.
@@ -28,10 +29,12 @@ final class Build {
         Files.createDirectories(target);
         // The launcher cannot see which JDK Maven chose.
         Files.writeString(target.resolve("jdk.home"), System.getProperty("java.home") + "\n");
-        new Build(target).run(args.length > 1 && args[1].equals("sanitize"));
+        boolean sanitize = args.length > 1 && args[1].equals("sanitize");
+        boolean tests = args.length > 2 && args[2].equals("tests");
+        new Build(target).run(sanitize, tests);
     }
 
-    private void run(boolean sanitize) throws IOException, InterruptedException {
+    private void run(boolean sanitize, boolean tests) throws IOException, InterruptedException {
         Optional<Path> cmake = find("cmake");
         Optional<Path> compiler = compiler();
         Optional<Path> ninja = find("ninja");
@@ -44,12 +47,17 @@ final class Build {
             String message = "Missing: " + String.join(", ", missing) + ". So the CPU engine and the CUDA kernels are not built, and only the Java"
                     + " reference engine (same results, far slower) is there. To have them: apt install cmake g++ make, or the like, and build again.";
             if (sanitize) fail(message); // there is nothing to sanitize
-            say(message);
+            if (!tests) say(message); // once is enough
             return;
         }
-        common.addAll(List.of(cmake.get().toString(), "-S", "native", "-G", ninja.isPresent() ? "Ninja" : "Unix Makefiles",
+        common.addAll(List.of(cmake.get().toString(), "-S", tests ? "native/test/cuda" : "native", "-G", ninja.isPresent() ? "Ninja" : "Unix Makefiles",
                 "-DCMAKE_BUILD_TYPE=Release", "-DPANOPTIM_GENERATED_INCLUDE=" + target.resolve("generated-include")));
 
+        if (tests) {
+            make("cuda-shim" + (sanitize ? "-sanitize" : ""), "-DCMAKE_CXX_COMPILER=" + compiler.get(),
+                    "-DPANOPTIM_SANITIZE=" + (sanitize ? "ON" : "OFF"));
+            return;
+        }
         String arch = System.getProperty("os.arch").equals("amd64") ? "x86_64" : System.getProperty("os.arch");
         if (sanitize) {
             build("native-sanitize", "linux-" + arch, "-DCMAKE_CXX_COMPILER=" + compiler.get(), "-DPANOPTIM_SANITIZE=ON");
@@ -74,12 +82,20 @@ final class Build {
         }
     }
 
+    /** Builds, and publishes the result among the resources. */
+    private void build(String name, String platform, String... options) throws IOException, InterruptedException {
+        Path folder = make(name, options);
+        Path resources = target.resolve("classes/META-INF");
+        publish(folder.resolve("out/native"), resources.resolve("native").resolve(platform));
+        publish(folder.resolve("out/cuda"), resources.resolve("cuda"));
+    }
+
     /**
-     * Configures where the options have changed, builds, and publishes the result among the resources.
+     * Configures where the options have changed, and builds into the folder's {@code out/native} and {@code out/cuda}.
      * Each build writes into a folder of its own: were it one folder, a build after a sanitized one would find its output newer than its
      * sources, and leave the sanitized library there.
      */
-    private void build(String name, String platform, String... options) throws IOException, InterruptedException {
+    private Path make(String name, String... options) throws IOException, InterruptedException {
         Path folder = target.resolve(name);
         Files.createDirectories(folder.resolve("out/native"));
         Files.createDirectories(folder.resolve("out/cuda"));
@@ -95,10 +111,7 @@ final class Build {
             Files.writeString(configured, line);
         }
         call(folder, List.of(configure.get(0), "--build", folder.toString(), "--parallel", "2"));
-
-        Path resources = target.resolve("classes/META-INF");
-        publish(folder.resolve("out/native"), resources.resolve("native").resolve(platform));
-        publish(folder.resolve("out/cuda"), resources.resolve("cuda"));
+        return folder;
     }
 
     /** Copies the files of a folder, at any depth, that differ. */

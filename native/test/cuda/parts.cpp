@@ -1,0 +1,9 @@
+// All that is compiled for the device.
+#include "kernels.h"
+
+namespace panoptim_cuda {
+
+extern const Part step_part_0, step_part_1, step_part_2, step_part_3;
+const Part* const parts[] = {&step_part_0, &step_part_1, &step_part_2, &step_part_3, nullptr};
+
+}  // namespace panoptim_cuda
