@@ -104,19 +104,21 @@ CONTROL long panoptim_test_get(const char* name) {
 }
 
 // The function's next call but so many gives a result and does nothing else; the function "kernel" is any kernel while it runs.
-CONTROL void panoptim_test_fail(const char* function, int after_calls, int result) {
+CONTROL int panoptim_test_fail(const char* function, int after_calls, int result) {
     const Call call("", NOTHING);
     orders.push_back({function, after_calls, result});
+    return 0;
 }
 
 // The settings as they were, nothing ordered, and the device as if no kernel had failed. What is allocated and open stays.
-CONTROL void panoptim_test_reset() {
+CONTROL int panoptim_test_reset() {
     const Call call("", NOTHING);
     settings() = defaults();
     orders.clear();
     last_message.clear();
     launches = 0;
     for (int device = 0; device < 16; device++) primary_context(device)->error = CUDA_SUCCESS;
+    return 0;
 }
 
 // Why the last fault was one. Returns its length.
