@@ -339,6 +339,7 @@ class BitEqualityTest {
             add("DAdaptSGD special", DAdaptSGD::new, adaptedSgd.withMaximize(true), Kind.SPECIAL);
             add("DAdaptSGD zero gradients", DAdaptSGD::new, adaptedSgd, Kind.ZERO);
             add("LAMB independent decay", decaying(LAMB::new), lamb, Kind.NORMAL);
+            add("ADOPT independent decay", decaying(ADOPT::new), ADOPT.Options.defaults(), Kind.NORMAL);
             add("Prodigy independent decay", decaying(Prodigy::new), prodigy, Kind.NORMAL);
         }
 

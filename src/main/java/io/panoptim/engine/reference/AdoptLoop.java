@@ -22,6 +22,7 @@ final class AdoptLoop extends CautiousLoop {
             double g = gradient(a, h, e, i);
             double secondMoment = e.state(EXP_AVG_SQ, i);
             if (h.has(FIRST)) {
+                e.value(i, p);
                 e.state(EXP_AVG_SQ, i, a.fma(g, g, secondMoment));
             } else {
                 double average = average(a, h, e, i, g);

@@ -13,8 +13,8 @@ final class LookaheadLoop implements UpdateLoop {
             double slow = h.has(STARTS) ? p : e.state(0, i);
             if (h.has(FOLLOWS)) {
                 slow = a.fma(h.get(ALPHA), a.subtract(p, slow), slow);
-                e.value(i, slow);
             }
+            e.value(i, h.has(FOLLOWS) ? slow : p);
             e.state(0, i, slow);
         }
     }
