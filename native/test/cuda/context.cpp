@@ -11,7 +11,10 @@ using namespace panoptim_cuda;
 namespace panoptim_cuda {
 
 static bool initialized = false;
-static thread_local std::vector<Context*> current;
+// The thread's current contexts, the last one on top. Without a destructor, so that the library can be unloaded.
+constexpr int MAX_CURRENT = 32;
+static thread_local Context* current[MAX_CURRENT];
+static thread_local int current_count;
 
 std::recursive_mutex Call::mutex;
 
@@ -27,7 +30,7 @@ CUresult Call::check(const char* function, Need need) {
     return context->retained == 0 ? CUDA_ERROR_CONTEXT_IS_DESTROYED : context->error;
 }
 
-Context* current_context() { return current.empty() ? nullptr : current.back(); }
+Context* current_context() { return current_count == 0 ? nullptr : current[current_count - 1]; }
 
 Context* primary_context(CUdevice device) {
     static std::map<CUdevice, Context> contexts;
@@ -215,8 +218,8 @@ API cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
 
 API cuCtxSetCurrent(Context* context) {
     ENTER(INITIALIZED);
-    if (!current.empty()) current.pop_back();
-    if (context != nullptr) current.push_back(context);
+    if (current_count > 0) current_count--;
+    if (context != nullptr) current[current_count++] = context;
     return CUDA_SUCCESS;
 }
 
@@ -229,15 +232,16 @@ API cuCtxGetCurrent(Context** context) {
 API cuCtxPushCurrent_v2(Context* context) {
     ENTER(INITIALIZED);
     REQUIRE(context, CUDA_ERROR_INVALID_CONTEXT);
-    current.push_back(context);
+    REQUIRE(current_count < MAX_CURRENT, CUDA_ERROR_INVALID_VALUE);
+    current[current_count++] = context;
     return CUDA_SUCCESS;
 }
 
 API cuCtxPopCurrent_v2(Context** context) {
     ENTER(INITIALIZED);
-    REQUIRE(!current.empty(), CUDA_ERROR_INVALID_CONTEXT);
-    if (context != nullptr) *context = current.back();
-    current.pop_back();
+    REQUIRE(current_count > 0, CUDA_ERROR_INVALID_CONTEXT);
+    current_count--;
+    if (context != nullptr) *context = current[current_count];
     return CUDA_SUCCESS;
 }
 

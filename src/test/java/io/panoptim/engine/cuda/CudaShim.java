@@ -3,6 +3,8 @@ package io.panoptim.engine.cuda;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -13,13 +15,13 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The driver that runs the kernels on the host ({@code native/test/cuda}), and what a test orders of it. While it is open, whoever
- * loads {@code libcuda.so.1} gets it.
+ * The driver that runs the kernels on the host ({@code native/test/cuda}), and what a test orders of it.
  */
 public final class CudaShim implements AutoCloseable {
     private static final Map<Class<?>, MemoryLayout> LAYOUTS = Map.of(Integer.class, ValueLayout.JAVA_INT, Long.class,
@@ -35,16 +37,39 @@ public final class CudaShim implements AutoCloseable {
 
     /** Where the build puts it. */
     public static Path file() {
-        return Path.of(Files.exists(Path.of("target/native-sanitize/libasan.so")) && System.getenv("LD_PRELOAD") != null
-                ? "target/cuda-shim-sanitize/out/native/libcuda.so.1" : "target/cuda-shim/out/native/libcuda.so.1").toAbsolutePath();
+        return Path.of("target", sanitized() ? "cuda-shim-sanitize" : "cuda-shim", "out/native/libcuda.so.1").toAbsolutePath();
     }
 
-    /** Loads it, or skips the test where there was no C++ compiler to build it. */
+    /** Whether this process is run under the sanitizers. */
+    static boolean sanitized() {
+        return System.getenv("ASAN_OPTIONS") != null;
+    }
+
+    /** Loads one of one's own, or skips the test where there was no C++ compiler to build it. */
     public static CudaShim open() {
-        assumeTrue(Files.exists(file()), () -> file() + " was not built: there is no C++ compiler");
+        requireBuilt();
+        try {
+            Path copy = Files.createTempFile("libcuda", ".so.1"); // another file is another library
+            try {
+                return new CudaShim(Files.copy(file(), copy, StandardCopyOption.REPLACE_EXISTING));
+            } finally {
+                Files.delete(copy);
+            }
+        } catch (IOException failure) {
+            throw new UncheckedIOException(failure);
+        }
+    }
+
+    /** Loads it for everybody: whoever asks for {@code libcuda.so.1} from now on, as JCuda does, shares this one. */
+    public static CudaShim shared() {
+        requireBuilt();
         CudaShim shim = new CudaShim(file());
         shim.reset();
         return shim;
+    }
+
+    private static void requireBuilt() {
+        assumeTrue(Files.exists(file()), () -> file() + " was not built: there is no C++ compiler");
     }
 
     /** Calls a function, whose parameters are those of the arguments' types, and returns its result. */
