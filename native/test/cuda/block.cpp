@@ -79,7 +79,9 @@ namespace panoptim_cuda {
 
 namespace {
 
-constexpr size_t STACK = 128 << 10;
+constexpr size_t STACK = 256 << 10;
+// Stacks begin at different offsets from a page: else all threads would contend for the same lines of the cache.
+constexpr size_t COLOURS = 64, COLOUR = 17 * 64;
 constexpr size_t GUARD = 16 << 10;  // a multiple of every page size but the largest
 
 enum State : uint8_t { READY, AT_BARRIER, AT_EXCHANGE, DONE };
@@ -89,6 +91,7 @@ struct Fiber {
     void* fake_stack;  // AddressSanitizer's
     State state;
     unsigned mask;  // of the exchange at which it waits
+    uint3 index;
 };
 
 struct Warp {
@@ -142,7 +145,7 @@ void Scheduler::reserve() {
 
 // As if it had just been suspended before its first instruction.
 void Scheduler::start(unsigned thread) {
-    char* top = stack(thread) + STACK;
+    char* top = stack(thread) + STACK - thread % COLOURS * COLOUR;
 #ifdef __SANITIZE_ADDRESS__
     __asan_unpoison_memory_region(stack(thread), STACK);
 #endif
@@ -155,12 +158,13 @@ void Scheduler::start(unsigned thread) {
     frame[10] = nullptr;
     frame[11] = (void*)enter;
 #endif
-    fibers[thread] = {frame, nullptr, READY, 0};
+    const uint3 index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
+    fibers[thread] = {frame, nullptr, READY, 0, index};
 }
 
 void Scheduler::resume(unsigned thread) {
     running = thread;
-    threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
+    threadIdx = fibers[thread].index;
 #ifdef __SANITIZE_ADDRESS__
     void* fake;
     __sanitizer_start_switch_fiber(&fake, stack(thread), STACK);
