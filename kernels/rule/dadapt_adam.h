@@ -35,6 +35,7 @@ struct DadaptAdam {
         reduced->step_size = moves ? -1 : 0;
     }
 
+    // What is frozen stands still.
     template <class T>
     static PANOPTIM_INLINE void update(const DadaptAdamScalars<T>& h, T& p, T g, T& exp_avg, T& exp_avg_sq, T& s) {
         g = regularized(h, p, g);
@@ -44,7 +45,8 @@ struct DadaptAdam {
         exp_avg_sq = h.frozen ? exp_avg_sq : square;
         s = h.frozen ? s : gradient_sum(h, g, s);
         T decayed = fma(h.weight_decay * h.decay_size, p, p);
-        p = addcdiv(h.decoupled ? decayed : p, exp_avg, sqrt(exp_avg_sq) + h.eps, h.step_size);
+        T moved = addcdiv(h.decoupled ? decayed : p, exp_avg, sqrt(exp_avg_sq) + h.eps, h.step_size);
+        p = h.frozen ? p : moved;
     }
 
 private:

@@ -34,12 +34,14 @@ struct DadaptSgd {
         *d = most > *d ? most : *d;
     }
 
+    // What is frozen stands still.
     template <class T>
     static PANOPTIM_INLINE void update(const DadaptSgdScalars<T>& h, T& p, T g, T& s, T& x0) {
         T sum = gradient_sum(h, regularized(h, p, g), s);
         s = h.frozen ? s : sum;
         T moved = average(p, h.momentum, x0 - s, h.rate);
-        p = h.moves != 0 ? moved : p;
+        moved = h.moves != 0 ? moved : p;
+        p = h.frozen ? p : moved;
     }
 
 private:

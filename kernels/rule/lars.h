@@ -10,7 +10,7 @@ struct Lars {
         return {value * value, gradient * gradient};
     }
 
-    // Where either norm is zero, or NaN, the gradient is taken as it is.
+    // Where either norm is zero, or NaN, the ratio is 1, which trust_clip divides by the learning rate as any other.
     static PANOPTIM_INLINE void finish(const LarsScalars<double>& h, uint64_t, uint64_t, const LarsSums* sums, LarsReduced* reduced) {
         const double value = sqrt(sums->value_sq), gradient = sqrt(sums->gradient_sq);
         const double trusted = h.trust_coeff * value / (gradient + value * h.weight_decay + h.eps);

@@ -39,7 +39,7 @@ struct Prodigy {
         reduced->scaled_eps = *d * h.eps;
     }
 
-    // Without a decay rate for the average there is none, and the gradient takes its place.
+    // Without a decay rate for the average there is none, and the gradient takes its place. What is frozen stands still.
     template <class T, class... Average>
     static PANOPTIM_INLINE void update(const ProdigyScalars<T>& h, T& p, T g, T& exp_avg_sq, T& s, T& p0, Average&... exp_avg) {
         (void)p0;
@@ -50,7 +50,8 @@ struct Prodigy {
         T direction = g, step_size = h.gradient_step_size;
         ((exp_avg = averaged(h, g, exp_avg), direction = exp_avg, step_size = h.step_size), ...);
         T decayed = fma(h.weight_decay * h.step_size, p, p);
-        p = addcdiv(h.decoupled ? decayed : p, direction, sqrt(exp_avg_sq) + h.scaled_eps, step_size);
+        T moved = addcdiv(h.decoupled ? decayed : p, direction, sqrt(exp_avg_sq) + h.scaled_eps, step_size);
+        p = h.frozen ? p : moved;
     }
 
 private:

@@ -47,18 +47,17 @@ final class DadaptAdamLoop implements SummingLoop {
 
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
+        if (h.has(FROZEN)) {
+            return;
+        }
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
             double g = gradient(a, h, e, i);
-            double average = e.state(EXP_AVG, i);
-            double square = e.state(EXP_AVG_SQ, i);
-            if (!h.has(FROZEN)) {
-                average = a.average(average, h.get(EXP_AVG_DECAY), g, a.multiply(h.get(LAYER_SCALE), h.get(AVERAGE_WEIGHT)));
-                square = a.average(square, h.get(EXP_AVG_SQ_DECAY), g, g, h.get(EXP_AVG_SQ_WEIGHT));
-                e.state(EXP_AVG, i, average);
-                e.state(EXP_AVG_SQ, i, square);
-                e.state(S, i, sum(a, h, e, i, g));
-            }
+            double average = a.average(e.state(EXP_AVG, i), h.get(EXP_AVG_DECAY), g, a.multiply(h.get(LAYER_SCALE), h.get(AVERAGE_WEIGHT)));
+            double square = a.average(e.state(EXP_AVG_SQ, i), h.get(EXP_AVG_SQ_DECAY), g, g, h.get(EXP_AVG_SQ_WEIGHT));
+            e.state(EXP_AVG, i, average);
+            e.state(EXP_AVG_SQ, i, square);
+            e.state(S, i, sum(a, h, e, i, g));
             if (h.has(DECOUPLED)) {
                 p = a.fma(a.multiply(h.get(WEIGHT_DECAY), h.get(DECAY_SIZE)), p, p);
             }

@@ -53,9 +53,12 @@ final class DadaptSgdLoop implements SummingLoop {
 
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
+        if (h.has(FROZEN)) {
+            return;
+        }
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
-            double sum = h.has(FROZEN) ? e.state(S, i) : sum(a, h, e, i, gradient(a, h, e, i));
+            double sum = sum(a, h, e, i, gradient(a, h, e, i));
             e.state(S, i, sum);
             double z = a.subtract(e.state(X0, i), sum);
             e.value(i, h.get(MOVES) != 0 ? a.average(p, h.get(MOMENTUM), z, h.get(RATE)) : p);

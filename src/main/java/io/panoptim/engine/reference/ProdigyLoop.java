@@ -56,20 +56,19 @@ final class ProdigyLoop implements SummingLoop {
 
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
+        if (h.has(FROZEN)) {
+            return;
+        }
         for (long i = e.begin(); i < e.end(); i++) {
             double p = e.value(i);
             double g = gradient(a, h, e, i);
-            double square = e.state(EXP_AVG_SQ, i);
-            if (!h.has(FROZEN)) {
-                square = a.average(square, h.get(EXP_AVG_SQ_DECAY), g, g, h.get(SQUARE_WEIGHT));
-                e.state(EXP_AVG_SQ, i, square);
-                e.state(S, i, sum(a, h, e, i, g));
-            }
+            double square = a.average(e.state(EXP_AVG_SQ, i), h.get(EXP_AVG_SQ_DECAY), g, g, h.get(SQUARE_WEIGHT));
+            e.state(EXP_AVG_SQ, i, square);
+            e.state(S, i, sum(a, h, e, i, g));
             double direction = g;
             double stepSize = h.get(GRADIENT_STEP_SIZE);
             if (e.hasState(EXP_AVG)) {
-                double average = e.state(EXP_AVG, i);
-                direction = h.has(FROZEN) ? average : a.average(average, h.get(EXP_AVG_DECAY), g, h.get(AVERAGE_WEIGHT));
+                direction = a.average(e.state(EXP_AVG, i), h.get(EXP_AVG_DECAY), g, h.get(AVERAGE_WEIGHT));
                 stepSize = h.get(STEP_SIZE);
                 e.state(EXP_AVG, i, direction);
             }

@@ -18,16 +18,20 @@ import java.util.Map;
  * D-Adaptation of Adam, as its authors' {@code dadaptation.DAdaptAdam} (version 3): Adam that finds its step size {@code d} by
  * itself, from the gradients' weighted sum, all tensors together.
  *
- * The authors changed the estimate after the preprint, whose algorithm their {@code experimental} folder keeps; optax's {@code
+ * <p>The authors changed the estimate after the preprint, whose algorithm their {@code experimental} folder keeps; optax's {@code
  * dadapt_adamw} is the later one with {@code use_bias_correction} and {@code decouple}, and without a limit of growth.
  * pytorch_optimizer multiplies by the sum that the estimate is divided by.
  *
- * Options other than the learning rate, {@code eps}, the weight decay with its kind and {@code layer_scale} belong to the
- * optimizer: groups must agree on them, which is checked. {@code d} and its like are float64 numbers that all parameters share,
- * and sums are taken in float64; the authors add up float32 sums of each tensor. A step whose gradients, and all before them,
- * were 0 changes no parameter, but counts for {@code use_bias_correction}, since only the device knows of it.
+ * <p>Groups must agree on all options but the learning rate, {@code eps}, the weight decay with its kind, {@code layer_scale} and
+ * {@code maximize}, which is checked; the authors' version takes the first group's, of {@code decouple} too. {@code d} and its like are
+ * float64 numbers that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor. A step
+ * whose gradients, and all before them, were 0 changes no parameter, but counts for {@code use_bias_correction}, since only the
+ * device knows of it.
  *
- * State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}, {@code s}, and the common numbers {@code d} and {@code
+ * <p>A group whose learning rate is 0 is frozen: its values stand still, as its state does. In the authors' version only the state
+ * does: the values decay at the other groups' step size and go on along the average as it was left.
+ *
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}, {@code s}, and the common numbers {@code d} and {@code
  * numerator_weighted}. Two passes over memory.
  *
  * @see <a href="https://github.com/facebookresearch/dadaptation/blob/main/dadaptation/dadapt_adam.py">dadaptation</a>
@@ -38,7 +42,7 @@ public final class DAdaptAdam extends LearningRateFree<DAdaptAdam.Options> {
      * The options, with the authors' names and defaults.
      *
      * @param lr factor of the estimated step size, usually 1; at least 0. All groups have the same, except that some may have 0,
-     *     which stops them
+     *     which freezes them
      * @param betas decay rates of the two averages, each in [0, 1)
      * @param eps added to the denominator, above 0
      * @param weightDecay at least 0: relative shrinking per step, times the step size, or else an L2 penalty

@@ -17,13 +17,16 @@ import java.util.Map;
  * itself, from the gradients' weighted sum, all tensors together. A parameter is an average, with {@code momentum}, of where it
  * began less that sum.
  *
- * The unit of {@code d} is the norm of the first step's gradients, as there without their penalty. Where that is 0 the authors'
+ * <p>The unit of {@code d} is the norm of the first step's gradients, as there without their penalty. Where that is 0 the authors'
  * version fails, and this one changes nothing until it is not. Options other than the learning rate, the weight decay and the
  * momentum (the authors take the first group's) belong to the optimizer: groups must agree on them, which is checked. {@code d}
  * and its like are float64 numbers that all parameters share, and sums are taken in float64; the authors add up float32 sums of
  * each tensor.
  *
- * State: {@code s}, {@code x0} (the parameter before its first step), and the common numbers {@code d}, {@code
+ * <p>A group whose learning rate is 0 is frozen: its values stand still, as its sum of gradients does. In the authors' version only
+ * the sum does: the values go on towards where they began less the sum.
+ *
+ * <p>State: {@code s}, {@code x0} (the parameter before its first step), and the common numbers {@code d}, {@code
  * numerator_weighted} and {@code g0_norm}; the authors' {@code z} is {@code x0 - s}, and not kept. Two passes over memory.
  *
  * @see <a href="https://github.com/facebookresearch/dadaptation/blob/main/dadaptation/dadapt_sgd.py">dadaptation</a>
@@ -34,7 +37,7 @@ public final class DAdaptSGD extends LearningRateFree<DAdaptSGD.Options> {
      * The options, with the authors' names and defaults.
      *
      * @param lr factor of the estimated step size, usually 1; at least 0. All groups have the same, except that some may have 0,
-     *     which stops them
+     *     which freezes them
      * @param momentum of the average of the iterates, in [0, 1]; 0 for none
      * @param weightDecay L2 penalty, at least 0
      * @param d0 the first estimate, above 0

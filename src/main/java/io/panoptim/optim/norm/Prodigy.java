@@ -18,16 +18,21 @@ import java.util.OptionalDouble;
  * Prodigy, as its authors' {@code prodigyopt.Prodigy}: Adam that finds its step size {@code d} by itself, from how far the
  * parameters have come from where they began, all tensors together.
  *
- * As there, all options but the learning rate, the weight decay and its kind, belong to the optimizer: groups must agree on them,
- * which is checked. {@code d} and its like are float64 numbers that all parameters share, and sums are taken in float64; the
- * authors add up float32 sums of each tensor. {@code slice_p}, which estimates from a part of the elements, is 1 here. A step
- * whose gradients, and all before them, were 0 changes no parameter, but counts for {@code use_bias_correction}, since only the
- * device knows of it.
+ * <p>Groups must agree on all options but the learning rate, the weight decay with its kind, and {@code maximize}, which is checked.
+ * The authors' version takes the first group's but for the learning rate, the weight decay, {@code eps}, {@code d0} and {@code
+ * safeguard_warmup}, which it reads from each group; {@code decouple} from the first only. {@code d} and its like are float64 numbers
+ * that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor. {@code slice_p}, which
+ * estimates from a part of the elements, is 1 here. A step whose gradients, and all before them, were 0 changes no parameter, but
+ * counts for {@code use_bias_correction}, since only the device knows of it.
  *
- * pytorch_optimizer's version counts each step twice, which makes its bias correction wrong. optax's always corrects for bias,
+ * <p>A group whose learning rate is 0 is frozen: its values stand still, as its state does. In the authors' version only the state
+ * does: the values decay at the other groups' step size and go on along the average as it was left or, where the first of {@code
+ * betas} is 0, along the gradient, over a second moment that may be 0, so that they are soon lost.
+ *
+ * <p>pytorch_optimizer's version counts each step twice, which makes its bias correction wrong. optax's always corrects for bias,
  * has no {@code d_max}, and so no {@code growth_rate}.
  *
- * State: {@code step}, {@code exp_avg} (if the first of {@code betas} is not 0), {@code exp_avg_sq}, {@code s}, {@code p0} (the
+ * <p>State: {@code step}, {@code exp_avg} (if the first of {@code betas} is not 0), {@code exp_avg_sq}, {@code s}, {@code p0} (the
  * parameter before its first step), and the common numbers {@code d}, {@code d_max} and {@code d_numerator}. Two passes over
  * memory.
  *
@@ -39,7 +44,7 @@ public final class Prodigy extends LearningRateFree<Prodigy.Options> {
      * The options, with the authors' names and defaults.
      *
      * @param lr factor of the estimated step size, usually 1; at least 0. All groups have the same, except that some may have 0,
-     *     which stops them
+     *     which freezes them
      * @param betas decay rates of the two averages, each in [0, 1)
      * @param beta3 decay rate of what the estimate is made of; none for the root of the second of {@code betas}
      * @param eps times the estimate, added to the denominator; above 0

@@ -207,6 +207,52 @@ class NormOptimizersTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void aGroupAtZeroStandsStillWhateverItHasGatheredBefore(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = Parameter.of("p", vector(1, -2));
+        Parameter still = Parameter.of("still", vector(1, -2));
+        List<Parameter> one = List.of(p);
+        List<Parameter> other = List.of(still);
+        for (double beta1 : new double[] {0, 0.9}) {
+            Prodigy.Options options = Prodigy.Options.defaults().withD0(0.01).withBetas(beta1, 0.999).withWeightDecay(0.1);
+            Prodigy prodigy = new Prodigy(engine, one, options);
+            prodigy.addParamGroup(other, options);
+            Prodigy frozenAtOnce = new Prodigy(engine, one, options.withDecouple(false));
+            frozenAtOnce.addParamGroup(other, options.withLr(0));
+            standStill(prodigy, p, still);
+            standStill(frozenAtOnce, p, still);
+        }
+        DAdaptAdam.Options adamOptions = DAdaptAdam.Options.defaults().withD0(0.01).withWeightDecay(0.1).withDecouple(true);
+        DAdaptAdam adam = new DAdaptAdam(engine, one, adamOptions);
+        adam.addParamGroup(other, adamOptions);
+        standStill(adam, p, still);
+        DAdaptSGD.Options sgdOptions = DAdaptSGD.Options.defaults().withD0(0.01).withMomentum(0.9);
+        DAdaptSGD sgd = new DAdaptSGD(engine, one, sgdOptions);
+        sgd.addParamGroup(other, sgdOptions);
+        standStill(sgd, p, still);
+    }
+
+    private void standStill(Optimizer optimizer, Parameter moving, Parameter still) {
+        try (optimizer) {
+            moving.gradient(vector(3, 4));
+            still.gradient(vector(2, -1));
+            optimizer.step();
+            optimizer.step();
+            optimizer.paramGroups().get(1).lr(0);
+            Tensor before = vector(still.value().get(0), still.value().get(1));
+            double there = moving.value().get(0);
+            optimizer.step();
+            optimizer.step();
+            Bits.assertSame(before, still.value(), optimizer.name());
+            assertNotEquals(there, moving.value().get(0), "the others go on");
+            optimizer.paramGroups().get(1).lr(1);
+            optimizer.step();
+            assertNotEquals(before.get(0), still.value().get(0), "and so does this one, once it may");
+        }
+    }
+
     @Test
     void optionsOutOfRangeAreRefused() {
         refused("Invalid max_grad_norm value", () -> LAMB.Options.defaults().withMaxGradNorm(OptionalDouble.of(0)));
