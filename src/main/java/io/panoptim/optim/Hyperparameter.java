@@ -16,19 +16,22 @@ public final class Hyperparameter implements Schedulable {
     private final Optimizer optimizer;
     private final String name;
     private final int index;
+    private final boolean integer;
     private final List<ParamGroup> groups;
     private final long lastEpoch;
 
-    private Hyperparameter(Optimizer optimizer, String name, int index, List<ParamGroup> groups, long lastEpoch) {
+    private Hyperparameter(Optimizer optimizer, String name, int index, boolean integer, List<ParamGroup> groups, long lastEpoch) {
         this.optimizer = optimizer;
         this.name = name;
         this.index = index;
+        this.integer = integer;
         this.groups = groups;
         this.lastEpoch = lastEpoch;
     }
 
     static Hyperparameter of(Optimizer optimizer, OptionSchema<?> schema, String name) {
-        return new Hyperparameter(optimizer, name, index(optimizer, schema, name), optimizer.paramGroups(), -1);
+        int index = index(optimizer, schema, name);
+        return new Hyperparameter(optimizer, name, index, schema.isInteger(index), optimizer.paramGroups(), -1);
     }
 
     private static int index(Optimizer optimizer, OptionSchema<?> schema, String name) {
@@ -42,7 +45,8 @@ public final class Hyperparameter implements Schedulable {
         int numbers = schema.numbers(option);
         int place = element == null ? 0 : Integer.parseInt(element);
         if (numbers == 0) {
-            throw PanoptimException.invalid(optimizer.name(), "'" + option + "' is a flag: only numbers can be scheduled");
+            throw PanoptimException.invalid(optimizer.name(), "'" + option + "' is a " + (schema.isChoice(option) ? "choice" : "flag")
+                    + ": only numbers can be scheduled");
         }
         if (place >= numbers || numbers > 1 && element == null) {
             throw PanoptimException.invalid(optimizer.name(), "no number '" + name + "': '" + option + "' has " + (numbers == 1
@@ -67,7 +71,7 @@ public final class Hyperparameter implements Schedulable {
             throw PanoptimException.invalid("Hyperparameter.ofGroups", "expected at least one group, each once, but got "
                     + Arrays.toString(indices));
         }
-        return new Hyperparameter(optimizer, name, index, Arrays.stream(indices).mapToObj(all::get).toList(), lastEpoch);
+        return new Hyperparameter(optimizer, name, index, integer, Arrays.stream(indices).mapToObj(all::get).toList(), lastEpoch);
     }
 
     /**
@@ -79,7 +83,7 @@ public final class Hyperparameter implements Schedulable {
             throw PanoptimException.invalid("Hyperparameter.withLastEpoch", "expected an epoch, or -1 to start, but got "
                     + newLastEpoch);
         }
-        return new Hyperparameter(optimizer, name, index, groups, newLastEpoch);
+        return new Hyperparameter(optimizer, name, index, integer, groups, newLastEpoch);
     }
 
     public Optimizer optimizer() {
@@ -108,7 +112,7 @@ public final class Hyperparameter implements Schedulable {
     /**
      * Sets it, allocating nothing. As in torch a schedule may leave the range that an optimizer's constructor accepts.
      *
-     * @throws PanoptimException when the value is NaN
+     * @throws PanoptimException when the value is NaN, or no integer where the optimizer takes one
      */
     public void set(ParamGroup group, double value) {
         check(group, value);
@@ -124,14 +128,17 @@ public final class Hyperparameter implements Schedulable {
         if (Double.isNaN(value)) {
             throw PanoptimException.invalid("Hyperparameter.set", "Invalid " + name + " value: NaN");
         }
+        if (integer && value != (int) value) {
+            throw PanoptimException.invalid("Hyperparameter.set", "Invalid " + name + " value: " + value + ": expected an integer");
+        }
         if (index == INDEPENDENT) {
             group.checkIndependentWeightDecay(value);
         }
     }
 
-    /** Whether it is the same number of the same groups. */
+    /** Whether it is the same number of the same groups, which those of an optimizer and of one around it are. */
     public boolean isSame(Hyperparameter other) {
-        return optimizer == other.optimizer && index == other.index && groups.equals(other.groups);
+        return index == other.index && groups.equals(other.groups);
     }
 
     @Override

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -73,10 +74,16 @@ public final class OptionSchema<O extends Record> {
         return size(type(name));
     }
 
-    /** How many numbers a hyperparameter is; 0 for a flag. */
+    /** How many numbers a hyperparameter is; 0 for a flag or a choice. */
     public int numbers(String name) {
         index(name);
-        return type(name) == boolean.class ? 0 : size(name);
+        return type(name) == boolean.class || isChoice(name) ? 0 : size(name);
+    }
+
+    /** Whether the number at a place is an integer. */
+    boolean isInteger(int index) {
+        return names().stream().filter(name -> index(name) == index).map(this::type)
+                .anyMatch(type -> type == int.class || type == long.class || type == OptionalInt.class);
     }
 
     /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
@@ -144,13 +151,17 @@ public final class OptionSchema<O extends Record> {
         set(values, name, given);
     }
 
-    /** A hyperparameter for people. */
+    /** A hyperparameter as Python prints it. */
     String text(double[] values, String name) {
         Object value = get(values, name);
         if (value instanceof Optional<?> record) {
-            return record.isPresent() ? record.get().toString() : "None";
+            return record.isPresent() ? tuple((Record) record.get()) : "None";
         }
-        return type(name).isRecord() ? value.toString() : OptionType.of(type(name)).text(value);
+        return value instanceof Record record ? tuple(record) : OptionType.of(type(name)).text(value);
+    }
+
+    private static String tuple(Record record) {
+        return Arrays.stream(numbers(record)).mapToObj(Double::toString).collect(Collectors.joining(", ", "(", ")"));
     }
 
     /** Replaces some options by name. The record's own checks see the result. */

@@ -56,6 +56,11 @@ public final class ParamGroup {
         return name.equals(INDEPENDENT_WEIGHT_DECAY) ? (Object) independentWeightDecay : schema.get(values, name);
     }
 
+    /** An option by torch's name as Python prints it: {@code (0.9, 0.999)}, {@code None}. */
+    public String text(String name) {
+        return name.equals(INDEPENDENT_WEIGHT_DECAY) ? "" + independentWeightDecay : schema.text(values, name);
+    }
+
     /**
      * Changes an option by torch's name, from the next step on.
      *

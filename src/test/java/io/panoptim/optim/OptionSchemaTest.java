@@ -54,6 +54,12 @@ class OptionSchemaTest {
         assertTrue(SCHEMA.isChoice("shape") && !SCHEMA.isChoice("count"));
     }
 
+    @Test
+    void flagsAndChoicesAreNoNumbers() {
+        assertEquals(List.of(1, 0, 1, 1, 1, 0, 0, 2), SCHEMA.names().stream().map(SCHEMA::numbers).toList());
+        assertEquals(List.of("count", "limit"), SCHEMA.names().stream().filter(name -> SCHEMA.isInteger(SCHEMA.index(name))).toList());
+    }
+
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
             lr      | x          | a number
@@ -83,7 +89,7 @@ class OptionSchemaTest {
     @Test
     void forPeopleThereIsNoOptional() {
         double[] values = SCHEMA.values(DEFAULTS);
-        assertEquals(List.of("0.5", "true", "-3", "None", "4", "very_square", "None", "Betas[first=1.0, second=2.0]"),
+        assertEquals(List.of("0.5", "true", "-3", "None", "4", "very_square", "None", "(1.0, 2.0)"),
                 SCHEMA.names().stream().map(name -> SCHEMA.text(values, name)).toList());
     }
 }

@@ -57,7 +57,7 @@ public final class LAMB extends FusedOptimizer<LAMB.Options> {
             Check.eps("LAMB", eps);
             Check.betas("LAMB", betas);
             Check.weightDecay("LAMB", weightDecay);
-            Check.check(maxGradNorm.orElse(1) > 0, "LAMB", "Invalid max_grad_norm value: " + maxGradNorm);
+            Check.check(maxGradNorm.orElse(1) > 0, "LAMB", "Invalid max_grad_norm value: " + maxGradNorm.orElse(1));
         }
 
         /** timm's defaults. */

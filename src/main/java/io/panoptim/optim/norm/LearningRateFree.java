@@ -55,8 +55,8 @@ abstract class LearningRateFree<O extends Record> extends FusedOptimizer<O> {
             for (Option option : common) {
                 if (!agree(groups.getFirst(), group, option)) {
                     throw PanoptimException.invalid(name() + ".step", "one step size is estimated for all groups, but '"
-                            + option.name + "' is " + groups.getFirst().get(option.name) + " in the first and "
-                            + group.get(option.name) + " in another");
+                            + option.name + "' is " + groups.getFirst().text(option.name) + " in the first and "
+                            + group.text(option.name) + " in another");
                 }
             }
         }

@@ -64,7 +64,7 @@ public final class Prodigy extends LearningRateFree<Prodigy.Options> {
         public Options {
             Check.lr("Prodigy", lr);
             Check.betas("Prodigy", betas);
-            Check.check(beta3.orElse(0) >= 0 && beta3.orElse(0) < 1, "Prodigy", "Invalid beta3 value: " + beta3);
+            Check.check(beta3.orElse(0) >= 0 && beta3.orElse(0) < 1, "Prodigy", "Invalid beta3 value: " + beta3.orElse(0));
             Check.check(eps > 0, "Prodigy", "Invalid epsilon value: " + eps);
             Check.weightDecay("Prodigy", weightDecay);
             Check.aNumber("Prodigy", "d_coef", dCoef);

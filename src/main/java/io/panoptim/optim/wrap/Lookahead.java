@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * Lookahead around any optimizer, as timm's {@code timm.optim.Lookahead}: every {@code k} steps slow weights move towards the
  * parameters, which then go on from these, {@code slow += alpha * (fast - slow); fast = slow}: one pass for all groups. The slow
  * weights start as a copy of a parameter when it is their turn for the first time; in the paper they start with training. A
- * parameter without a gradient is left out.
+ * parameter without a gradient is left out, and one with a sparse gradient refused.
  *
  * <p>The groups are the wrapped optimizer's, and so are added there; schedulers can be attached to either. Closing this closes the
  * wrapped optimizer too.
@@ -142,8 +142,9 @@ public class Lookahead extends Optimizer {
         for (int i = 0; i < counts.length; i++) {
             ParamGroup group = groups.get(i);
             slow.paramGroups().get(i).frozen(group.isFrozen());
+            Check.check(k(group) >= 1, name() + ".step", "Invalid lookahead steps: " + k(group));
             slow.turns[i] = (counts[i] + 1) % k(group) == 0;
-            if (slow.turns[i]) {
+            if (!group.isFrozen()) {
                 group.params().forEach(this::checkDense);
             }
         }
@@ -210,6 +211,21 @@ public class Lookahead extends Optimizer {
                         + "could not follow", refused);
             }
         }
+    }
+
+    @Override
+    public final void train() {
+        change("train", wrapped::train);
+    }
+
+    @Override
+    public final void eval() {
+        change("eval", wrapped::eval);
+    }
+
+    @Override
+    public final boolean needsClosure() {
+        return wrapped.needsClosure();
     }
 
     @Override

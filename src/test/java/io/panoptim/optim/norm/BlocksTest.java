@@ -131,6 +131,7 @@ class BlocksTest {
             assertEquals(MARS.Type.LION, group.get("mars_type"));
             refused(Code.INVALID, "option 'mars_type' takes 'adamw' or 'lion', not adam", () -> group.set("mars_type", "adam"));
             refused(Code.INVALID, "Invalid beta parameter at index 0: 1.0", () -> group.set("betas_1d", new Betas(1, 0.5)));
+            refused(Code.INVALID, "MARS: 'mars_type' is a choice: only numbers can be scheduled", () -> mars.hyperparameter("mars_type"));
             refused(Code.INVALID, "option 'betas' takes 2 numbers, not Optional.empty", () -> group.set("betas", Optional.empty()));
             assertEquals(2, mars.paramGroups().getFirst().params().getFirst().value().shape().length);
             mars.step();

@@ -192,10 +192,10 @@ class NormOptimizersTest {
         Prodigy.Options options = Prodigy.Options.defaults();
         try (Prodigy prodigy = new Prodigy(TestEngines.named(name), List.of(a), options)) {
             prodigy.addParamGroup(List.of(b), options.withBetas(0.9, 0.99).withWeightDecay(0.1));
-            refused("'betas' is Betas[first=0.9, second=0.999] in the first and Betas[first=0.9, second=0.99] in another", prodigy::step);
+            refused("'betas' is (0.9, 0.999) in the first and (0.9, 0.99) in another", prodigy::step);
             prodigy.paramGroups().get(1).set("betas", new double[] {0.9, 0.999});
             prodigy.paramGroups().get(1).set("beta3", 0.5);
-            refused("'beta3' is OptionalDouble.empty in the first", prodigy::step);
+            refused("'beta3' is None in the first and 0.5 in another", prodigy::step);
             prodigy.paramGroups().get(1).set("beta3", OptionalDouble.empty());
             prodigy.paramGroups().get(1).lr(0.5);
             refused("Setting different lr values in different parameter groups is only supported for values of 0", prodigy::step);
@@ -255,13 +255,13 @@ class NormOptimizersTest {
 
     @Test
     void optionsOutOfRangeAreRefused() {
-        refused("Invalid max_grad_norm value", () -> LAMB.Options.defaults().withMaxGradNorm(OptionalDouble.of(0)));
+        refused("LAMB: Invalid max_grad_norm value: 0.0", () -> LAMB.Options.defaults().withMaxGradNorm(OptionalDouble.of(0)));
         refused("Nesterov momentum requires a momentum and zero dampening", () -> LARS.Options.defaults().withNesterov(true));
         refused("Nesterov momentum requires a momentum and zero dampening", () -> LARC.Options.defaults().withNesterov(true));
         refused("Invalid beta parameter at index 1", () -> NovoGrad.Options.defaults().withBetas(0.9, 1));
         refused("Invalid maximum learning rate", () -> StableAdamW.Options.defaults().withMaxLr(OptionalDouble.of(-1)));
         refused("Invalid d0 value", () -> Prodigy.Options.defaults().withD0(0));
-        refused("Invalid beta3 value", () -> Prodigy.Options.defaults().withBeta3(OptionalDouble.of(1)));
+        refused("Prodigy: Invalid beta3 value: 1.0", () -> Prodigy.Options.defaults().withBeta3(OptionalDouble.of(1)));
         refused("Invalid epsilon value: 0.0", () -> DAdaptAdam.Options.defaults().withEps(0));
         refused("Invalid momentum value", () -> DAdaptSGD.Options.defaults().withMomentum(1.5));
         refused("Invalid growth_rate value: NaN", () -> DAdaptSGD.Options.defaults().withGrowthRate(Double.NaN));

@@ -1,6 +1,8 @@
 package io.panoptim.optim.wrap;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,7 +11,9 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.optim.LBFGS;
+import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.SGD;
+import io.panoptim.optim.SGDScheduleFree;
 import io.panoptim.optim.norm.Ranger;
 import io.panoptim.schedule.StepLR;
 import io.panoptim.tensor.DType;
@@ -132,7 +136,10 @@ class LookaheadTest {
     void aWrappedOptimizerEvaluatesItsClosureAsOftenAsItLikes() {
         Parameter p = parameter("p", 4, 0);
         LBFGS lbfgs = new LBFGS(TestEngines.reference(), List.of(p), LBFGS.Options.defaults());
-        try (Lookahead lookahead = new Lookahead(lbfgs, new Lookahead.Options(0, 2))) {
+        try (Lookahead lookahead = new Lookahead(lbfgs, new Lookahead.Options(0, 2));
+                Lookahead plain = around("reference", Lookahead.Options.defaults(), parameter("plain", 0, 1))) {
+            assertTrue(lookahead.needsClosure());
+            assertFalse(plain.needsClosure());
             Tensor gradient = p.gradient();
             int[] evaluations = {0};
             for (int step = 0; step < 4; step++) {
@@ -194,11 +201,59 @@ class LookaheadTest {
         Parameter p = Parameter.of("p", Tensor.zeros(arena, DType.FLOAT32, 2, 1));
         Tensor indices = Tensor.of(arena.allocateFrom(ValueLayout.JAVA_LONG, 1), DType.INT64, 1);
         p.sparseGradient(new SparseGradient(indices, Tensor.zeros(arena, DType.FLOAT32, 1, 1)));
-        try (Lookahead lookahead = around("reference", new Lookahead.Options(0.5, 2), p)) {
-            lookahead.step();
+        Parameter dense = parameter("dense", 1, 1);
+        try (Lookahead lookahead = around("reference", new Lookahead.Options(0.5, 2), dense, p)) {
             refused(Code.UNSUPPORTED, "parameter 'p' float32[2, 1] has a sparse gradient, and slow weights follow whole tensors",
                     lookahead::step);
-            assertEquals(1, lookahead.steps());
+            assertEquals(1, dense.value().get(0), "nothing was written, though it is not their turn yet");
+        }
+        try (Ranger ranger = new Ranger(TestEngines.reference(), List.of(dense), Ranger.Options.defaults())) {
+            refused(Code.INVALID, "Invalid k value: 0.5: expected an integer",
+                    () -> ranger.hyperparameter("k").set(ranger.paramGroups().getFirst(), 0.5));
+            ranger.hyperparameter("k").set(ranger.paramGroups().getFirst(), 0); // as in torch schedules may leave the range
+            refused(Code.INVALID, "Ranger.step: Invalid lookahead steps: 0", ranger::step);
+            ranger.hyperparameter("k").set(ranger.paramGroups().getFirst(), 2);
+            ranger.step();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void trainingAndEvaluationAreTheWrappedOptimizers(String engine) {
+        Parameter p = parameter("p", 4, 1);
+        Parameter q = parameter("q", 4, 1);
+        SGDScheduleFree.Options options = SGDScheduleFree.Options.defaults().withLr(0.5);
+        SGDScheduleFree wrapped = new SGDScheduleFree(TestEngines.named(engine), List.of(p), options);
+        try (Lookahead lookahead = new Lookahead(wrapped, new Lookahead.Options(0.5, 100));
+                SGDScheduleFree alone = new SGDScheduleFree(TestEngines.named(engine), List.of(q), options)) {
+            refused(Code.INVALID, "Optimizer was not in train mode", lookahead::step);
+            for (Optimizer optimizer : List.of(lookahead, alone)) {
+                optimizer.train();
+                optimizer.step();
+                optimizer.step();
+            }
+            double training = p.value().get(0);
+            lookahead.eval();
+            alone.eval();
+            assertNotEquals(training, p.value().get(0));
+            assertEquals(q.value().get(0), p.value().get(0));
+            lookahead.train();
+            assertEquals(training, p.value().get(0), 1e-6);
+            lookahead.step();
+            lookahead.close();
+            refused(Code.CLOSED, "Lookahead.eval: the optimizer is closed", lookahead::eval);
+        }
+    }
+
+    @Test
+    void aSchedulersNumberIsTheWrappedOptimizersToo() {
+        Parameter p = parameter("p", 0, 1);
+        SGD sgd = new SGD(TestEngines.reference(), List.of(p), SGD_OPTIONS);
+        SGD other = new SGD(TestEngines.reference(), List.of(parameter("q", 0, 1)), SGD_OPTIONS);
+        try (other; Lookahead lookahead = new Lookahead(sgd, Lookahead.Options.defaults())) {
+            assertTrue(lookahead.scheduled().isSame(sgd.scheduled()));
+            assertFalse(lookahead.scheduled().isSame(sgd.hyperparameter("momentum")));
+            assertFalse(lookahead.scheduled().isSame(other.scheduled()));
         }
     }
 }
