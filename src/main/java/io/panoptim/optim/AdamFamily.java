@@ -1,5 +1,6 @@
 package io.panoptim.optim;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.AdamRow;
 import io.panoptim.engine.CMath;
 import io.panoptim.engine.Engine;
@@ -66,6 +67,12 @@ abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
                 .flags(row, Rows.flag(AdamRow.MAXIMIZE, group.value(maximize) != 0)
                         | Rows.flag(AdamRow.L2, !decoupled && decay != 0)
                         | Rows.flag(AdamRow.CAUTIOUS, cautious(group)));
+    }
+
+    /** torch's AdamW is an Adam, and says so. */
+    @Override
+    protected final Sparse sparse(ParamGroup group, double[] history) {
+        throw PanoptimException.unsupported(name(), "Adam does not support sparse gradients, please consider SparseAdam instead");
     }
 
     @Override

@@ -177,11 +177,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     protected FusedOptimizer(Engine engine, OptionSchema<O> schema, Rule rule, List<Parameter> parameters, O options) {
         super(engine, schema);
         this.rule = rule;
-        addParamGroup(parameters, options);
+        add(parameters, options);
     }
 
     /** Adds a group with options of its own. */
-    public final void addParamGroup(List<Parameter> parameters, O options) {
+    public void addParamGroup(List<Parameter> parameters, O options) {
         add(parameters, options);
     }
 
@@ -287,7 +287,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
      * @throws PanoptimException when they cannot
      */
     protected Sparse sparse(ParamGroup group, double[] history) {
-        throw PanoptimException.unsupported(name(), name() + " does not support sparse gradients, please consider SparseAdam instead");
+        throw PanoptimException.unsupported(name(), name() + " does not support sparse gradients");
     }
 
     /** Computes one row of the sparse gradients' rule, as {@link #row} does. */
@@ -408,6 +408,13 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return entries;
     }
 
+    /** Refuses a sparse gradient as a step does. */
+    final void checkSparse(Entry entry) {
+        if (sparseGradient(entry) != null) {
+            sparse(entry.group, history(entry));
+        }
+    }
+
     /** Gives a parameter the state that it would get in its first step. */
     final void allocate(Entry entry) {
         states(entry);
@@ -457,7 +464,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             });
             for (String key : rule.sharedStates()) {
                 if (entry.shared != null && showsSharedState(entry.group, key)) {
-                    state.put(key, sharedState(entry, entry.shared, key));
+                    state.put(key, sharedState(entry.shared, key));
                 }
             }
         }
@@ -549,7 +556,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (isGlobal() && everyTensors != null) {
             saved.put(UPDATES, updates);
             for (String key : rule.sharedStates()) {
-                saved.put(key, StateDict.scalar(engine(), sharedState(entries.getFirst(), everyTensors, key)));
+                saved.put(key, StateDict.scalar(engine(), sharedState(everyTensors, key)));
             }
         }
     }
@@ -619,7 +626,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                     throw group.refusal(key, "differs from the first group's, but is estimated for all of them together");
                 }
             }
-            engine().fill(sharedState(entries.getFirst(), every, key), value, Stream.DEFAULT);
+            engine().fill(sharedState(every, key), value, Stream.DEFAULT);
         }
         return every;
     }
@@ -671,7 +678,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private Tensor restoreShared(Entry entry, StateDict.Saved saved, Memory fresh) {
         Tensor all = fresh.zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
         for (String key : rule.sharedStates()) {
-            Tensor state = sharedState(entry, all, key);
+            Tensor state = sharedState(all, key);
             if (saved.get(key) == null && !showsSharedState(entry.group, key)) {
                 filled(state, initialSharedState(entry.group, key));
             } else if (saved.require(key) instanceof Tensor tensor && tensor.elements() == state.elements()) {
@@ -795,6 +802,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             Tensor gradient = gradient(entry);
             boolean sparse = gradient == null && sparseGradient(entry) != null;
             if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
+                if (entry.shared != null && sharedLength(entry.shared) != sharedElements(entry)) {
+                    throw PanoptimException.invalid(name() + ".step", "'" + entry.name + "' has state for " + sharedLength(entry.shared)
+                            + " rows or blocks, and cannot get " + sharedElements(entry) + ": put the options back");
+                }
                 members.add(entry);
                 topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id,
                         rows(entry.group, entry.parameters.getFirst())));
@@ -851,13 +862,20 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private Tensor newSharedStates(Entry entry) {
         Tensor all = memory().zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
         for (String key : rule.sharedStates()) {
-            filled(sharedState(entry, all, key), initialSharedState(entry.group, key));
+            filled(sharedState(all, key), initialSharedState(entry.group, key));
         }
         return all;
     }
 
-    private Tensor sharedState(Entry entry, Tensor all, String key) {
-        return all.slice(rule.sharedStates().indexOf(key) * sharedElements(entry), sharedShape(entry));
+    private Tensor sharedState(Tensor all, String key) {
+        long elements = sharedLength(all);
+        long[] shape = over() == Over.ROW ? new long[] {elements} : new long[0];
+        return all.slice(rule.sharedStates().indexOf(key) * elements, shape);
+    }
+
+    /** How many elements each of the states has that have been allocated. */
+    private long sharedLength(Tensor all) {
+        return all.elements() / rule.sharedStates().size();
     }
 
     private boolean isGlobal() {
@@ -869,12 +887,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return sums == null ? null : sums.over();
     }
 
-    private long[] sharedShape(Entry entry) {
-        return over() == Over.ROW ? new long[] {rows(entry.group, entry.parameters.getFirst())} : new long[0];
-    }
-
+    /** How many elements each of the shared states needs. */
     private long sharedElements(Entry entry) {
-        return Arrays.stream(sharedShape(entry)).reduce(1, (a, b) -> a * b);
+        return over() == Over.ROW ? rows(entry.group, entry.parameters.getFirst()) : 1;
     }
 
     private Memory memory() {

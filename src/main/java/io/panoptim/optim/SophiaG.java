@@ -117,6 +117,7 @@ public final class SophiaG extends FusedOptimizer<SophiaG.Options> {
         change("updateHessian", () -> {
             List<Entry> sampled = new ArrayList<>();
             List<PairPass.Pair> pairs = new ArrayList<>();
+            entries().forEach(this::checkSparse);
             for (Entry entry : entries()) {
                 Tensor gradient = gradient(entry);
                 if (gradient != null) {

@@ -299,7 +299,7 @@ class BitEqualityTest {
             add("AdamP Nesterov", AdamP::new, adamp.withDelta(0.5).withNesterov(true), Kind.SPECIAL);
             add("AdamP wide", AdamP::new, adamp.withDelta(5), Kind.WIDE);
             add("AdamP zero", AdamP::new, adamp, Kind.ZERO);
-            add("AdamP vectors", AdamP::new, adamp.withMaximize(true), Kind.NORMAL);
+            add("AdamP maximize", AdamP::new, adamp.withMaximize(true), Kind.NORMAL);
             SGDP.Options sgdp = SGDP.Options.defaults().withWeightDecay(0.1).withMomentum(0.9);
             add("SGDP", SGDP::new, sgdp.withDelta(2).withDampening(0.3), Kind.NORMAL);
             add("SGDP Nesterov", SGDP::new, sgdp.withDelta(0.5).withNesterov(true).withMaximize(true), Kind.SPECIAL);

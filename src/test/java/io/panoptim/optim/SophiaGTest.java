@@ -9,8 +9,10 @@ import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -119,6 +121,15 @@ class SophiaGTest {
         SophiaG optimizer = new SophiaG(TestEngines.reference(), List.of(p), OPTIONS);
         try (Arena closed = Arena.ofShared()) {
             p.gradient(Tensor.zeros(closed, DType.FLOAT64, 1));
+        }
+        Parameter table = Parameter.of("table", Tensor.zeros(arena, DType.FLOAT64, 2, 1));
+        Tensor indices = Tensor.of(arena.allocateFrom(ValueLayout.JAVA_LONG, 1), DType.INT64, 1);
+        table.sparseGradient(new SparseGradient(indices, Tensor.zeros(arena, DType.FLOAT64, 1, 1)));
+        Parameter q = parameter("q", 4, 2);
+        try (SophiaG sparse = new SophiaG(TestEngines.reference(), List.of(q, table), OPTIONS)) {
+            PanoptimException refusal = assertThrows(PanoptimException.class, sparse::updateHessian);
+            assertEquals("SophiaG: SophiaG does not support sparse gradients", refusal.getMessage());
+            assertEquals(Map.of(), sparse.state(q), "nothing was written");
         }
         PanoptimException inaccessible = assertThrows(PanoptimException.class, optimizer::updateHessian);
         assertEquals(Code.CLOSED, inaccessible.code());

@@ -21,10 +21,10 @@ import java.util.OptionalDouble;
  * rate by the root mean square of its gradient over the root of the second moment, where that is more than 1. The averages are
  * corrected for bias by decay rates that depend on the step.
  *
- * There is no default learning rate in optimi: here it is torch's for AdamW. optimi's Kahan summation of half-precision
+ * <p>There is no default learning rate in optimi: here it is torch's for AdamW. optimi's Kahan summation of half-precision
  * parameters is not part of this; they are computed in float32 and rounded once. Two passes over memory.
  *
- * State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
  *
  * @see <a href="https://github.com/warner-benjamin/optimi/blob/main/optimi/stableadamw.py">optimi.StableAdamW</a>
  * @see <a href="https://arxiv.org/abs/2304.13013">Wortsman et al., Stable and Low-precision Training</a>
@@ -38,8 +38,8 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
      * @param weightDecay relative shrinking per step, times the learning rate that the tensor gets; at least 0
      * @param eps added to the denominator, at least 0
      * @param decoupleLr shrink by the weight decay times the learning rate over its maximum instead
-     * @param maxLr the learning rate's maximum, above 0; none for the one that a scheduler started from or, without scheduler,
-     *     the present one
+     * @param maxLr the learning rate's maximum, at least 0, where nothing decays; none for the learning rate with which a group is
+     *     added, which with {@code decoupleLr} becomes its {@code max_lr}, as in optimi
      * @param maximize ascend instead
      */
     public record Options(double lr, Betas betas, double weightDecay, double eps, boolean decoupleLr, OptionalDouble maxLr,
@@ -50,7 +50,7 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
             Check.betas("StableAdamW", betas);
             Check.weightDecay("StableAdamW", weightDecay);
             Check.eps("StableAdamW", eps);
-            Check.check(maxLr.orElse(1) > 0, "StableAdamW", "Invalid maximum learning rate: " + maxLr);
+            Check.check(maxLr.orElse(0) >= 0, "StableAdamW", "Invalid maximum learning rate: " + maxLr.orElse(0));
         }
 
         /** optimi's defaults. */
@@ -85,6 +85,10 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
         public Options withMaximize(boolean newMaximize) {
             return new Options(lr, betas, weightDecay, eps, decoupleLr, maxLr, newMaximize);
         }
+
+        private Options withMaxLrOfItsOwn() {
+            return decoupleLr && maxLr.isEmpty() ? withMaxLr(OptionalDouble.of(lr)) : this;
+        }
     }
 
     /** The options by optimi's names. */
@@ -108,7 +112,12 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
 
     /** An optimizer of one group on a given engine. */
     public StableAdamW(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, Rule.STABLE_ADAMW, parameters, options);
+        super(engine, SCHEMA, Rule.STABLE_ADAMW, parameters, options.withMaxLrOfItsOwn());
+    }
+
+    @Override
+    public void addParamGroup(List<Parameter> parameters, Options options) {
+        super.addParamGroup(parameters, options.withMaxLrOfItsOwn());
     }
 
     @Override
@@ -123,16 +132,20 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
         double decay2 = debiased(group.value(BETAS + 1), step);
         double eps = group.value(EPS);
         double maxLr = group.value(MAX_LR);
+        boolean decoupled = group.value(DECOUPLE_LR) != 0;
+        Check.check(!decoupled || !Double.isNaN(maxLr), "StableAdamW.step", "decouple_lr has been set later, without a max_lr: set "
+                + "max_lr to the largest learning rate");
+        boolean decays = !decoupled || maxLr != 0;
         rows.set(row, StableAdamwRow.EXP_AVG_WEIGHT, 1 - debiased(group.value(BETAS), step))
                 .set(row, StableAdamwRow.EXP_AVG_SQ_DECAY, decay2)
                 .set(row, StableAdamwRow.EXP_AVG_SQ_WEIGHT, 1 - decay2)
                 .set(row, StableAdamwRow.EPS, eps)
                 .set(row, StableAdamwRow.EPS_SQ, CMath.pow(eps, 2))
                 .set(row, StableAdamwRow.LR, group.value(LR))
-                .set(row, StableAdamwRow.MAX_LR, Double.isNaN(maxLr) ? initialLr(group) : maxLr)
-                .set(row, StableAdamwRow.WEIGHT_DECAY, group.value(WEIGHT_DECAY))
+                .set(row, StableAdamwRow.MAX_LR, maxLr)
+                .set(row, StableAdamwRow.WEIGHT_DECAY, decays ? group.value(WEIGHT_DECAY) : 0)
                 .flags(row, Rows.flag(StableAdamwRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
-                        | Rows.flag(StableAdamwRow.DECOUPLE_LR, group.value(DECOUPLE_LR) != 0));
+                        | Rows.flag(StableAdamwRow.DECOUPLE_LR, decoupled && decays));
     }
 
     /** The decay rate that makes the average's weights add up to 1 after so many steps. */
@@ -144,10 +157,5 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
     @Override
     protected Map<String, Integer> numbers() {
         return Map.of("step", STEP);
-    }
-
-    /** Where schedulers start from, if one has been attached. */
-    private static double initialLr(ParamGroup group) {
-        return group.fields().get("initial_lr") instanceof Double initial ? initial : group.lr();
     }
 }

@@ -88,8 +88,33 @@ class BlocksTest {
             optimizer.paramGroups().getFirst().set("blocks", 2);
             refused(Code.INVALID, "blocks was 3 at the first step, and cannot become 2", optimizer::step);
             assertArrayEquals(before, values(p.value()));
+            assertEquals(3, optimizer.state(p).get("vmean").elements(), "the state is as it was");
+            Parameter late = parameter("late", 2, 3);
+            optimizer.addParamGroup(List.of(late), options);
+            refused(Code.INVALID, "AdamMini.step: 'p' has state for 3 rows or blocks, and cannot get 2: put the options back",
+                    optimizer::step);
+            assertArrayEquals(before, values(p.value()));
             optimizer.paramGroups().getFirst().set("blocks", 3);
             optimizer.step();
+            assertEquals(2, optimizer.state(p).get("step").get(0));
+            assertEquals(2, optimizer.state(late).get("vmean").elements());
+        }
+    }
+
+    /** The same values in a vector have no rows, whose means could be taken away. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void rangerCentralizesGradientsOnlyIfItIsToldTo(String engine) {
+        Ranger.Options options = Ranger.Options.defaults().withLr(0.1);
+        Parameter matrix = parameter("matrix", 2, 3);
+        Parameter centralized = parameter("centralized", 2, 3);
+        Parameter vector = parameter("vector", 6);
+        try (Ranger ranger = new Ranger(TestEngines.named(engine), List.of(matrix, vector), options.withUseGc(false))) {
+            ranger.addParamGroup(List.of(centralized), options);
+            ranger.step();
+            assertArrayEquals(values(vector.value()), values(matrix.value()));
+            assertArrayEquals(values(ranger.state(vector).get("exp_avg")), values(ranger.state(matrix).get("exp_avg")));
+            assertArrayEquals(new double[] {-0.05, 0, 0.05, -0.05, 0, 0.05}, values(ranger.state(centralized).get("exp_avg")), 1e-7);
         }
     }
 

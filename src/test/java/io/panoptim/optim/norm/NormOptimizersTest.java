@@ -11,7 +11,7 @@ import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.optim.Optimizer;
-import io.panoptim.schedule.StepLR;
+import io.panoptim.schedule.LinearLR;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -112,24 +112,44 @@ class NormOptimizersTest {
         }
     }
 
+    /** A scheduler that starts at half of it, and a change by hand, leave the maximum as it is: the group's first learning rate. */
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
-    void stableAdamwsLargestLearningRateIsTheSchedulersFirst(String name) {
+    void stableAdamwsLargestLearningRateIsTheOneThatAGroupWasAddedWith(String name) {
         StableAdamW.Options options = StableAdamW.Options.defaults().withLr(0.5).withDecoupleLr(true).withWeightDecay(0.5);
         Parameter p = Parameter.of("p", vector(8)).gradient(vector(0));
         Parameter q = Parameter.of("q", vector(8)).gradient(vector(0));
+        Parameter added = Parameter.of("added", vector(8)).gradient(vector(0));
         try (StableAdamW scheduled = new StableAdamW(TestEngines.named(name), List.of(p), options);
-                StableAdamW given = new StableAdamW(TestEngines.named(name), List.of(q), options.withMaxLr(OptionalDouble.of(0.5)))) {
-            StepLR scheduler = new StepLR(scheduled, 1, 0.5);
+                StableAdamW changed = new StableAdamW(TestEngines.named(name), List.of(q), options)) {
+            changed.addParamGroup(List.of(added), options.withLr(0.25));
+            assertEquals(OptionalDouble.of(0.5), scheduled.paramGroups().getFirst().get("max_lr"), "as optimi has it");
+            new LinearLR(scheduled, 0.5, 1, 5);
+            changed.paramGroups().forEach(group -> group.lr(0.25));
             scheduled.step();
-            given.step();
-            assertEquals(4, p.value().get(0));
-            scheduler.step();
-            given.paramGroups().getFirst().lr(0.25);
-            scheduled.step();
-            given.step();
-            assertEquals(3, p.value().get(0));
-            Bits.assertSame(q.value(), p.value(), name);
+            changed.step();
+            assertEquals(6, p.value().get(0));
+            assertEquals(6, q.value().get(0));
+            assertEquals(4, added.value().get(0));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void stableAdamwDoesNotDecayWhereItsLargestLearningRateIsZero(String name) {
+        StableAdamW.Options options = StableAdamW.Options.defaults().withLr(0).withDecoupleLr(true);
+        Parameter p = Parameter.of("p", vector(8)).gradient(vector(1));
+        Parameter zero = Parameter.of("zero", vector(8)).gradient(vector(0));
+        try (StableAdamW optimizer = new StableAdamW(TestEngines.named(name), List.of(p), options)) {
+            optimizer.step();
+            assertEquals(8, p.value().get(0));
+            optimizer.addParamGroup(List.of(zero), options.withWeightDecay(0));
+            optimizer.paramGroups().forEach(group -> group.lr(0.5));
+            optimizer.step();
+            assertEquals(8, zero.value().get(0));
+            assertTrue(p.value().get(0) < 8 && p.value().get(0) > 7);
+            optimizer.paramGroups().getFirst().set("max_lr", OptionalDouble.empty());
+            refused("decouple_lr has been set later, without a max_lr: set max_lr to the largest learning rate", optimizer::step);
         }
     }
 
@@ -259,7 +279,7 @@ class NormOptimizersTest {
         refused("Nesterov momentum requires a momentum and zero dampening", () -> LARS.Options.defaults().withNesterov(true));
         refused("Nesterov momentum requires a momentum and zero dampening", () -> LARC.Options.defaults().withNesterov(true));
         refused("Invalid beta parameter at index 1", () -> NovoGrad.Options.defaults().withBetas(0.9, 1));
-        refused("Invalid maximum learning rate", () -> StableAdamW.Options.defaults().withMaxLr(OptionalDouble.of(-1)));
+        refused("StableAdamW: Invalid maximum learning rate: -1.0", () -> StableAdamW.Options.defaults().withMaxLr(OptionalDouble.of(-1)));
         refused("Invalid d0 value", () -> Prodigy.Options.defaults().withD0(0));
         refused("Prodigy: Invalid beta3 value: 1.0", () -> Prodigy.Options.defaults().withBeta3(OptionalDouble.of(1)));
         refused("Invalid epsilon value: 0.0", () -> DAdaptAdam.Options.defaults().withEps(0));
