@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /**
@@ -99,9 +98,6 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
     private static final int MAXIMIZE = SCHEMA.index("maximize");
     private static final int CAUTION = SCHEMA.index("caution");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public ADOPT(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("ADOPT", parameters)), parameters, options);
@@ -139,10 +135,5 @@ public final class ADOPT extends FusedOptimizer<ADOPT.Options> {
                         | Rows.flag(AdoptRow.DECOUPLED, decouple && decay != 0)
                         | Rows.flag(AdoptRow.FIRST, earlier == 0)
                         | Rows.flag(AdoptRow.CAUTIOUS, group.value(CAUTION) != 0 && earlier > 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

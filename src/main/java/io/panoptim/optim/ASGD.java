@@ -79,8 +79,7 @@ public final class ASGD extends FusedOptimizer<ASGD.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and the step size and weight of the average for the next. */
-    private static final int STEP = 0;
+    /** History, after the number of steps taken: the step size and weight of the average for the next. */
     private static final int ETA = 1;
     private static final int MU = 2;
 

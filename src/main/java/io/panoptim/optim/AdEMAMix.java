@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /**
@@ -100,9 +99,6 @@ public final class AdEMAMix extends FusedOptimizer<AdEMAMix.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public AdEMAMix(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("AdEMAMix", parameters)), parameters, options);
@@ -156,10 +152,5 @@ public final class AdEMAMix extends FusedOptimizer<AdEMAMix.Options> {
 
     private static double halfLife(double decay) {
         return CMath.log(0.5) / CMath.log(decay + 1e-8) - 1;
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * AdaBelief, as timm's {@code timm.optim.AdaBelief}, itself the authors': Adam with the variance of the gradient around its
@@ -116,9 +115,6 @@ public final class AdaBelief extends FusedOptimizer<AdaBelief.Options> {
     private static final int DEGENERATED_TO_SGD = SCHEMA.index("degenerated_to_sgd");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public AdaBelief(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("AdaBelief", parameters)), parameters, options);
@@ -146,10 +142,9 @@ public final class AdaBelief extends FusedOptimizer<AdaBelief.Options> {
         boolean rectify = group.value(RECTIFY) != 0;
         double correction1 = 1 - CMath.pow(beta1, step);
         double power2 = CMath.pow(beta2, step);
-        double longest = 2 / (1 - beta2) - 1;
-        double length = longest - 2 * step * power2 / (1 - power2);
+        double length = Rectification.length(beta2, step, power2);
         boolean adaptive = !rectify || length >= 5;
-        double factor = rectify && adaptive ? rectification(length, longest, power2) : 1.0;
+        double factor = rectify && adaptive ? Rectification.correctedFactor(length, Rectification.longest(beta2), power2) : 1.0;
         rows.set(row, AdabeliefRow.DECAY, !decoupled ? 1 : 1 - (group.value(FIXED_DECAY) != 0 ? decay : lr * decay))
                 .set(row, AdabeliefRow.WEIGHT_DECAY, decay)
                 .set(row, AdabeliefRow.EXP_AVG_DECAY, beta1)
@@ -164,15 +159,5 @@ public final class AdaBelief extends FusedOptimizer<AdaBelief.Options> {
                         | Rows.flag(AdabeliefRow.RECTIFY, rectify)
                         | Rows.flag(AdabeliefRow.ADAPTIVE, adaptive)
                         | Rows.flag(AdabeliefRow.IDLE, !adaptive && group.value(DEGENERATED_TO_SGD) == 0));
-    }
-
-    /** From the lengths of the simple moving average that the variance amounts to, now and in the end. */
-    private static double rectification(double length, double longest, double power2) {
-        return Math.sqrt((1 - power2) * (length - 4) / (longest - 4) * (length - 2) / length * longest / (longest - 2));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

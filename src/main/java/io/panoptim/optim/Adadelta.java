@@ -7,7 +7,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adadelta, as {@code torch.optim.Adadelta}: steps in proportion to the steps so far.
@@ -71,9 +70,6 @@ public final class Adadelta extends FusedOptimizer<Adadelta.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Adadelta(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Adadelta", parameters)), parameters, options);
@@ -101,10 +97,5 @@ public final class Adadelta extends FusedOptimizer<Adadelta.Options> {
                 .set(row, AdadeltaRow.STEP_SIZE, -group.value(LR))
                 .flags(row, Rows.flag(AdadeltaRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdadeltaRow.L2, weightDecay != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rule;
 import io.panoptim.engine.SparseAdagradRow;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adagrad, as {@code torch.optim.Adagrad}: the learning rate of each element falls with the sum of its squared gradients.
@@ -83,9 +82,6 @@ public final class Adagrad extends FusedOptimizer<Adagrad.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Adagrad(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Adagrad", parameters)), parameters, options);
@@ -137,10 +133,5 @@ public final class Adagrad extends FusedOptimizer<Adagrad.Options> {
         double step = next(history[STEP]);
         next[STEP] = step;
         return -(group.value(LR) / (1 + (step - 1) * group.value(LR_DECAY)));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

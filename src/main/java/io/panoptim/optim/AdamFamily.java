@@ -8,12 +8,9 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /** What Adam and AdamW share: all but the way the weights decay. */
 abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
-    /** History: the number of steps taken, which torch counts in float32. */
-    private static final int STEP = 0;
 
     private final int lr;
     private final int betas;
@@ -73,10 +70,5 @@ abstract class AdamFamily<O extends Record> extends FusedOptimizer<O> {
     @Override
     protected final Sparse sparse(ParamGroup group, double[] history) {
         throw PanoptimException.unsupported(name(), "Adam does not support sparse gradients, please consider SparseAdam instead");
-    }
-
-    @Override
-    protected final Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adam with the infinity norm in place of the second moment, as {@code torch.optim.Adamax}.
@@ -72,9 +71,6 @@ public final class Adamax extends FusedOptimizer<Adamax.Options> {
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Adamax(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Adamax", parameters)), parameters, options);
@@ -103,10 +99,5 @@ public final class Adamax extends FusedOptimizer<Adamax.Options> {
                 .set(row, AdamaxRow.STEP_SIZE, -(group.value(LR) / (1 - CMath.pow(beta1, step))))
                 .flags(row, Rows.flag(AdamaxRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdamaxRow.L2, weightDecay != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adan, as timm's {@code timm.optim.Adan} and, without its clipping, the authors' {@code sail-sg/Adan}: Adam with averages of
@@ -82,9 +81,6 @@ public final class Adan extends FusedOptimizer<Adan.Options> {
     private static final int NO_PROX = SCHEMA.index("no_prox");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Adan(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Adan", parameters)), parameters, options);
@@ -124,10 +120,5 @@ public final class Adan extends FusedOptimizer<Adan.Options> {
                 .set(row, AdanRow.PROXIMITY, first ? 1 : 1 + decay)
                 .flags(row, Rows.flag(AdanRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdanRow.FIRST, history[STEP] == 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

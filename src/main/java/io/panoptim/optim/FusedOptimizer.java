@@ -44,6 +44,9 @@ import org.jspecify.annotations.Nullable;
  * @param <O> the options
  */
 public abstract class FusedOptimizer<O extends Record> extends Optimizer {
+    /** Where a history has the number of steps taken, unless {@link #numbers} says otherwise. */
+    protected static final int STEP = 0;
+
     private static final Reduction GRADIENT_NORM = Reduction.norm(Column.GRADIENT, 2);
 
     /** Saved beside a momentum that only rows with gradients have: bits of rows. */
@@ -295,8 +298,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         row(group, history, next, rows, row);
     }
 
-    /** The entries of the state that are numbers, such as {@code step}: where a history has them. */
-    protected abstract Map<String, Integer> numbers();
+    /** The entries of the state that are numbers: where a history has them. By default {@code step} at {@link #STEP}. */
+    protected Map<String, Integer> numbers() {
+        return Map.of("step", STEP);
+    }
 
     /**
      * The keys of states that may have been allocated without having been filled: where a history says that they have been, by another

@@ -83,8 +83,7 @@ public final class LaProp extends FusedOptimizer<LaProp.Options> {
     private static final int MAXIMIZE = SCHEMA.index("maximize");
     private static final int CAUTION = SCHEMA.index("caution");
 
-    /** History: the number of steps taken, and the averages of the learning rate and of 1, in float64 and float32. */
-    private static final int STEP = 0;
+    /** History, after the number of steps taken: the averages of the learning rate and of 1, in float64 and float32. */
     private static final int EXP_AVG_LR_1 = 1;
     private static final int EXP_AVG_LR_2 = 2;
 

@@ -83,8 +83,7 @@ public final class MADGRAD extends FusedOptimizer<MADGRAD.Options> {
     private static final int DECOUPLED_DECAY = SCHEMA.index("decoupled_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and whether {@code x0} is known. */
-    private static final int STEP = 0;
+    /** History, after the number of steps taken: whether {@code x0} is known. */
     private static final int STARTED = 1;
 
     /** An optimizer of one group on the best engine for its device. */
@@ -134,10 +133,5 @@ public final class MADGRAD extends FusedOptimizer<MADGRAD.Options> {
     @Override
     protected Map<String, Integer> filled() {
         return Map.of("x0", STARTED);
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

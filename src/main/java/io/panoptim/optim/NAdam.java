@@ -87,8 +87,7 @@ public final class NAdam extends FusedOptimizer<NAdam.Options> {
     private static final int DECOUPLED_WEIGHT_DECAY = SCHEMA.index("decoupled_weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and the product of the momentum coefficients. */
-    private static final int STEP = 0;
+    /** History, after the number of steps taken: the product of the momentum coefficients. */
     private static final int MU_PRODUCT = 1;
 
     /** An optimizer of one group on the best engine for its device. */

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Rectified Adam, as {@code torch.optim.RAdam}: momentum alone until the variance of the second moment is tractable (more than
@@ -80,9 +79,6 @@ public final class RAdam extends FusedOptimizer<RAdam.Options> {
     private static final int DECOUPLED_WEIGHT_DECAY = SCHEMA.index("decoupled_weight_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public RAdam(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("RAdam", parameters)), parameters, options);
@@ -107,8 +103,7 @@ public final class RAdam extends FusedOptimizer<RAdam.Options> {
         double beta2 = group.value(BETAS + 1);
         double power2 = CMath.pow(beta2, step);
         double correction2 = 1 - power2;
-        double longest = 2 / (1 - beta2) - 1;
-        double length = longest - 2 * step * power2 / correction2;
+        double length = Rectification.length(beta2, step, power2);
         boolean rectified = length > 5;
         double decay = group.value(WEIGHT_DECAY);
         boolean decoupled = group.value(DECOUPLED_WEIGHT_DECAY) != 0;
@@ -121,19 +116,9 @@ public final class RAdam extends FusedOptimizer<RAdam.Options> {
                 .set(row, RadamRow.CORRECTION, 1 - CMath.pow(beta1, step))
                 .set(row, RadamRow.LR, lr)
                 .set(row, RadamRow.ROOT_CORRECTION, CMath.pow(correction2, 0.5))
-                .set(row, RadamRow.RECTIFICATION, rectified ? rectification(length, longest) : 1)
+                .set(row, RadamRow.RECTIFICATION, rectified ? Rectification.factor(length, Rectification.longest(beta2)) : 1)
                 .flags(row, Rows.flag(RadamRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(RadamRow.L2, !decoupled && decay != 0)
                         | Rows.flag(RadamRow.RECTIFIED, rectified));
-    }
-
-    /** From the lengths of the simple moving average that the second moment amounts to, now and in the end. */
-    private static double rectification(double length, double longest) {
-        return CMath.pow((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length), 0.5);
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -106,23 +106,17 @@ public final class RAdamScheduleFree extends ScheduleFree<RAdamScheduleFree.Opti
         return group.value(BETAS);
     }
 
-    private static double longest(ParamGroup group) {
-        return 2 / (1 - group.value(BETAS + 1)) - 1;
-    }
-
     /** The length of the second moment's average, in steps. */
     private static double length(ParamGroup group, double step) {
-        double decayed = CMath.pow(group.value(BETAS + 1), step);
-        return longest(group) - 2 * step * decayed / (1 - decayed);
+        double beta2 = group.value(BETAS + 1);
+        return Rectification.length(beta2, step, CMath.pow(beta2, step));
     }
 
     @Override
     double scheduledLr(ParamGroup group, double step) {
-        double longest = longest(group);
         double length = length(group, step);
         double idle = group.value(SILENT_SGD_PHASE) != 0 ? 0 : 1;
-        return group.lr() * (length > 4.0
-                ? CMath.pow((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length), 0.5) : idle);
+        return group.lr() * (length > 4.0 ? Rectification.factor(length, Rectification.longest(group.value(BETAS + 1))) : idle);
     }
 
     @Override

@@ -7,7 +7,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * RMSprop, as {@code torch.optim.RMSprop}: the gradient over the root of its average square, optionally centered and with
@@ -18,7 +17,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html">torch.optim.RMSprop</a>
  * @see <a href="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf">Hinton, lecture 6e</a>
  */
-public final class RMSprop extends FusedOptimizer<RMSprop.Options> {
+public final class RMSprop extends RmspropFamily<RMSprop.Options> {
     /**
      * The options, with torch's names and defaults.
      *
@@ -83,11 +82,7 @@ public final class RMSprop extends FusedOptimizer<RMSprop.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MOMENTUM = SCHEMA.index("momentum");
-    private static final int CENTERED = SCHEMA.index("centered");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
-
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
 
     /** An optimizer of one group on the best engine for its device. */
     public RMSprop(List<Parameter> parameters, Options options) {
@@ -97,25 +92,6 @@ public final class RMSprop extends FusedOptimizer<RMSprop.Options> {
     /** An optimizer of one group on a given engine. */
     public RMSprop(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, Rule.RMSPROP, parameters, options);
-    }
-
-    private static boolean accelerated(ParamGroup group) {
-        return group.value(MOMENTUM) > 0;
-    }
-
-    private static boolean centered(ParamGroup group) {
-        return group.value(CENTERED) != 0;
-    }
-
-    /** Without momentum the average gradient has the buffer's slot, since an idle one would cost bandwidth. */
-    @Override
-    protected String stateKey(ParamGroup group, int slot) {
-        return super.stateKey(group, slot == 1 && !accelerated(group) ? 2 : slot);
-    }
-
-    @Override
-    protected int slots(ParamGroup group) {
-        return 1 + (accelerated(group) ? 1 : 0) + (centered(group) ? 1 : 0);
     }
 
     @Override
@@ -132,10 +108,5 @@ public final class RMSprop extends FusedOptimizer<RMSprop.Options> {
                 .flags(row, Rows.flag(RmspropRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(RmspropRow.L2, weightDecay != 0)
                         | Rows.flag(RmspropRow.CENTERED, centered(group)));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

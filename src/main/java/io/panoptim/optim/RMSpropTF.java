@@ -7,7 +7,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * RMSprop as TensorFlow has it, as timm's {@code timm.optim.RMSpropTF}: unlike {@link RMSprop} the average square starts at 1,
@@ -20,7 +19,7 @@ import java.util.Map;
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/rmsprop_tf.py">timm.optim.RMSpropTF</a>
  * @see <a href="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf">Hinton, lecture 6e</a>
  */
-public final class RMSpropTF extends FusedOptimizer<RMSpropTF.Options> {
+public final class RMSpropTF extends RmspropFamily<RMSpropTF.Options> {
     /**
      * The options, with timm's names and defaults.
      *
@@ -95,13 +94,9 @@ public final class RMSpropTF extends FusedOptimizer<RMSpropTF.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
     private static final int MOMENTUM = SCHEMA.index("momentum");
-    private static final int CENTERED = SCHEMA.index("centered");
     private static final int DECOUPLED_DECAY = SCHEMA.index("decoupled_decay");
     private static final int LR_IN_MOMENTUM = SCHEMA.index("lr_in_momentum");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
-
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
 
     /** An optimizer of one group on the best engine for its device. */
     public RMSpropTF(List<Parameter> parameters, Options options) {
@@ -113,28 +108,9 @@ public final class RMSpropTF extends FusedOptimizer<RMSpropTF.Options> {
         super(engine, SCHEMA, Rule.RMSPROP_TF, parameters, options);
     }
 
-    private static boolean accelerated(ParamGroup group) {
-        return group.value(MOMENTUM) > 0;
-    }
-
-    private static boolean centered(ParamGroup group) {
-        return group.value(CENTERED) != 0;
-    }
-
     @Override
     protected double initialState(ParamGroup group, int slot) {
         return slot == 0 ? 1 : 0;
-    }
-
-    /** Without momentum the average gradient has the buffer's slot, since an idle one would cost bandwidth. */
-    @Override
-    protected String stateKey(ParamGroup group, int slot) {
-        return super.stateKey(group, slot == 1 && !accelerated(group) ? 2 : slot);
-    }
-
-    @Override
-    protected int slots(ParamGroup group) {
-        return 1 + (accelerated(group) ? 1 : 0) + (centered(group) ? 1 : 0);
     }
 
     @Override
@@ -154,10 +130,5 @@ public final class RMSpropTF extends FusedOptimizer<RMSpropTF.Options> {
                 .flags(row, Rows.flag(RmspropTfRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(RmspropTfRow.L2, !decoupled && decay != 0)
                         | Rows.flag(RmspropTfRow.CENTERED, centered(group)));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

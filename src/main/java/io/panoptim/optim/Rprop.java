@@ -7,7 +7,6 @@ import io.panoptim.engine.RpropRow;
 import io.panoptim.engine.Rule;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Resilient backpropagation, as {@code torch.optim.Rprop}: step sizes grow where the gradient keeps its sign and shrink where
@@ -82,9 +81,6 @@ public final class Rprop extends FusedOptimizer<Rprop.Options> {
     private static final int STEP_SIZES = SCHEMA.index("step_sizes");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Rprop(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Rprop", parameters)), parameters, options);
@@ -113,10 +109,5 @@ public final class Rprop extends FusedOptimizer<Rprop.Options> {
                 .set(row, RpropRow.STEP_SIZE_MIN, group.value(STEP_SIZES))
                 .set(row, RpropRow.STEP_SIZE_MAX, group.value(STEP_SIZES + 1))
                 .flags(row, Rows.flag(RpropRow.MAXIMIZE, group.value(MAXIMIZE) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -10,7 +10,6 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Sophia-G, as its authors' {@code SophiaG} in Liuhong99/Sophia since its second version: the average gradient over an
@@ -88,9 +87,6 @@ public final class SophiaG extends FusedOptimizer<SophiaG.Options> {
     private static final int BS = SCHEMA.index("bs");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     private static final String HESSIAN = Rule.SOPHIA.states().get(1);
 
     /** An optimizer of one group on the best engine for its device. */
@@ -150,10 +146,5 @@ public final class SophiaG extends FusedOptimizer<SophiaG.Options> {
                 .set(row, SophiaRow.SCALE, group.value(RHO) * group.value(BS))
                 .set(row, SophiaRow.STEP_SIZE, -lr)
                 .flags(row, Rows.flag(SophiaRow.MAXIMIZE, group.value(MAXIMIZE) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -10,7 +10,6 @@ import io.panoptim.engine.SparseAdamRow;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adam for sparse gradients, as {@code torch.optim.SparseAdam}: value and state change in the rows that have a gradient, and
@@ -70,9 +69,6 @@ public final class SparseAdam extends FusedOptimizer<SparseAdam.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public SparseAdam(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("SparseAdam", parameters)), parameters, options);
@@ -110,11 +106,6 @@ public final class SparseAdam extends FusedOptimizer<SparseAdam.Options> {
     @Override
     protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
         throw PanoptimException.unsupported("SparseAdam", "SparseAdam does not support dense gradients, please consider Adam instead");
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 
     @Override

@@ -8,7 +8,6 @@ import io.panoptim.engine.Rule;
 import io.panoptim.engine.YogiRow;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Yogi, as {@code pytorch_optimizer.Yogi} of kozistr/pytorch_optimizer: Adam whose second moment approaches the squared
@@ -99,9 +98,6 @@ public final class Yogi extends FusedOptimizer<Yogi.Options> {
     private static final int EPS = SCHEMA.index("eps");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Yogi(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Yogi", parameters)), parameters, options);
@@ -141,10 +137,5 @@ public final class Yogi extends FusedOptimizer<Yogi.Options> {
                 .set(row, YogiRow.STEP_SIZE, -(lr / (1.0 - CMath.pow(beta1, step))))
                 .flags(row, Rows.flag(YogiRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(YogiRow.L2, !decoupled && decay > 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -9,7 +9,6 @@ import io.panoptim.tensor.Parameter;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** An optimizer with a rule of its own, which is given as a lambda and as a library. */
@@ -67,7 +66,7 @@ final class OwnOptimizer extends FusedOptimizer<OwnOptimizer.Options> {
 
     @Override
     protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
-        next[0] = next(history[0]);
+        next[STEP] = next(history[STEP]);
         rows.set(row, LAMBDA.scalar("decay"), 1 - group.lr() * (double) group.get("weight_decay"))
                 .set(row, LAMBDA.scalar("exp_avg_weight"), 0.1)
                 .set(row, LAMBDA.scalar("exp_avg_sq_decay"), 0.99)
@@ -75,10 +74,5 @@ final class OwnOptimizer extends FusedOptimizer<OwnOptimizer.Options> {
                 .set(row, LAMBDA.scalar("step_size"), -group.lr())
                 .flags(row, Rows.flag(LAMBDA.flag("maximize"), (boolean) group.get("maximize"))
                         | Rows.flag(LAMBDA.flag("signs"), (boolean) group.get("signs")));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", 0);
     }
 }

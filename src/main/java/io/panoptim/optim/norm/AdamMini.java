@@ -14,7 +14,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Adam-mini, as its authors' {@code zyushun/Adam-mini}: AdamW with a single second moment for each block of parameters, the average
@@ -99,8 +98,7 @@ public final class AdamMini extends FusedOptimizer<AdamMini.Options> {
     private static final int BLOCKS = SCHEMA.index("blocks");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and the option by which the state has been allocated. */
-    private static final int STEP = 0;
+    /** History, after the number of steps taken: the option by which the state has been allocated. */
     private static final int BLOCKS_OF_STATE = 1;
 
     /** An optimizer of one group on the best engine for its device. */
@@ -159,10 +157,5 @@ public final class AdamMini extends FusedOptimizer<AdamMini.Options> {
                 .set(row, AdamMiniRow.EPS, group.value(EPS))
                 .set(row, AdamMiniRow.STEP_SIZE, -(lr / (1 - CMath.pow(group.value(BETAS), step))))
                 .flags(row, Rows.flag(AdamMiniRow.MAXIMIZE, group.value(MAXIMIZE) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

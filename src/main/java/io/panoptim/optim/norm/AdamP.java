@@ -8,12 +8,10 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.optim.Betas;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * AdamP, as timm's {@code timm.optim.AdamP}, itself its authors': Adam that does not let the norm of scale-invariant weights grow.
@@ -30,7 +28,7 @@ import java.util.Map;
  * @see <a href="https://arxiv.org/abs/2006.08217">Heo et al., AdamP: Slowing Down the Slowdown for Momentum Optimizers on
  *     Scale-invariant Weights</a>
  */
-public final class AdamP extends FusedOptimizer<AdamP.Options> {
+public final class AdamP extends ByDimensions<AdamP.Options> {
     /**
      * The options, with timm's names and defaults.
      *
@@ -105,10 +103,6 @@ public final class AdamP extends FusedOptimizer<AdamP.Options> {
     private static final int NESTEROV = SCHEMA.index("nesterov");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and the number of the parameter's dimensions. */
-    private static final int STEP = 0;
-    private static final int DIMENSIONS = 1;
-
     /** An optimizer of one group on the best engine for its device. */
     public AdamP(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("AdamP", parameters)), parameters, options);
@@ -120,20 +114,14 @@ public final class AdamP extends FusedOptimizer<AdamP.Options> {
     }
 
     @Override
-    protected double[] initialHistory(ParamGroup group, Parameter parameter) {
-        return new double[] {0, parameter.value().shape().length};
-    }
-
-    @Override
     protected int slots(ParamGroup group) {
         return 2;
     }
 
     @Override
-    protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+    void row(ParamGroup group, double[] history, double[] next, int dimensions, Rows rows, int row) {
         double step = next(history[STEP]);
         next[STEP] = step;
-        next[DIMENSIONS] = history[DIMENSIONS];
         double lr = group.value(LR);
         double beta1 = group.value(BETAS);
         double beta2 = group.value(BETAS + 1);
@@ -150,11 +138,6 @@ public final class AdamP extends FusedOptimizer<AdamP.Options> {
                 .set(row, AdampRow.STEP_SIZE, -(lr / (1 - CMath.pow(beta1, step))))
                 .flags(row, Rows.flag(AdampRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(AdampRow.NESTEROV, group.value(NESTEROV) != 0)
-                        | Rows.flag(AdampRow.PROJECTS, history[DIMENSIONS] > 1));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
+                        | Rows.flag(AdampRow.PROJECTS, dimensions > 1));
     }
 }

@@ -12,7 +12,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * D-Adaptation of Adam, as its authors' {@code dadaptation.DAdaptAdam} (version 3): Adam that finds its step size {@code d} by
@@ -127,9 +126,6 @@ public final class DAdaptAdam extends LearningRateFree<DAdaptAdam.Options> {
     private static final int LAYER_SCALE = SCHEMA.index("layer_scale");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public DAdaptAdam(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("DAdaptAdam", parameters)), parameters, options);
@@ -174,10 +170,5 @@ public final class DAdaptAdam extends LearningRateFree<DAdaptAdam.Options> {
                         | Rows.flag(DadaptAdamRow.L2, !decouple && decay != 0)
                         | Rows.flag(DadaptAdamRow.DECOUPLED, decouple && decay != 0)
                         | Rows.flag(DadaptAdamRow.FROZEN, !(group.value(LR) > 0)));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -13,7 +13,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /**
@@ -137,9 +136,6 @@ public final class LAMB extends FusedOptimizer<LAMB.Options> {
     private static final int DECOUPLED_DECAY = SCHEMA.index("decoupled_decay");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** Of all gradients of the step, if a group limits it. */
     private double norm;
 
@@ -198,10 +194,5 @@ public final class LAMB extends FusedOptimizer<LAMB.Options> {
                         | Rows.flag(LambRow.DECOUPLED, decoupled && decay != 0)
                         | Rows.flag(LambRow.ADAPT, decay != 0 || group.value(ALWAYS_ADAPT) != 0)
                         | Rows.flag(LambRow.TRUST_CLIP, group.value(TRUST_CLIP) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

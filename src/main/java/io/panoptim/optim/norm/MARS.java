@@ -8,12 +8,10 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.optim.Betas;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -33,7 +31,7 @@ import java.util.Optional;
  * @see <a href="https://arxiv.org/abs/2411.10438">Yuan et al., MARS: Unleashing the Power of Variance Reduction for Training Large
  *     Models</a>
  */
-public final class MARS extends FusedOptimizer<MARS.Options> {
+public final class MARS extends ByDimensions<MARS.Options> {
     /** What takes the corrected gradients. */
     public enum Type { ADAMW, LION }
 
@@ -125,10 +123,6 @@ public final class MARS extends FusedOptimizer<MARS.Options> {
     private static final int BETAS_1D = SCHEMA.index("betas_1d");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken, and the number of the parameter's dimensions. */
-    private static final int STEP = 0;
-    private static final int DIMENSIONS = 1;
-
     /** An optimizer of one group on the best engine for its device. */
     public MARS(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("MARS", parameters)), parameters, options);
@@ -137,11 +131,6 @@ public final class MARS extends FusedOptimizer<MARS.Options> {
     /** An optimizer of one group on a given engine. */
     public MARS(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, Rule.MARS, parameters, options);
-    }
-
-    @Override
-    protected double[] initialHistory(ParamGroup group, Parameter parameter) {
-        return new double[] {0, parameter.value().shape().length};
     }
 
     private static boolean isLion(ParamGroup group) {
@@ -158,11 +147,10 @@ public final class MARS extends FusedOptimizer<MARS.Options> {
     }
 
     @Override
-    protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+    void row(ParamGroup group, double[] history, double[] next, int dimensions, Rows rows, int row) {
         double step = next(history[STEP]);
         next[STEP] = step;
-        next[DIMENSIONS] = history[DIMENSIONS];
-        boolean reduces = hasAllTensors(group) || history[DIMENSIONS] > 1;
+        boolean reduces = hasAllTensors(group) || dimensions > 1;
         double lr = group.value(LR);
         int betas = reduces || Double.isNaN(group.value(BETAS_1D)) ? BETAS : BETAS_1D;
         double beta1 = group.value(betas);
@@ -180,10 +168,5 @@ public final class MARS extends FusedOptimizer<MARS.Options> {
                 .flags(row, Rows.flag(MarsRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(MarsRow.CORRECTS, reduces && step > 1)
                         | Rows.flag(MarsRow.LION, reduces && isLion(group)));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

@@ -12,7 +12,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * NovoGrad, as {@code timm.optim.NvNovoGrad}, which is NVIDIA's own first one, and the paper's algorithm: each tensor's gradient
@@ -96,9 +95,6 @@ public final class NovoGrad extends FusedOptimizer<NovoGrad.Options> {
     private static final int AMSGRAD = SCHEMA.index("amsgrad");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public NovoGrad(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("NovoGrad", parameters)), parameters, options);
@@ -135,10 +131,5 @@ public final class NovoGrad extends FusedOptimizer<NovoGrad.Options> {
                 .flags(row, Rows.flag(NovogradRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(NovogradRow.L2, decay != 0)
                         | Rows.flag(NovogradRow.AMSGRAD, group.value(AMSGRAD) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

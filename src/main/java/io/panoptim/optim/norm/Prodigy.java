@@ -11,7 +11,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /**
@@ -157,9 +156,6 @@ public final class Prodigy extends LearningRateFree<Prodigy.Options> {
 
     private static final int P0_SLOT = Rule.PRODIGY.states().indexOf("p0");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public Prodigy(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Prodigy", parameters)), parameters, options);
@@ -211,10 +207,5 @@ public final class Prodigy extends LearningRateFree<Prodigy.Options> {
                         | Rows.flag(ProdigyRow.DECOUPLED, decouple && decay != 0)
                         | Rows.flag(ProdigyRow.FROZEN, !(group.value(LR) > 0))
                         | Rows.flag(ProdigyRow.SAFEGUARD_WARMUP, group.value(SAFEGUARD_WARMUP) != 0));
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }

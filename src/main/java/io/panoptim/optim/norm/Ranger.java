@@ -8,13 +8,12 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.optim.Betas;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
+import io.panoptim.optim.Rectification;
 import io.panoptim.optim.wrap.Lookahead;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Ranger, as its author's {@code lessw2020/Ranger-Deep-Learning-Optimizer}: RAdam on gradients that are centralized (each row's mean
@@ -152,11 +151,7 @@ public final class Ranger extends Lookahead {
     }
 
     /** What the slow weights follow. */
-    private static final class RangerBase extends FusedOptimizer<Options> {
-        /** History: the number of steps taken, and the number of the parameter's dimensions. */
-        private static final int STEP = 0;
-        private static final int DIMENSIONS = 1;
-
+    private static final class RangerBase extends ByDimensions<Options> {
         RangerBase(Engine engine, List<Parameter> parameters, Options options) {
             super(engine, SCHEMA, Rule.RANGER, parameters, options);
         }
@@ -168,29 +163,21 @@ public final class Ranger extends Lookahead {
         }
 
         @Override
-        protected double[] initialHistory(ParamGroup group, Parameter parameter) {
-            return new double[] {0, parameter.value().shape().length};
-        }
-
-        @Override
         protected int slots(ParamGroup group) {
             return 2;
         }
 
         @Override
-        protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
+        void row(ParamGroup group, double[] history, double[] next, int dimensions, Rows rows, int row) {
             double step = next(history[STEP]);
             next[STEP] = step;
-            next[DIMENSIONS] = history[DIMENSIONS];
             double lr = group.value(LR);
             double beta1 = group.value(BETAS);
             double beta2 = group.value(BETAS + 1);
             double power2 = CMath.pow(beta2, step);
-            double longest = 2 / (1 - beta2) - 1;
-            double length = longest - 2 * step * power2 / (1 - power2);
+            double length = Rectification.length(beta2, step, power2);
             boolean rectified = length > group.value(N_SMA_THRESHOLD);
-            double rectification = rectified ? Math.sqrt((1 - power2) * (length - 4) / (longest - 4) * (length - 2) / length * longest
-                    / (longest - 2)) : 1;
+            double rectification = rectified ? Rectification.correctedFactor(length, Rectification.longest(beta2), power2) : 1;
             double decay = group.value(WEIGHT_DECAY);
             rows.set(row, RangerRow.DECAY, -decay * lr)
                     .set(row, RangerRow.EXP_AVG_DECAY, beta1)
@@ -200,18 +187,13 @@ public final class Ranger extends Lookahead {
                     .set(row, RangerRow.EPS, group.value(EPS))
                     .set(row, RangerRow.STEP_SIZE, -(rectification / (1 - CMath.pow(beta1, step))) * lr)
                     .flags(row, Rows.flag(RangerRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
-                            | Rows.flag(RangerRow.CENTRALIZES, centralizes(group, history[DIMENSIONS]))
+                            | Rows.flag(RangerRow.CENTRALIZES, centralizes(group, dimensions))
                             | Rows.flag(RangerRow.DECAYS, decay != 0)
                             | Rows.flag(RangerRow.RECTIFIED, rectified));
         }
 
-        private static boolean centralizes(ParamGroup group, double dimensions) {
+        private static boolean centralizes(ParamGroup group, int dimensions) {
             return group.value(USE_GC) != 0 && dimensions > (group.value(GC_CONV_ONLY) != 0 ? 3 : 1);
-        }
-
-        @Override
-        protected Map<String, Integer> numbers() {
-            return Map.of("step", STEP);
         }
     }
 }

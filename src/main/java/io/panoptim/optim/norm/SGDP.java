@@ -6,7 +6,6 @@ import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.SgdpRow;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
@@ -27,7 +26,7 @@ import java.util.Map;
  * @see <a href="https://arxiv.org/abs/2006.08217">Heo et al., AdamP: Slowing Down the Slowdown for Momentum Optimizers on
  *     Scale-invariant Weights</a>
  */
-public final class SGDP extends FusedOptimizer<SGDP.Options> {
+public final class SGDP extends ByDimensions<SGDP.Options> {
     /**
      * The options, with timm's names and, but for the learning rate, which it asks for, defaults.
      *
@@ -111,9 +110,6 @@ public final class SGDP extends FusedOptimizer<SGDP.Options> {
     private static final int WD_RATIO = SCHEMA.index("wd_ratio");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of the parameter's dimensions. */
-    private static final int DIMENSIONS = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public SGDP(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("SGDP", parameters)), parameters, options);
@@ -125,18 +121,12 @@ public final class SGDP extends FusedOptimizer<SGDP.Options> {
     }
 
     @Override
-    protected double[] initialHistory(ParamGroup group, Parameter parameter) {
-        return new double[] {parameter.value().shape().length};
-    }
-
-    @Override
     protected int slots(ParamGroup group) {
         return 1;
     }
 
     @Override
-    protected void row(ParamGroup group, double[] history, double[] next, Rows rows, int row) {
-        next[DIMENSIONS] = history[DIMENSIONS];
+    void row(ParamGroup group, double[] history, double[] next, int dimensions, Rows rows, int row) {
         double lr = group.value(LR);
         double momentum = group.value(MOMENTUM);
         double decay = group.value(WEIGHT_DECAY);
@@ -149,7 +139,7 @@ public final class SGDP extends FusedOptimizer<SGDP.Options> {
                 .set(row, SgdpRow.STEP_SIZE, -lr)
                 .flags(row, Rows.flag(SgdpRow.MAXIMIZE, group.value(MAXIMIZE) != 0)
                         | Rows.flag(SgdpRow.NESTEROV, group.value(NESTEROV) != 0)
-                        | Rows.flag(SgdpRow.PROJECTS, history[DIMENSIONS] > 1));
+                        | Rows.flag(SgdpRow.PROJECTS, dimensions > 1));
     }
 
     @Override

@@ -13,7 +13,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.Parameter;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /**
@@ -102,9 +101,6 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
     private static final int MAX_LR = SCHEMA.index("max_lr");
     private static final int MAXIMIZE = SCHEMA.index("maximize");
 
-    /** History: the number of steps taken. */
-    private static final int STEP = 0;
-
     /** An optimizer of one group on the best engine for its device. */
     public StableAdamW(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("StableAdamW", parameters)), parameters, options);
@@ -152,10 +148,5 @@ public final class StableAdamW extends FusedOptimizer<StableAdamW.Options> {
     private static double debiased(double beta, double step) {
         double power = CMath.pow(beta, step);
         return (power - beta) / (power - 1);
-    }
-
-    @Override
-    protected Map<String, Integer> numbers() {
-        return Map.of("step", STEP);
     }
 }
