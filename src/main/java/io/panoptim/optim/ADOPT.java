@@ -16,7 +16,8 @@ import java.util.OptionalDouble;
  * authors' function of the number of steps, {@code clip_lambda}, is a power here, as in timm's {@code timm.optim.Adopt}, whose
  * arithmetic is the same; the default exponent is the authors' 0.25, by which their theory holds, not timm's 0.333. With timm's
  * {@code caution} the step is left out where it goes against the gradient (the L2 penalty included) and elsewhere divided by the
- * part of the tensor that is left (at least 0.001), which takes a pass of its own.
+ * part of the tensor that is left (at least 0.001), which takes a pass of its own. timm's {@code corrected_weight_decay} is not
+ * offered.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
  *

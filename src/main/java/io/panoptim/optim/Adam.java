@@ -8,8 +8,11 @@ import java.util.List;
 /**
  * Adam, as {@code torch.optim.Adam}: weight decay adds to the gradient.
  *
- * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} and, with AMSGrad, {@code max_exp_avg_sq}, the maximum of the
- * uncorrected second moment.
+ * <p>AMSGrad takes the maximum of the second moment before its correction for bias, as torch does and the paper, which corrects
+ * nothing, so that torch's state dictionaries mean the same here; optax takes that of the corrected one, in which the large
+ * corrections of the first steps last.
+ *
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} and, with AMSGrad, {@code max_exp_avg_sq}.
  *
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html">torch.optim.Adam</a>
  * @see <a href="https://arxiv.org/abs/1412.6980">Kingma and Ba, Adam: A Method for Stochastic Optimization</a>

@@ -13,8 +13,11 @@ import java.util.List;
  * disagree the update is left out, and elsewhere divided by the part of the tensor that is left (at least 0.001). That takes a
  * pass of its own over gradients and averages.
  *
- * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} and, with AMSGrad, {@code max_exp_avg_sq}, the maximum of the
- * uncorrected second moment.
+ * <p>AMSGrad takes the maximum of the second moment before its correction for bias, as torch does and the paper, which corrects
+ * nothing, so that torch's state dictionaries mean the same here; optax takes that of the corrected one, in which the large
+ * corrections of the first steps last.
+ *
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} and, with AMSGrad, {@code max_exp_avg_sq}.
  *
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html">torch.optim.AdamW</a>
  * @see <a href="https://arxiv.org/abs/1711.05101">Loshchilov and Hutter, Decoupled Weight Decay Regularization</a>

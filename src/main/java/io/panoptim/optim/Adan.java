@@ -12,7 +12,8 @@ import java.util.List;
 /**
  * Adan, as timm's {@code timm.optim.Adan} and, without its clipping, the authors' {@code sail-sg/Adan}: Adam with averages of
  * the gradient, of its differences, and of the square of both together. Steps are counted per parameter, as everywhere here;
- * the two count them per group, so that their bias corrections differ for a parameter that lacked a gradient.
+ * the two count them per group, so that their bias corrections differ for a parameter that lacked a gradient. timm's {@code
+ * caution} is not offered.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}, {@code exp_avg_diff} and {@code neg_pre_grad}, the previous
  * gradient with its sign turned, as both store it.

@@ -18,6 +18,9 @@ import java.util.Map;
  * <p>The first step replaces a parameter's first value, of which only the part by which the power of the sum has grown
  * remains: begin with zeros, as is usual. The update divides by the learning rate, so that a step refuses one of 0.
  *
+ * <p>With an {@code initial_accumulator_value} of 0, and neither {@code beta} nor an L2 penalty, a parameter becomes NaN where all
+ * its gradients have been 0: Keras's formula is 0 / 0 there.
+ *
  * <p>State: {@code accumulator}, {@code linear}.
  *
  * @see <a href="https://keras.io/api/optimizers/ftrl/">keras.optimizers.Ftrl</a>

@@ -16,6 +16,9 @@ import java.util.Map;
  * timm's {@code caution} the step is left out where it goes against the gradient and elsewhere divided by the part of the tensor
  * that is left (at least 0.001), which takes a pass of its own. timm's {@code corrected_weight_decay} is not offered.
  *
+ * <p>At a learning rate of 0 the parameter goes on along what the momentum has gathered before, which already contains the learning
+ * rates of its time, as in timm.
+ *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_lr_1} (a float64 number, for the correction of {@code exp_avg}),
  * {@code exp_avg_lr_2} (a float32 number also for float64 parameters, for that of {@code exp_avg_sq}), {@code exp_avg_sq}.
  *

@@ -10,12 +10,12 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Lion, as timm's {@code timm.optim.Lion}, itself Google's: the parameter moves by the learning rate in the direction of the
- * sign of an average between momentum and gradient, and the momentum then decays at another rate. Where that average is 0 (or
- * NaN) the sign is 0 and the parameter stays; DeepSpeed's kernels differ, and move it by the learning rate there: up on CUDA,
- * by the sign bit of the zero on CPUs. With timm's {@code caution} the step is left out where it goes against the gradient and
- * elsewhere divided by the part of the tensor that is left (at least 0.001), which takes a pass of its own. timm's
- * {@code corrected_weight_decay} is not offered.
+ * Lion, as timm's {@code timm.optim.Lion}, which is the paper's algorithm as its authors at Google wrote it: the parameter moves
+ * by the learning rate in the direction of the sign of an average between momentum and gradient, and the momentum then decays at
+ * another rate. Where that average is 0 (or NaN) the sign is 0 and the parameter stays, as the formula says; DeepSpeed's kernels
+ * differ, and move it by the learning rate there: up on CUDA, by the sign bit of the zero on CPUs. With timm's {@code caution} the
+ * step is left out where it goes against the gradient and elsewhere divided by the part of the tensor that is left (at least
+ * 0.001), which takes a pass of its own. timm's {@code corrected_weight_decay} is not offered.
  *
  * <p>State: {@code exp_avg}.
  *

@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Adam with Nesterov momentum, as {@code torch.optim.NAdam}.
+ * Adam with Nesterov momentum, as {@code torch.optim.NAdam}. The {@code caution} of timm's {@code NAdamW} is not offered.
  *
  * <p>State: {@code step}, {@code mu_product} (the product of the momentum coefficients so far, a float32 number also for float64
  * parameters), {@code exp_avg}, {@code exp_avg_sq}.

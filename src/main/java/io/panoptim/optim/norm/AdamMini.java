@@ -21,7 +21,8 @@ import java.util.List;
  * {@link #ROWS} are the authors' neurons and tokens (values, projections, MLPs, embedding and output layers); a number of blocks
  * their heads (queries and keys); {@link #TENSOR} all else, such as normalization layers. Biases, for which they use Adam, have
  * {@link #ELEMENTS}, or are given to an {@link io.panoptim.optim.AdamW}. They apply no weight decay to norms and biases: a group
- * of these has a {@code weight_decay} of 0. Tensors of more than one block must be in row-major order.
+ * of these has a {@code weight_decay} of 0. Tensors of more than one block must be in row-major order. Two passes over memory, the
+ * first over the gradient alone.
  *
  * <p>State: {@code step}, {@code m} and {@code vmean}, one float64 number for each block.
  *

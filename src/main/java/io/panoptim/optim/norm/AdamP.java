@@ -20,7 +20,8 @@ import java.util.List;
  * {@code delta} over the root of the number of elements compared. Such tensors must be in row-major order.
  *
  * <p>The sums are taken in float64 here, so the result can differ from timm's in the last digits, and where a cosine is that near
- * to the limit, in the choice. timm's {@code caution}, which projects a second time, is not offered.
+ * to the limit, in the choice. timm's {@code caution}, which projects a second time, is not offered. Two passes over memory,
+ * and one for tensors of fewer than two dimensions.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
  *

@@ -22,10 +22,10 @@ import java.util.List;
  * pytorch_optimizer multiplies by the sum that the estimate is divided by.
  *
  * <p>Groups must agree on all options but the learning rate, {@code eps}, the weight decay with its kind, {@code layer_scale} and
- * {@code maximize}, which is checked; the authors' version takes the first group's, of {@code decouple} too. {@code d} and its like are
- * float64 numbers that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor. A step
- * whose gradients, and all before them, were 0 changes no parameter, but counts for {@code use_bias_correction}, since only the
- * device knows of it.
+ * {@code maximize}, which is checked; the authors' version takes the first group's, of {@code decouple} too. {@code d} and its
+ * like are float64 numbers that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor.
+ * A step whose gradients, and all before them, were 0 changes no parameter, but counts for {@code use_bias_correction}, since only
+ * the device knows of it.
  *
  * <p>A group whose learning rate is 0 is frozen: its values stand still, as its state does. In the authors' version only the state
  * does: the values decay at the other groups' step size and go on along the average as it was left.

@@ -20,13 +20,14 @@ import java.util.OptionalDouble;
  * of the update, where neither is 0. timm's is apex's {@code FusedLAMB} ({@code csrc/multi_tensor_lamb.cu}, with {@code
  * adam_w_mode}) in torch's calls, and computes the same but for rounding: the averages corrected for bias, the gradients clipped
  * by the norm of all of them together, groups without weight decay not rescaled unless asked for. The paper's algorithm has no
- * such clipping and rescales everything; DeepSpeed's also keeps the ratio within bounds.
+ * such clipping and rescales everything; DeepSpeed's also keeps the ratio within bounds. timm's {@code caution} and {@code
+ * corrected_weight_decay} are not offered.
  *
- * The number of steps is each parameter's own, as in torch's optimizers; timm counts them for a group. The clipping norm is that
+ * <p>The number of steps is each parameter's own, as in torch's optimizers; timm counts them for a group. The clipping norm is that
  * of all parameters with a gradient, the bound of it a group's own. Two passes over memory, and one over the gradients before
  * them where their norm is limited.
  *
- * State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}.
  *
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/lamb.py">timm.optim.Lamb</a>
  * @see <a href="https://arxiv.org/abs/1904.00962">You et al., Large Batch Optimization for Deep Learning</a>

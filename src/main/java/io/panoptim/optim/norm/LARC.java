@@ -11,9 +11,10 @@ import java.util.List;
 /**
  * LARC, as {@code timm.optim.Lars} with {@code trust_clip}: {@link LARS} in which a tensor's own learning rate, the group's times
  * its ratio, is at most the group's. apex's {@code LARC}, which goes around any optimizer, also adapts groups without weight
- * decay, leaves tensors whose norms are 0 quite alone, and has a trust coefficient of 0.02.
+ * decay, leaves tensors whose norms are 0 quite alone, and has a trust coefficient of 0.02. Two passes over memory, and one for
+ * groups that are not adapted.
  *
- * State: {@code momentum_buffer}, with momentum only.
+ * <p>State: {@code momentum_buffer}, with momentum only.
  *
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/lars.py">timm.optim.Lars</a>
  * @see <a href="https://github.com/NVIDIA/apex/blob/master/apex/parallel/LARC.py">apex.parallel.LARC</a>

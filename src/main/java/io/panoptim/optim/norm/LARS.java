@@ -13,14 +13,16 @@ import java.util.List;
  * trust_coeff} times the norm of its parameters, over the norm of the gradient plus {@code weight_decay} times that of the
  * parameters plus {@code eps}, where neither norm is 0.
  *
- * Sources disagree. timm leaves groups without weight decay alone unless asked to adapt them, the paper and apex do not; the
+ * <p>Sources disagree. timm leaves groups without weight decay alone unless asked to adapt them, the paper and apex do not; the
  * momentum buffer holds gradients, in the paper and in optax learning rates too; optax divides by the norm of the gradient with
- * its penalty; bitsandbytes calls a clipping of SGD's update so.
+ * its penalty; bitsandbytes calls a clipping of SGD's update so. This follows timm, whose ratio is the paper's and whose momentum
+ * is that of torch's SGD: a schedule of the learning rate works as there, and norms and biases, which by custom do not decay, are
+ * left alone.
  *
- * The first step fills the momentum buffer with the gradient itself, without dampening, as in torch's SGD. Two passes over
- * memory.
+ * <p>The first step fills the momentum buffer with the gradient itself, without dampening, as in torch's SGD. Two passes over
+ * memory, and one for groups that are not adapted.
  *
- * State: {@code momentum_buffer}, with momentum only.
+ * <p>State: {@code momentum_buffer}, with momentum only.
  *
  * @see LARC
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/lars.py">timm.optim.Lars</a>

@@ -23,7 +23,9 @@ import java.util.Optional;
  *
  * <p>The last gradient is a copy here: timm keeps the gradient itself, and sees no difference where one is accumulated in place.
  * The sums are taken in float64, so the result can differ from timm's in the last digits. timm's {@code caution}, which needs the
- * clipped gradient before it can count and so a third pass, is not offered.
+ * clipped gradient before it can count and so a third pass, is not offered. Two passes over memory: the corrected gradient, whose
+ * norm the first one takes, is computed again in the second instead of being kept, which would take a third. One is enough in a
+ * tensor's first step, and for those whose gradients are not corrected.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code last_grad} and, but where Lion has all tensors, {@code exp_avg_sq}.
  *

@@ -18,11 +18,12 @@ import java.util.List;
  * is divided by the root of one second moment, the average of its squared norm, which begins as that of the first gradient; then
  * come the weight decay, the average and the step. Nothing is corrected for bias.
  *
- * Sources disagree. apex's {@code FusedNovoGrad} averages the norm's square likewise, but corrects both moments for bias, adds
- * the weight decay inside or outside the average, and has betas of 0.9 and 0.999; optax is as timm with betas of 0.9 and 0.25.
+ * <p>Sources disagree. apex's {@code FusedNovoGrad} averages the norm's square likewise, but corrects both moments for bias, adds
+ * the weight decay inside or outside the average, and has betas of 0.9 and 0.999; optax is as timm with betas of 0.9 and 0.25. This
+ * follows timm, which has the paper's algorithm step by step.
  * The second moment here is a float64 number for each tensor, in timm one of torch's default type.
  *
- * State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} (one number); with {@code amsgrad} also {@code max_exp_avg_sq} (one
+ * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq} (one number); with {@code amsgrad} also {@code max_exp_avg_sq} (one
  * number). Two passes over memory, the first over the gradient alone.
  *
  * @see <a href="https://github.com/huggingface/pytorch-image-models/blob/main/timm/optim/nvnovograd.py">timm.optim.NvNovoGrad</a>

@@ -17,12 +17,12 @@ import java.util.OptionalDouble;
  * Prodigy, as its authors' {@code prodigyopt.Prodigy}: Adam that finds its step size {@code d} by itself, from how far the
  * parameters have come from where they began, all tensors together.
  *
- * <p>Groups must agree on all options but the learning rate, the weight decay with its kind, and {@code maximize}, which is checked.
- * The authors' version takes the first group's but for the learning rate, the weight decay, {@code eps}, {@code d0} and {@code
- * safeguard_warmup}, which it reads from each group; {@code decouple} from the first only. {@code d} and its like are float64 numbers
- * that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor. {@code slice_p}, which
- * estimates from a part of the elements, is 1 here. A step whose gradients, and all before them, were 0 changes no parameter, but
- * counts for {@code use_bias_correction}, since only the device knows of it.
+ * <p>Groups must agree on all options but the learning rate, the weight decay with its kind, and {@code maximize}, which is
+ * checked. The authors' version takes the first group's but for the learning rate, the weight decay, {@code eps}, {@code d0} and
+ * {@code safeguard_warmup}, which it reads from each group; {@code decouple} from the first only. {@code d} and its like are float64
+ * numbers that all parameters share, and sums are taken in float64; the authors add up float32 sums of each tensor. {@code
+ * slice_p}, which estimates from a part of the elements, is 1 here. A step whose gradients, and all before them, were 0 changes no
+ * parameter, but counts for {@code use_bias_correction}, since only the device knows of it.
  *
  * <p>A group whose learning rate is 0 is frozen: its values stand still, as its state does. In the authors' version only the state
  * does: the values decay at the other groups' step size and go on along the average as it was left or, where the first of {@code

@@ -24,7 +24,8 @@ import java.util.List;
  * not updated in float32; and slow weights follow after every {@code k} steps of a group, as in {@code kozistr/pytorch_optimizer},
  * and not of a parameter, which is another time for those that miss steps. That project's Ranger differs in more: it ascends while
  * the variance is not tractable, unless {@code degenerated_to_sgd} is set. The means are taken in float64 and rounded once, so the
- * result can differ from the author's in the last digits.
+ * result can differ from the author's in the last digits. Two passes over memory, the first over the gradient alone, and one for
+ * tensors that are not centralized; when it is the slow weights' turn, one more over them and the parameters.
  *
  * <p>State: {@code step}, {@code exp_avg}, {@code exp_avg_sq}, {@code slow_buffer}.
  *

@@ -18,7 +18,8 @@ import java.util.Map;
  * that the first gradient is dampened too, and weight decay shrinks the parameter, by {@code lr * weight_decay / (1 - momentum)}.
  *
  * <p>The sums are taken in float64 here, so the result can differ from timm's in the last digits, and where a cosine is that near
- * to the limit, in the choice. timm's {@code caution}, which projects a second time, is not offered.
+ * to the limit, in the choice. timm's {@code caution}, which projects a second time, is not offered. Two passes over memory,
+ * and one for tensors of fewer than two dimensions.
  *
  * <p>State: {@code momentum}.
  *
