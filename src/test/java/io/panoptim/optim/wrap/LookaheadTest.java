@@ -224,8 +224,8 @@ class LookaheadTest {
         Parameter q = parameter("q", 4, 1);
         SGDScheduleFree.Options options = SGDScheduleFree.Options.defaults().withLr(0.5);
         SGDScheduleFree wrapped = new SGDScheduleFree(TestEngines.named(engine), List.of(p), options);
-        try (Lookahead lookahead = new Lookahead(wrapped, new Lookahead.Options(0.5, 100));
-                SGDScheduleFree alone = new SGDScheduleFree(TestEngines.named(engine), List.of(q), options)) {
+        Lookahead lookahead = new Lookahead(wrapped, new Lookahead.Options(0.5, 100));
+        try (SGDScheduleFree alone = new SGDScheduleFree(TestEngines.named(engine), List.of(q), options)) {
             refused(Code.INVALID, "Optimizer was not in train mode", lookahead::step);
             for (Optimizer optimizer : List.of(lookahead, alone)) {
                 optimizer.train();
@@ -240,9 +240,10 @@ class LookaheadTest {
             lookahead.train();
             assertEquals(training, p.value().get(0), 1e-6);
             lookahead.step();
+        } finally {
             lookahead.close();
-            refused(Code.CLOSED, "Lookahead.eval: the optimizer is closed", lookahead::eval);
         }
+        refused(Code.CLOSED, "Lookahead.eval: the optimizer is closed", lookahead::eval);
     }
 
     @Test
