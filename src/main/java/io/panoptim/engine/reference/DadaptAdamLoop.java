@@ -48,6 +48,7 @@ final class DadaptAdamLoop implements SummingLoop {
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
         if (h.has(FROZEN)) {
+            e.keep();
             return;
         }
         for (long i = e.begin(); i < e.end(); i++) {

@@ -54,6 +54,7 @@ final class DadaptSgdLoop implements SummingLoop {
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
         if (h.has(FROZEN)) {
+            e.keep();
             return;
         }
         for (long i = e.begin(); i < e.end(); i++) {

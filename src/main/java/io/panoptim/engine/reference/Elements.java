@@ -65,6 +65,13 @@ final class Elements {
         value.set(i, newValue);
     }
 
+    /** For a rule that leaves the values as they are: what is left of each before it sees them stays. */
+    void keep() {
+        for (long i = begin(); i < end(); i++) {
+            value(i, value(i));
+        }
+    }
+
     double gradient(long i) {
         return gradient.get(i);
     }
