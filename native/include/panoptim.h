@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PANOPTIM_ABI 2u
+#define PANOPTIM_ABI 3u
 
 #define PANOPTIM_OK 0
 #define PANOPTIM_INVALID (-1)     /* an argument is wrong */
@@ -29,6 +29,38 @@ typedef struct panoptim_field {
     const char *field;
     uint64_t offset; /* the structure's size for the field "sizeof" */
 } panoptim_field;
+
+/* A BLAS library's functions, with CBLAS's parameters. They run on the calling thread alone. */
+typedef struct panoptim_blas {
+    uint32_t size;
+    uint32_t reserved;
+    const void *sgemm;
+    const void *dgemm;
+    const char *config; /* what the library says of itself; null if it does not */
+} panoptim_blas;
+
+#define PANOPTIM_TRANSPOSE_A 1u
+#define PANOPTIM_TRANSPOSE_B 2u
+#define PANOPTIM_SYMMETRIC 4u /* the result is symmetric: half of it is computed, and mirrored */
+
+/*
+ * D = alpha op(A) op(B) + beta C for a batch of row-major matrices of one type, half types accumulating in float32. C may be D.
+ * Where alpha is 0, A and B are not read; where beta is 0, C.
+ */
+typedef struct panoptim_product {
+    uint32_t size;
+    uint32_t dtype;
+    uint32_t flags;
+    uint32_t reserved;
+    uint64_t batch;
+    uint64_t rows;       /* of D */
+    uint64_t columns;    /* of D */
+    uint64_t inner;      /* columns of op(A) */
+    uint64_t leading[4]; /* from row to row, in elements: of A, B, C and D */
+    const uint64_t *addresses[4]; /* for each of the four its batch of matrices */
+    double alpha;
+    double beta;
+} panoptim_product;
 
 typedef struct panoptim_api {
     uint32_t size;
@@ -78,6 +110,17 @@ typedef struct panoptim_api {
     int32_t (*reduce)(panoptim_pool *pool, const panoptim_table *table, panoptim_reduce *reduce, const void *guard0,
                       const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
                       const void *guard6, const void *guard7);
+
+    /*
+     * Loads the last of some files, a BLAS library, for the life of the process; the others are what it depends on. Where a core
+     * is named, OpenBLAS takes its kernels, unless the environment names another one (OPENBLAS_CORETYPE).
+     */
+    int32_t (*open_blas)(const char *const *files, uint64_t count, const char *core, panoptim_blas *blas);
+
+    /* Matrix products, by one thread each or by several for its parts. The guards are as above. */
+    int32_t (*multiply)(panoptim_pool *pool, const panoptim_blas *blas, const panoptim_product *product, const void *guard0,
+                        const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
+                        const void *guard6, const void *guard7);
 } panoptim_api;
 
 /* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the

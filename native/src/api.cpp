@@ -6,6 +6,7 @@
 #include "panoptim.h"
 #include "panoptim_rules.h"
 #include "pool.h"
+#include "product.h"
 #include "rows.h"
 #include "rules.h"
 #include "step.h"
@@ -162,6 +163,27 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_reduce, result),
     SIZE(panoptim_reduce),
 
+    FIELD(panoptim_blas, size),
+    FIELD(panoptim_blas, reserved),
+    FIELD(panoptim_blas, sgemm),
+    FIELD(panoptim_blas, dgemm),
+    FIELD(panoptim_blas, config),
+    SIZE(panoptim_blas),
+
+    FIELD(panoptim_product, size),
+    FIELD(panoptim_product, dtype),
+    FIELD(panoptim_product, flags),
+    FIELD(panoptim_product, reserved),
+    FIELD(panoptim_product, batch),
+    FIELD(panoptim_product, rows),
+    FIELD(panoptim_product, columns),
+    FIELD(panoptim_product, inner),
+    FIELD(panoptim_product, leading),
+    FIELD(panoptim_product, addresses),
+    FIELD(panoptim_product, alpha),
+    FIELD(panoptim_product, beta),
+    SIZE(panoptim_product),
+
     FIELD(panoptim_field, structure),
     FIELD(panoptim_field, field),
     FIELD(panoptim_field, offset),
@@ -182,6 +204,8 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_api, register_rule),
     FIELD(panoptim_api, map),
     FIELD(panoptim_api, reduce),
+    FIELD(panoptim_api, open_blas),
+    FIELD(panoptim_api, multiply),
     SIZE(panoptim_api),
 };
 
@@ -212,6 +236,11 @@ static int32_t guarded_reduce(panoptim_pool* pool, const panoptim_table* table, 
     return panoptim::reduce(pool, table, reduce);
 }
 
+static int32_t guarded_multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_product* product, const void*,
+                                const void*, const void*, const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::multiply(pool, blas, product);
+}
+
 static const panoptim_api API = {
     sizeof(panoptim_api),
     PANOPTIM_ABI,
@@ -228,6 +257,8 @@ static const panoptim_api API = {
     panoptim::register_rule,
     guarded_map,
     guarded_reduce,
+    panoptim::open_blas,
+    guarded_multiply,
 };
 
 const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

@@ -77,7 +77,7 @@ public interface Engine {
         throw unsupported("stepRows");
     }
 
-    /** Prepares matrix products of one shape. */
+    /** Prepares matrix products; refuses what this engine cannot multiply. The plan is the caller's to close. */
     default MatrixProduct.Plan matrixProduct(MatrixProduct product) {
         throw unsupported("matrixProduct");
     }

@@ -150,7 +150,7 @@ public abstract class HostEngine implements Engine {
     }
 
     /** The CPU's engines do everything at once: they have no streams. */
-    private static void checkStream(String call, Stream stream) {
+    static void checkStream(String call, Stream stream) {
         if (!stream.equals(Stream.DEFAULT)) {
             throw PanoptimException.invalid(call, "the CPU has no streams: pass Stream.DEFAULT");
         }

@@ -1,27 +1,154 @@
 package io.panoptim.engine;
 
-import io.panoptim.tensor.DType;
+import io.panoptim.PanoptimException;
+import io.panoptim.tensor.Device;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
- * The shape of row-major matrix products {@code C = alpha * op(A) * op(B) + beta * C}, for which an engine prepares a
- * plan and a workspace once.
+ * Products of row-major matrices, {@code D = alpha * op(A) * op(B) + beta * C}, of which an engine makes a plan once, to be run
+ * any number of times. Half types accumulate in float32 and round once. A or B may be one matrix for the whole batch.
  *
- * @param rows of C
- * @param columns of C
- * @param inner columns of op(A), rows of op(B)
- * @param batch how many matrices
+ * <p>Where alpha is 0, A and B are not read, and where beta is 0, C is not: whatever is there, NaNs included, does not matter.
+ *
+ * @param a the matrices A
  * @param transposeA whether op(A) is A transposed
+ * @param b the matrices B
  * @param transposeB whether op(B) is B transposed
- * @param dtype of all three; half types accumulate in float32
+ * @param c what is added to: D itself, or matrices that do not overlap D
+ * @param d the result, which overlaps neither A nor B
+ * @param symmetric whether the products and C are known to be symmetric: half of the result is then computed, and mirrored
  */
-public record MatrixProduct(long rows, long columns, long inner, long batch, boolean transposeA, boolean transposeB,
-                            DType dtype) {
-    /** A prepared product. */
-    public interface Plan extends AutoCloseable {
-        /** Runs the product on addresses of the engine's device. */
-        void run(double alpha, long a, long b, double beta, long c, Stream stream);
+public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c, Matrices d,
+                            boolean symmetric) {
+    private static final String CALL = "matmul";
 
+    /** A prepared product. Its tensors must stay open as long as it is used. */
+    public interface Plan extends AutoCloseable {
+        /**
+         * Runs the product.
+         *
+         * @param alpha factor of the products, rounded to the type that they are added up in
+         * @param beta factor of C, likewise
+         */
+        void run(double alpha, double beta, Stream stream);
+
+        /** Frees the plan, not the tensors; idempotent. */
         @Override
         void close();
+    }
+
+    /** A range of memory, and the matrices that lie in it. */
+    private record Range(Object space, long begin, long end, Matrices matrices) {
+        boolean overlaps(Range other) {
+            return space == other.space && begin < other.end && other.begin < end && !besides(other);
+        }
+
+        /** Blocks of columns of one larger matrix: their ranges overlap, their elements do not. */
+        private boolean besides(Range other) {
+            Matrices one = matrices;
+            Matrices two = other.matrices;
+            if (one.leading() != two.leading() || one.count() > 1 && !areColumns(one) || two.count() > 1 && !areColumns(two)) {
+                return false;
+            }
+            long bytes = one.leading() * one.dtype().bytes();
+            long between = Math.floorMod(other.begin - begin, bytes);
+            return between >= width(one) && between + width(two) <= bytes;
+        }
+
+        private static long width(Matrices matrices) {
+            return ((matrices.count() - 1) * matrices.stride() + matrices.columns()) * matrices.dtype().bytes();
+        }
+    }
+
+    private static final Object NATIVE = new Object();
+
+    /** Refuses shapes, types and devices that do not go together, and results that overlap what they are computed from. */
+    public MatrixProduct {
+        long rows = transposeA ? a.columns() : a.rows();
+        long inner = transposeA ? a.rows() : a.columns();
+        long columns = transposeB ? b.rows() : b.columns();
+        if (inner != (transposeB ? b.columns() : b.rows()) || rows != d.rows() || columns != d.columns()
+                || c.rows() != d.rows() || c.columns() != d.columns()) {
+            throw PanoptimException.invalid(CALL, "shapes do not fit: " + a + (transposeA ? " transposed" : "") + " by " + b
+                    + (transposeB ? " transposed" : "") + (c.equals(d) ? "" : " and " + c) + " into " + d);
+        }
+        long batch = d.batch();
+        if (a.batch() != batch && a.batch() != 1 || b.batch() != batch && b.batch() != 1 || c.batch() != batch) {
+            throw PanoptimException.invalid(CALL, "batches do not fit: " + a + " by " + b + (c.equals(d) ? "" : " and " + c) + " into "
+                    + d + ": expected as many matrices everywhere, or one A or one B for all");
+        }
+        for (Matrices other : List.of(a, b, c)) {
+            if (other.dtype() != d.dtype()) {
+                throw PanoptimException.invalid(CALL, "types differ: " + a + " by " + b + " and " + c + " into " + d
+                        + ": expected one type; cast the others first");
+            }
+            if (!other.device().equals(d.device())) {
+                throw PanoptimException.invalid(CALL, other + " lies on " + other.device() + ", the result on " + d.device()
+                        + ": copy it there first");
+            }
+        }
+        if (symmetric && d.rows() != d.columns()) {
+            throw PanoptimException.invalid(CALL, "a symmetric result is square, not " + d);
+        }
+        if (!d.isEmpty()) {
+            checkOverlaps(a, b, c, d);
+        }
+    }
+
+    /** The product {@code C = alpha * op(A) * op(B) + beta * C}, in place. */
+    public static MatrixProduct of(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c) {
+        return new MatrixProduct(a, transposeA, b, transposeB, c, c, false);
+    }
+
+    /** The columns of op(A). */
+    public long inner() {
+        return transposeA ? a.rows() : a.columns();
+    }
+
+    private static void checkOverlaps(Matrices a, Matrices b, Matrices c, Matrices d) {
+        if (d.count() > 1 && d.stride() < d.extent() && !areColumns(d)) {
+            throw PanoptimException.invalid(CALL, "the matrices of the result overlap: they are " + d.stride()
+                    + " elements apart, and each takes " + d.extent());
+        }
+        List<Range> results = ranges(d);
+        for (int i = 0; i < results.size(); i++) {
+            if (results.subList(0, i).stream().anyMatch(results.get(i)::overlaps)) {
+                throw PanoptimException.invalid(CALL, "two matrices of the result overlap");
+            }
+        }
+        checkApart("A", a, results);
+        checkApart("B", b, results);
+        if (!c.equals(d)) {
+            checkApart("C", c, results);
+        }
+    }
+
+    /** Whether matrices lie side by side, as columns of a larger one. */
+    private static boolean areColumns(Matrices matrices) {
+        return matrices.stride() >= matrices.columns()
+                && (matrices.count() - 1) * matrices.stride() + matrices.columns() <= matrices.leading();
+    }
+
+    private static void checkApart(String name, Matrices matrices, List<Range> results) {
+        if (matrices.isEmpty()) {
+            return;
+        }
+        if (ranges(matrices).stream().anyMatch(range -> results.stream().anyMatch(range::overlaps))) {
+            throw PanoptimException.invalid(CALL, name + " overlaps the result: the result needs memory of its own"
+                    + (name.equals("C") ? ", or is C itself" : ""));
+        }
+    }
+
+    private static List<Range> ranges(Matrices matrices) {
+        List<Range> ranges = new ArrayList<>();
+        long elements = (matrices.count() - 1) * matrices.stride() + matrices.extent();
+        for (Tensor tensor : matrices.tensors()) {
+            Object space = tensor.device().kind() == Device.Kind.CPU ? tensor.segment().heapBase().orElse(NATIVE) : NATIVE;
+            long begin = tensor.address() + matrices.offset() * tensor.dtype().bytes();
+            ranges.add(new Range(space, begin, begin + elements * tensor.dtype().bytes(), matrices));
+        }
+        return ranges;
     }
 }

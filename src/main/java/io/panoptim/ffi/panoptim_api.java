@@ -30,6 +30,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*register_rule)(const panoptim_rule *, int32_t *);
  *     int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *);
+ *     int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  * }
  * }
  */
@@ -54,7 +56,9 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("step_rows"),
         panoptim_h.C_POINTER.withName("register_rule"),
         panoptim_h.C_POINTER.withName("map"),
-        panoptim_h.C_POINTER.withName("reduce")
+        panoptim_h.C_POINTER.withName("reduce"),
+        panoptim_h.C_POINTER.withName("open_blas"),
+        panoptim_h.C_POINTER.withName("multiply")
     ).withName("panoptim_api");
 
     /**
@@ -1214,6 +1218,219 @@ public class panoptim_api {
      */
     public static void reduce(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(reduce$LAYOUT, reduce$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * }
+     */
+    public final static class open_blas {
+
+        private open_blas() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, long _x1, MemorySegment _x2, MemorySegment _x3);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_LONG,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(open_blas.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(open_blas.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, long _x1, MemorySegment _x2, MemorySegment _x3) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout open_blas$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("open_blas"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * }
+     */
+    public static final AddressLayout open_blas$layout() {
+        return open_blas$LAYOUT;
+    }
+
+    private static final long open_blas$OFFSET = $LAYOUT.byteOffset(groupElement("open_blas"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * }
+     */
+    public static final long open_blas$offset() {
+        return open_blas$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * }
+     */
+    public static MemorySegment open_blas(MemorySegment struct) {
+        return struct.get(open_blas$LAYOUT, open_blas$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * }
+     */
+    public static void open_blas(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(open_blas$LAYOUT, open_blas$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class multiply {
+
+        private multiply() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(multiply.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(multiply.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9, _x10);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout multiply$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("multiply"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout multiply$layout() {
+        return multiply$LAYOUT;
+    }
+
+    private static final long multiply$OFFSET = $LAYOUT.byteOffset(groupElement("multiply"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long multiply$offset() {
+        return multiply$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment multiply(MemorySegment struct) {
+        return struct.get(multiply$LAYOUT, multiply$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void multiply(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(multiply$LAYOUT, multiply$OFFSET, fieldValue);
     }
 
     /**

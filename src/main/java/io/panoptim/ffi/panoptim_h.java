@@ -347,10 +347,10 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_RULE_ABI() {
         return PANOPTIM_RULE_ABI;
     }
-    private static final int PANOPTIM_ABI = (int)2L;
+    private static final int PANOPTIM_ABI = (int)3L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_ABI 2
+     * #define PANOPTIM_ABI 3
      * }
      */
     public static int PANOPTIM_ABI() {
@@ -382,6 +382,33 @@ public class panoptim_h extends panoptim_h$shared {
      */
     public static int PANOPTIM_EXHAUSTED() {
         return PANOPTIM_EXHAUSTED;
+    }
+    private static final int PANOPTIM_TRANSPOSE_A = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_TRANSPOSE_A 1
+     * }
+     */
+    public static int PANOPTIM_TRANSPOSE_A() {
+        return PANOPTIM_TRANSPOSE_A;
+    }
+    private static final int PANOPTIM_TRANSPOSE_B = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_TRANSPOSE_B 2
+     * }
+     */
+    public static int PANOPTIM_TRANSPOSE_B() {
+        return PANOPTIM_TRANSPOSE_B;
+    }
+    private static final int PANOPTIM_SYMMETRIC = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_SYMMETRIC 4
+     * }
+     */
+    public static int PANOPTIM_SYMMETRIC() {
+        return PANOPTIM_SYMMETRIC;
     }
 }
 

@@ -5,6 +5,7 @@ import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.MatrixProduct;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
@@ -55,6 +56,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private final Verb step;
     private final Verb map;
     private final Verb reduce;
+    /** Over a product instead of a table. */
+    private final Verb multiply;
     /** Open as long as the pool is; a running step keeps it open. */
     private final Arena poolArena = Arena.ofShared();
     private final MemorySegment pool;
@@ -79,6 +82,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
                 argument, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
         this.reduce = new Verb("Engine.reduce", false, (table, argument, g) -> panoptim_api.reduce.invoke(reduceFunction, pool,
                 table, argument, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
+        MemorySegment multiplyFunction = panoptim_api.multiply(library.api());
+        this.multiply = new Verb("matmul", true, (blas, product, g) -> panoptim_api.multiply.invoke(multiplyFunction, pool, blas,
+                product, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
     }
 
     /**
@@ -117,6 +123,37 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     @Override
     public Table table(List<TensorEntry> entries) {
         return new CpuTable(this, null, NO_RULE, entries, options.chunkElements());
+    }
+
+    /** By OpenBLAS, whose file is looked for when the first product is planned; its parts and batches by this engine's threads. */
+    @Override
+    public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        return new CpuProduct(this, BlasLibrary.get(library), product);
+    }
+
+    /** The library by which matrices are multiplied, or why there is none. */
+    public String blas() {
+        return BlasLibrary.get(library).description();
+    }
+
+    void run(CpuProduct product) {
+        checkOpen(multiply);
+        List<CpuProduct.Part> parts = product.parts();
+        if (parts.size() > 1) {
+            product.check();
+        }
+        for (int i = 0; i < parts.size(); i++) {
+            CpuProduct.Part part = parts.get(i);
+            try {
+                library.check(multiply.call, multiply.function.call(product.blas(), part.product(), part.guards()));
+            } catch (IllegalStateException | WrongThreadException refusedGuard) {
+                if (i == 0) {
+                    product.check(); // in words that name the matrices
+                }
+                throw refusedGuard instanceof IllegalStateException closed
+                        ? closedMeanwhile(multiply, i == 0 ? Code.CLOSED : Code.FAULT, closed) : refusedGuard;
+            }
+        }
     }
 
     @Override

@@ -5,6 +5,7 @@ import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.MatrixProduct;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
@@ -36,6 +37,11 @@ public final class ReferenceEngine extends HostEngine {
     @Override
     public Table table(List<TensorEntry> entries) {
         return new ReferenceTable(this, null, entries);
+    }
+
+    @Override
+    public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        return new ReferenceProduct(this, product);
     }
 
     @Override

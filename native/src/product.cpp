@@ -1,0 +1,341 @@
+#include "product.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "convert.h"
+#include "error.h"
+#include "floating_point.h"
+#include "pool.h"
+
+namespace panoptim {
+
+// ---- The library
+
+static constexpr const char* CORE_VARIABLE = "OPENBLAS_CORETYPE";
+
+int32_t open_blas(const char* const* files, uint64_t count, const char* core, panoptim_blas* blas) {
+    if (files == nullptr || count == 0 || blas == nullptr || blas->size != sizeof(panoptim_blas)) {
+        return fail(PANOPTIM_INVALID, "open_blas: there is no file, or nowhere to put what it has");
+    }
+    const bool names_core = core != nullptr && getenv(CORE_VARIABLE) == nullptr;
+    if (names_core) setenv(CORE_VARIABLE, core, 1);  // read when the library is loaded, and only then
+    void* library = nullptr;
+    for (uint64_t i = 0; i < count; ++i) {
+        library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+        if (library == nullptr) break;
+    }
+    if (names_core) unsetenv(CORE_VARIABLE);
+    if (library == nullptr) return fail(PANOPTIM_INVALID, "%s", dlerror());
+    blas->sgemm = dlsym(library, "cblas_sgemm");
+    blas->dgemm = dlsym(library, "cblas_dgemm");
+    if (blas->sgemm == nullptr || blas->dgemm == nullptr) {
+        return fail(PANOPTIM_INVALID, "%s has no cblas_sgemm and cblas_dgemm", files[count - 1]);
+    }
+    // The pool's threads share the work: the library's own stay asleep.
+    auto set_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "openblas_set_num_threads"));
+    if (set_threads != nullptr) set_threads(1);
+    auto config = reinterpret_cast<char* (*)()>(dlsym(library, "openblas_get_config"));
+    blas->config = config == nullptr ? nullptr : config();
+    return PANOPTIM_OK;
+}
+
+// ---- One part of a product
+
+template <class T>
+using Gemm = void (*)(int order, int transpose_a, int transpose_b, int rows, int columns, int inner, T alpha, const T* a,
+                      int leading_a, const T* b, int leading_b, T beta, T* c, int leading_c);
+
+static constexpr int ROW_MAJOR = 101;
+static constexpr int PLAIN = 111;
+static constexpr int TRANSPOSED = 112;
+
+enum Operand { A, B, C, D };
+
+// A rectangle of a matrix of the result.
+struct Part {
+    uint64_t matrix;
+    uint64_t row;
+    uint64_t rows;
+    uint64_t column;
+    uint64_t columns;
+};
+
+struct Product {
+    const panoptim_product& shape;
+    const void* gemm;
+    bool transposed[2];
+
+    // Element (row, column) of an operand, which for A and B is that of op(A) and op(B).
+    template <class T>
+    T* at(Operand operand, uint64_t matrix, uint64_t row, uint64_t column) const {
+        if (operand <= B && transposed[operand]) std::swap(row, column);
+        return reinterpret_cast<T*>(shape.addresses[operand][matrix]) + row * shape.leading[operand] + column;
+    }
+};
+
+// D = beta C, where nothing is added to it.
+template <class T>
+static void begin(const Product& product, const Part& part) {
+    for (uint64_t i = 0; i < part.rows; ++i) {
+        T* to = product.at<T>(D, part.matrix, part.row + i, part.column);
+        if (product.shape.beta == 0) {
+            memset(to, 0, part.columns * sizeof(T));
+            continue;
+        }
+        const T* from = product.at<T>(C, part.matrix, part.row + i, part.column);
+        if (from != to) memcpy(to, from, part.columns * sizeof(T));
+    }
+}
+
+template <class T>
+static void compute(const Product& product, const Part& part) {
+    const panoptim_product& shape = product.shape;
+    const bool adds = shape.alpha != 0 && shape.inner != 0;
+    const bool separate = shape.addresses[C][part.matrix] != shape.addresses[D][part.matrix];
+    if (!adds || (shape.beta != 0 && separate)) begin<T>(product, part);
+    T* to = product.at<T>(D, part.matrix, part.row, part.column);
+    if (!adds) {
+        if (shape.beta == 0) return;
+        for (uint64_t i = 0; i < part.rows; ++i) {
+            T* row = to + i * shape.leading[D];
+            for (uint64_t j = 0; j < part.columns; ++j) row[j] *= T(shape.beta);
+        }
+        return;
+    }
+    reinterpret_cast<Gemm<T>>(reinterpret_cast<uintptr_t>(product.gemm))(
+        ROW_MAJOR, product.transposed[A] ? TRANSPOSED : PLAIN, product.transposed[B] ? TRANSPOSED : PLAIN, int(part.rows),
+        int(part.columns), int(shape.inner), T(shape.alpha), product.at<T>(A, part.matrix, part.row, 0), int(shape.leading[A]),
+        product.at<T>(B, part.matrix, 0, part.column), int(shape.leading[B]), T(shape.beta), to, int(shape.leading[D]));
+}
+
+// ---- Half types: blocks are widened to float32, in which they are added up, and the result is rounded once.
+
+static constexpr uint64_t HALF_BLOCK = 128;
+
+struct Blocks {
+    alignas(64) float a[HALF_BLOCK * HALF_BLOCK];
+    alignas(64) float b[HALF_BLOCK * HALF_BLOCK];
+    alignas(64) float sum[HALF_BLOCK * HALF_BLOCK];
+    alignas(64) float row[HALF_BLOCK];
+};
+
+// A block of op(A) or op(B), as it lies in memory.
+static void widen(const Product& product, Operand operand, uint64_t matrix, uint64_t row, uint64_t rows, uint64_t column,
+                  uint64_t columns, float* to) {
+    if (product.transposed[operand]) std::swap(rows, columns);
+    const uint16_t* from = product.at<uint16_t>(operand, matrix, row, column);
+    for (uint64_t i = 0; i < rows; ++i) {
+        load(uint8_t(product.shape.dtype), from + i * product.shape.leading[operand], columns, to + i * HALF_BLOCK);
+    }
+}
+
+// alpha times the sum, plus beta C.
+static void finish_row(const float* __restrict sum, float alpha, float beta, uint64_t columns, float* __restrict row) {
+    if (beta == 0) {
+#pragma omp simd
+        for (uint64_t j = 0; j < columns; ++j) row[j] = alpha * sum[j];
+    } else {
+#pragma omp simd
+        for (uint64_t j = 0; j < columns; ++j) row[j] = __builtin_fmaf(alpha, sum[j], beta * row[j]);
+    }
+}
+
+static void compute_block(const Product& product, const Part& part, Blocks& blocks) {
+    const panoptim_product& shape = product.shape;
+    const auto gemm = reinterpret_cast<Gemm<float>>(reinterpret_cast<uintptr_t>(product.gemm));
+    const uint64_t inner = shape.alpha == 0 ? 0 : shape.inner;
+    for (uint64_t k = 0; k < inner; k += HALF_BLOCK) {
+        const uint64_t depth = std::min(HALF_BLOCK, inner - k);
+        widen(product, A, part.matrix, part.row, part.rows, k, depth, blocks.a);
+        widen(product, B, part.matrix, k, depth, part.column, part.columns, blocks.b);
+        gemm(ROW_MAJOR, product.transposed[A] ? TRANSPOSED : PLAIN, product.transposed[B] ? TRANSPOSED : PLAIN, int(part.rows),
+             int(part.columns), int(depth), 1, blocks.a, int(HALF_BLOCK), blocks.b, int(HALF_BLOCK), k == 0 ? 0 : 1, blocks.sum,
+             int(HALF_BLOCK));
+    }
+    if (inner == 0) memset(blocks.sum, 0, sizeof blocks.sum);
+    const uint8_t dtype = uint8_t(shape.dtype);
+    for (uint64_t i = 0; i < part.rows; ++i) {
+        if (shape.beta != 0) load(dtype, product.at<uint16_t>(C, part.matrix, part.row + i, part.column), part.columns, blocks.row);
+        finish_row(blocks.sum + i * HALF_BLOCK, inner == 0 ? 0 : float(shape.alpha), float(shape.beta), part.columns, blocks.row);
+        store(dtype, blocks.row, part.columns, product.at<uint16_t>(D, part.matrix, part.row + i, part.column));
+    }
+}
+
+template <>
+void compute<uint16_t>(const Product& product, const Part& part) {
+    Blocks blocks;
+    for (uint64_t i = 0; i < part.rows; i += HALF_BLOCK) {
+        for (uint64_t j = 0; j < part.columns; j += HALF_BLOCK) {
+            compute_block(product, {part.matrix, part.row + i, std::min(HALF_BLOCK, part.rows - i), part.column + j,
+                                    std::min(HALF_BLOCK, part.columns - j)}, blocks);
+        }
+    }
+}
+
+// ---- Symmetric results
+
+// Up to here a square on the diagonal is computed as a whole.
+static constexpr uint64_t WHOLE = 96;
+static constexpr uint64_t MIRROR_BLOCK = 32;
+
+// Copies what lies below the diagonal of a part to the other side.
+template <class T>
+static void mirror(const Product& product, const Part& part) {
+    const uint64_t leading = product.shape.leading[D];
+    T* base = product.at<T>(D, part.matrix, 0, 0);
+    for (uint64_t i0 = part.row; i0 < part.row + part.rows; i0 += MIRROR_BLOCK) {
+        const uint64_t i1 = std::min(i0 + MIRROR_BLOCK, part.row + part.rows);
+        for (uint64_t j0 = part.column; j0 < part.column + part.columns; j0 += MIRROR_BLOCK) {
+            const uint64_t j1 = std::min(j0 + MIRROR_BLOCK, part.column + part.columns);
+            for (uint64_t j = j0; j < j1; ++j) {
+                for (uint64_t i = std::max(i0, j + 1); i < i1; ++i) base[j * leading + i] = base[i * leading + j];
+            }
+        }
+    }
+}
+
+// A square on the diagonal: its lower left quarter, which is mirrored, and two smaller squares.
+template <class T>
+static void compute_square(const Product& product, uint64_t matrix, uint64_t start, uint64_t size) {
+    if (size <= WHOLE) {
+        const Part part{matrix, start, size, start, size};
+        compute<T>(product, part);
+        mirror<T>(product, part);
+        return;
+    }
+    const uint64_t half = (size / 2 + 15) / 16 * 16;
+    const Part below{matrix, start + half, size - half, start, half};
+    compute<T>(product, below);
+    mirror<T>(product, below);
+    compute_square<T>(product, matrix, start, half);
+    compute_square<T>(product, matrix, start + half, size - half);
+}
+
+// ---- Parts for the threads
+
+// Each matrix of the result is cut into rows x columns parts or, if it is symmetric, into those of a triangle.
+struct Work {
+    Product product;
+    uint64_t rows;
+    uint64_t columns;
+    bool symmetric;
+
+    uint64_t parts() const { return symmetric ? rows * (rows + 1) / 2 : rows * columns; }
+};
+
+// Where a cut lies, at a multiple of 16.
+static uint64_t cut(uint64_t size, uint64_t parts, uint64_t index) {
+    return index == parts ? size : size * index / parts / 16 * 16;
+}
+
+static Part part_of(const Work& work, uint64_t matrix, uint64_t row, uint64_t column) {
+    const panoptim_product& shape = work.product.shape;
+    const uint64_t top = cut(shape.rows, work.rows, row);
+    const uint64_t left = cut(shape.columns, work.columns, column);
+    return {matrix, top, cut(shape.rows, work.rows, row + 1) - top, left, cut(shape.columns, work.columns, column + 1) - left};
+}
+
+template <class T>
+static void compute_part(const Work& work, uint64_t matrix, uint64_t index) {
+    if (!work.symmetric) {
+        compute<T>(work.product, part_of(work, matrix, index / work.columns, index % work.columns));
+        return;
+    }
+    // The squares on the diagonal, which cost half as much, come last.
+    const uint64_t below = work.rows * (work.rows - 1) / 2;
+    if (index >= below) {
+        const Part square = part_of(work, matrix, index - below, index - below);
+        compute_square<T>(work.product, matrix, square.row, square.rows);
+        return;
+    }
+    uint64_t row = 1;
+    while (row * (row + 1) / 2 <= index) ++row;
+    const Part part = part_of(work, matrix, row, index - row * (row - 1) / 2);
+    compute<T>(work.product, part);
+    mirror<T>(work.product, part);
+}
+
+template <class T>
+static void compute_parts(const void* context, uint64_t begin, uint64_t end) {
+    const Work& work = *static_cast<const Work*>(context);
+    const uint64_t parts = work.parts();
+    for (uint64_t i = begin; i < end; ++i) compute_part<T>(work, i / parts, i % parts);
+}
+
+// Less operations than this are done before a worker is awake, and smaller parts are not worth a call.
+static constexpr double SMALL_PRODUCT = 2e6;
+static constexpr uint64_t SMALL_SIDE = 64;
+
+// Cuts matrices only where there are too few of them to keep all threads busy.
+static void divide(Work& work, uint64_t threads) {
+    const panoptim_product& shape = work.product.shape;
+    if (shape.batch >= 4 * threads || shape.batch % threads == 0) return;
+    if (work.symmetric) {
+        work.rows = work.columns = std::max<uint64_t>(1, std::min(threads, shape.rows / SMALL_SIDE));
+        return;
+    }
+    uint64_t wanted = threads / std::gcd(shape.batch, threads);
+    while (wanted > 1) {
+        uint64_t factor = 2;
+        while (wanted % factor != 0) ++factor;
+        wanted /= factor;
+        const uint64_t height = shape.rows / work.rows;
+        const uint64_t width = shape.columns / work.columns;
+        if (std::max(height, width) < factor * SMALL_SIDE) return;
+        (height >= width ? work.rows : work.columns) *= factor;
+    }
+}
+
+static int32_t check(const panoptim_blas* blas, const panoptim_product* product) {
+    if (blas == nullptr || blas->size != sizeof(panoptim_blas) || product == nullptr || product->size != sizeof(panoptim_product)) {
+        return fail(PANOPTIM_INVALID, "multiply: a structure is null or has another size");
+    }
+    if (product->dtype > PANOPTIM_FLOAT16) return fail(PANOPTIM_INVALID, "multiply: there is no product of type %u", product->dtype);
+    if ((product->flags & PANOPTIM_SYMMETRIC) != 0 && product->rows != product->columns) {
+        return fail(PANOPTIM_INVALID, "multiply: a symmetric result is square");
+    }
+    uint64_t largest = std::max({product->rows, product->columns, product->inner});
+    for (uint64_t leading : product->leading) largest = std::max(largest, leading);
+    if (largest > INT_MAX) {
+        return fail(PANOPTIM_UNSUPPORTED, "multiply: BLAS counts in 32 bits, and a side or a distance between rows is %llu",
+                    static_cast<unsigned long long>(largest));
+    }
+    return PANOPTIM_OK;
+}
+
+int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_product* product) {
+    if (pool == nullptr) return fail(PANOPTIM_INVALID, "multiply: the pool is null");
+    if (int32_t code = check(blas, product)) return code;
+    if (product->batch == 0 || product->rows == 0 || product->columns == 0) return PANOPTIM_OK;
+
+    const bool wide = product->dtype == PANOPTIM_FLOAT64;
+    Work work{{*product, wide ? blas->dgemm : blas->sgemm,
+               {(product->flags & PANOPTIM_TRANSPOSE_A) != 0, (product->flags & PANOPTIM_TRANSPOSE_B) != 0}},
+              1, 1, (product->flags & PANOPTIM_SYMMETRIC) != 0};
+    const auto body = wide ? compute_parts<double> : product->dtype == PANOPTIM_FLOAT32 ? compute_parts<float> : compute_parts<uint16_t>;
+    const double operations = 2.0 * double(product->batch) * double(product->rows) * double(product->columns) * double(product->inner);
+    FloatingPoint environment;
+    const bool shared = operations >= SMALL_PRODUCT && pool->threads > 1 && acquire(*pool);
+    if (shared) divide(work, uint64_t(pool->threads));
+    const uint64_t items = product->batch * work.parts();
+    if (!shared) {
+        body(&work, 0, items);
+        return PANOPTIM_OK;
+    }
+    const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool->threads), items));
+    for (uint32_t part = 0; part < parts; ++part) {
+        pool->members[part].next.store(items * part / parts, std::memory_order_relaxed);
+        pool->members[part].end = items * (part + 1) / parts;
+    }
+    run(*pool, {body, &work, 1, parts});
+    release(*pool);
+    return PANOPTIM_OK;
+}
+
+}  // namespace panoptim

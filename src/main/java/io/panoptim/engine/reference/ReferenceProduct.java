@@ -1,0 +1,62 @@
+package io.panoptim.engine.reference;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.HostProduct;
+import io.panoptim.engine.Matrices;
+import io.panoptim.engine.MatrixProduct;
+import io.panoptim.tensor.DType;
+
+/**
+ * The oracle of matrix products: each element of the result is a sum in float64, from the first product to the last one, each added
+ * with one rounding (fma); times alpha, plus beta times C with one rounding more; and rounded to the result's type.
+ */
+final class ReferenceProduct extends HostProduct {
+    ReferenceProduct(ReferenceEngine engine, MatrixProduct product) {
+        super(engine, product, true);
+    }
+
+    @Override
+    protected void multiply(double alpha, double beta) {
+        checkAccessible();
+        boolean wide = product().d().dtype() == DType.FLOAT64;
+        try {
+            for (long matrix = 0; matrix < product().d().batch(); matrix++) {
+                multiply(matrix, wide ? alpha : (float) alpha, wide ? beta : (float) beta);
+            }
+        } catch (IllegalStateException closed) {
+            throw new PanoptimException(Code.FAULT, "matmul", "an arena was closed meanwhile", closed);
+        }
+    }
+
+    private void multiply(long matrix, double alpha, double beta) {
+        Matrices a = product().a();
+        Matrices b = product().b();
+        Matrices c = product().c();
+        Matrices d = product().d();
+        long ofA = a.batch() == 1 ? 0 : matrix;
+        long ofB = b.batch() == 1 ? 0 : matrix;
+        for (long i = 0; i < d.rows(); i++) {
+            for (long j = 0; j < (product().symmetric() ? i + 1 : d.columns()); j++) {
+                double sum = 0;
+                for (long k = 0; alpha != 0 && k < product().inner(); k++) {
+                    sum = Math.fma(product().transposeA() ? get(a, ofA, k, i) : get(a, ofA, i, k),
+                            product().transposeB() ? get(b, ofB, j, k) : get(b, ofB, k, j), sum);
+                }
+                double value = beta == 0 ? alpha * sum : Math.fma(beta, get(c, matrix, i, j), alpha * sum);
+                set(d, matrix, i, j, value);
+                if (product().symmetric()) {
+                    set(d, matrix, j, i, value);
+                }
+            }
+        }
+    }
+
+    private static double get(Matrices matrices, long matrix, long row, long column) {
+        return matrices.tensor(matrix).get(matrices.start(matrix) + row * matrices.leading() + column);
+    }
+
+    private static void set(Matrices matrices, long matrix, long row, long column, double value) {
+        matrices.tensor(matrix).set(matrices.start(matrix) + row * matrices.leading() + column, value);
+    }
+}
