@@ -44,7 +44,7 @@ typedef struct panoptim_blas {
 #define PANOPTIM_SYMMETRIC 4u /* the result is symmetric: half of it is computed, and mirrored */
 
 /*
- * D = alpha op(A) op(B) + beta C for a batch of row-major matrices of one type, half types accumulating in float32. C may be D.
+ * D = alpha op(A) op(B) + beta C + gamma I for a batch of row-major matrices of one type, half types accumulating in float32. C may be D.
  * Where alpha is 0, A and B are not read; where beta is 0, C.
  */
 typedef struct panoptim_product {
@@ -60,6 +60,7 @@ typedef struct panoptim_product {
     const uint64_t *addresses[4]; /* for each of the four its batch of matrices */
     double alpha;
     double beta;
+    double gamma;
 } panoptim_product;
 
 typedef struct panoptim_api {
@@ -112,10 +113,9 @@ typedef struct panoptim_api {
                       const void *guard6, const void *guard7);
 
     /*
-     * Loads the last of some files, a BLAS library, for the life of the process; the others are what it depends on. Where a core
-     * is named, OpenBLAS takes its kernels, unless the environment names another one (OPENBLAS_CORETYPE).
+     * Loads the last of some files, a BLAS library, for the life of the process; the others are what it depends on.
      */
-    int32_t (*open_blas)(const char *const *files, uint64_t count, const char *core, panoptim_blas *blas);
+    int32_t (*open_blas)(const char *const *files, uint64_t count, panoptim_blas *blas);
 
     /* Matrix products, by one thread each or by several for its parts. The guards are as above. */
     int32_t (*multiply)(panoptim_pool *pool, const panoptim_blas *blas, const panoptim_product *product, const void *guard0,

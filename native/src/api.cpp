@@ -182,6 +182,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_product, addresses),
     FIELD(panoptim_product, alpha),
     FIELD(panoptim_product, beta),
+    FIELD(panoptim_product, gamma),
     SIZE(panoptim_product),
 
     FIELD(panoptim_field, structure),

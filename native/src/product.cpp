@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
@@ -17,20 +16,15 @@ namespace panoptim {
 
 // ---- The library
 
-static constexpr const char* CORE_VARIABLE = "OPENBLAS_CORETYPE";
-
-int32_t open_blas(const char* const* files, uint64_t count, const char* core, panoptim_blas* blas) {
+int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas) {
     if (files == nullptr || count == 0 || blas == nullptr || blas->size != sizeof(panoptim_blas)) {
         return fail(PANOPTIM_INVALID, "open_blas: there is no file, or nowhere to put what it has");
     }
-    const bool names_core = core != nullptr && getenv(CORE_VARIABLE) == nullptr;
-    if (names_core) setenv(CORE_VARIABLE, core, 1);  // read when the library is loaded, and only then
     void* library = nullptr;
     for (uint64_t i = 0; i < count; ++i) {
         library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
         if (library == nullptr) break;
     }
-    if (names_core) unsetenv(CORE_VARIABLE);
     if (library == nullptr) return fail(PANOPTIM_INVALID, "%s", dlerror());
     blas->sgemm = dlsym(library, "cblas_sgemm");
     blas->dgemm = dlsym(library, "cblas_dgemm");
@@ -93,8 +87,9 @@ static void begin(const Product& product, const Part& part) {
     }
 }
 
+// The result without its multiple of the identity.
 template <class T>
-static void compute(const Product& product, const Part& part) {
+static void compute_sum(const Product& product, const Part& part) {
     const panoptim_product& shape = product.shape;
     const bool adds = shape.alpha != 0 && shape.inner != 0;
     const bool separate = shape.addresses[C][part.matrix] != shape.addresses[D][part.matrix];
@@ -112,6 +107,14 @@ static void compute(const Product& product, const Part& part) {
         ROW_MAJOR, product.transposed[A] ? TRANSPOSED : PLAIN, product.transposed[B] ? TRANSPOSED : PLAIN, int(part.rows),
         int(part.columns), int(shape.inner), T(shape.alpha), product.at<T>(A, part.matrix, part.row, 0), int(shape.leading[A]),
         product.at<T>(B, part.matrix, 0, part.column), int(shape.leading[B]), T(shape.beta), to, int(shape.leading[D]));
+}
+
+template <class T>
+static void compute(const Product& product, const Part& part) {
+    compute_sum<T>(product, part);
+    if (product.shape.gamma == 0) return;
+    const uint64_t end = std::min(part.row + part.rows, part.column + part.columns);
+    for (uint64_t i = std::max(part.row, part.column); i < end; ++i) *product.at<T>(D, part.matrix, i, i) += T(product.shape.gamma);
 }
 
 // ---- Half types: blocks are widened to float32, in which they are added up, and the result is rounded once.
@@ -163,6 +166,8 @@ static void compute_block(const Product& product, const Part& part, Blocks& bloc
     for (uint64_t i = 0; i < part.rows; ++i) {
         if (shape.beta != 0) load(dtype, product.at<uint16_t>(C, part.matrix, part.row + i, part.column), part.columns, blocks.row);
         finish_row(blocks.sum + i * HALF_BLOCK, inner == 0 ? 0 : float(shape.alpha), float(shape.beta), part.columns, blocks.row);
+        const uint64_t diagonal = part.row + i - part.column;  // wraps around where it lies before the part
+        if (shape.gamma != 0 && diagonal < part.columns) blocks.row[diagonal] += float(shape.gamma);
         store(dtype, blocks.row, part.columns, product.at<uint16_t>(D, part.matrix, part.row + i, part.column));
     }
 }
@@ -318,7 +323,8 @@ int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_
     Work work{{*product, wide ? blas->dgemm : blas->sgemm,
                {(product->flags & PANOPTIM_TRANSPOSE_A) != 0, (product->flags & PANOPTIM_TRANSPOSE_B) != 0}},
               1, 1, (product->flags & PANOPTIM_SYMMETRIC) != 0};
-    const auto body = wide ? compute_parts<double> : product->dtype == PANOPTIM_FLOAT32 ? compute_parts<float> : compute_parts<uint16_t>;
+    const bool half = product->dtype == PANOPTIM_BFLOAT16 || product->dtype == PANOPTIM_FLOAT16;
+    const auto body = wide ? compute_parts<double> : half ? compute_parts<uint16_t> : compute_parts<float>;
     const double operations = 2.0 * double(product->batch) * double(product->rows) * double(product->columns) * double(product->inner);
     FloatingPoint environment;
     const bool shared = operations >= SMALL_PRODUCT && pool->threads > 1 && acquire(*pool);

@@ -4,7 +4,7 @@
 
 namespace panoptim {
 
-int32_t open_blas(const char* const* files, uint64_t count, const char* core, panoptim_blas* blas);
+int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas);
 
 int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_product* product);
 

@@ -10,6 +10,8 @@ FLAT = {"flat": [1027]}
 LARGE = {"large": [100003]}
 ROWS = {"scalar": [], "vector": [17], "row": [1, 5], "column": [5, 1], "matrix": [13, 79], "convolution": [4, 3, 2, 3]}
 NEAR = {"scalar": [], "vector": [7], "row": [1, 5], "column": [5, 1], "matrix": [7, 9], "convolution": [4, 3, 2, 3]}
+MATRICES = {"one": [1, 1], "row": [1, 7], "column": [7, 1], "square": [4, 4], "wide": [3, 5], "tall": [5, 3], "twin": [5, 3],
+            "long": [2, 8]}
 NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
 
 # Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.

@@ -270,7 +270,7 @@ def run(case):
         lrs = [float(g["lr"]) for g in optimizer.param_groups]
         if step - 1 in case.get("eval", ()):
             optimizer.train()
-        with sums.exact() if case.get("sums") else contextlib.nullcontext():
+        with sums.exact() if case.get("sums") else torch_cases.unrounded() if case.get("unrounded") else contextlib.nullcontext():
             optimizer.step()
         if scheduler:
             scheduler.step()

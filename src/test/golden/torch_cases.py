@@ -1,9 +1,10 @@
 """The golden cases of torch.optim."""
+import contextlib
 import inspect
 
 import torch
 
-from cases import LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, pairs, rule_cases
+from cases import MATRICES, LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, pairs, rule_cases
 
 
 def make(optimizer, groups, defaults):
@@ -176,6 +177,46 @@ def asgd_cases():
         ], [{"maximize": False, "t0": 0}, {"lambd": 0.0, "t0": 1e6}, {"lr": 0.1, "weight_decay": 0.0, "alpha": 1.5}], "float64")
 
 
+@contextlib.contextmanager
+def unrounded():
+    """Muon with the products in the parameter's type, instead of bfloat16."""
+    rounded = torch.Tensor.bfloat16
+    torch.Tensor.bfloat16 = torch.Tensor.clone
+    try:
+        yield
+    finally:
+        torch.Tensor.bfloat16 = rounded
+
+
+def muon_cases():
+    """Momentum is exact; parameters are compared at the end: with torch's bfloat16 products within 1 % of their tensor's largest, with
+    unrounded ones within 1e-5 (float32) and 1e-10."""
+    def bounded(name, defaults, bounds, **kwargs):
+        return [case("Muon", name, dtype, defaults, **({"tensors": MATRICES} | kwargs)) | {"bound": {"columns": ["param"], "ulp": ulp}}
+                for dtype, ulp in zip(("float32", "float64"), bounds)]
+
+    def muon(name, defaults, **kwargs):
+        return [c | {"unrounded": True} for c in bounded(name, defaults, (1e-5 * 2 ** 23, 1e-10 * 2 ** 52), **kwargs)]
+
+    percent = 0.01 * 2 ** 23, 0.01 * 2 ** 52
+    groups = [(["one", "row", "column"], {"lr": 0.05, "nesterov": False}), (["square"], {"adjust_lr_fn": "match_rms_adamw", "lr": 0.01}),
+              (["wide", "long"], {"momentum": 0.5, "weight_decay": 0.3}),
+              (["tall", "twin"], {"ns_coefficients": [2.0, -1.5, 0.5], "ns_steps": 7, "eps": 0.1})]
+    absent = sorted([[s, "twin"] for s in range(5)] + [[s, "row"] for s in range(25, 30)] + [[s, "long"] for s in (7, 12)])
+    return [
+        *bounded("torch", {}, percent),
+        *bounded("torch-match-rms", {"lr": 0.002, "adjust_lr_fn": "match_rms_adamw"}, percent),
+        *muon("defaults", {}),
+        *muon("original", {"lr": 0.02, "weight_decay": 0.0, "adjust_lr_fn": "original"}),
+        *muon("match-rms", {"lr": 0.01, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"}),
+        *muon("groups", {"lr": 0.02}, groups=groups, scheduler=STEP_LR),
+        *muon("absent", {"lr": 0.02}, absent=absent, scheduler=MULTI_STEP_LR),
+        *muon("constant", {"lr": 0.02, "ns_steps": 2}, kind="constant"),
+        *muon("zero", {"lr": 0.02}, kind="zero"),
+    ]
+
+
 CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW"), "adamax": adamax_cases(), "nadam": nadam_cases(),
          "radam": radam_cases(), "adagrad": adagrad_cases(), "adadelta": adadelta_cases(), "rmsprop": rmsprop_cases(),
-         "rprop": rprop_cases(), "asgd": asgd_cases()}
+         "rprop": rprop_cases(), "asgd": asgd_cases(),
+         "muon": muon_cases()}

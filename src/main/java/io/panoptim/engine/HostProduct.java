@@ -56,7 +56,7 @@ public abstract class HostProduct implements MatrixProduct.Plan {
     }
 
     @Override
-    public final void run(double alpha, double beta, Stream stream) {
+    public final void run(double alpha, double beta, double gamma, Stream stream) {
         HostEngine.checkStream(CALL, stream);
         if (!busy.compareAndSet(false, true)) {
             throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is running this plan: use one plan for each");
@@ -65,14 +65,14 @@ public abstract class HostProduct implements MatrixProduct.Plan {
             if (closed) {
                 throw new PanoptimException(Code.CLOSED, CALL, "the plan is closed");
             }
-            multiply(alpha, beta);
+            multiply(alpha, beta, gamma);
         } finally {
             busy.set(false);
         }
     }
 
     /** Runs the product, while no other thread does. */
-    protected abstract void multiply(double alpha, double beta);
+    protected abstract void multiply(double alpha, double beta, double gamma);
 
     @Override
     public final void close() {

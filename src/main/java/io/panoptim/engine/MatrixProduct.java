@@ -32,7 +32,16 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
          * @param alpha factor of the products, rounded to the type that they are added up in
          * @param beta factor of C, likewise
          */
-        void run(double alpha, double beta, Stream stream);
+        default void run(double alpha, double beta, Stream stream) {
+            run(alpha, beta, 0, stream);
+        }
+
+        /**
+         * The same plus a multiple of the identity, as polynomials of matrices have one.
+         *
+         * @param gamma what is added to the elements on the diagonal, likewise
+         */
+        void run(double alpha, double beta, double gamma, Stream stream);
 
         /** Frees the plan, not the tensors; idempotent. */
         @Override

@@ -30,7 +30,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*register_rule)(const panoptim_rule *, int32_t *);
  *     int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
- *     int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *);
+ *     int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *);
  *     int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  * }
  * }
@@ -1222,7 +1222,7 @@ public class panoptim_api {
 
     /**
      * {@snippet lang=c :
-     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *)
      * }
      */
     public final static class open_blas {
@@ -1235,14 +1235,13 @@ public class panoptim_api {
          * The function pointer signature, expressed as a functional interface
          */
         public interface Function {
-            int apply(MemorySegment _x0, long _x1, MemorySegment _x2, MemorySegment _x3);
+            int apply(MemorySegment _x0, long _x1, MemorySegment _x2);
         }
 
         private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
             panoptim_h.C_INT,
             panoptim_h.C_POINTER,
             panoptim_h.C_LONG,
-            panoptim_h.C_POINTER,
             panoptim_h.C_POINTER
         );
 
@@ -1268,9 +1267,9 @@ public class panoptim_api {
         /**
          * Invoke the upcall stub {@code funcPtr}, with given parameters
          */
-        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, long _x1, MemorySegment _x2, MemorySegment _x3) {
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, long _x1, MemorySegment _x2) {
             try {
-                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3);
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2);
             } catch (Error | RuntimeException ex) {
                 throw ex;
             } catch (Throwable ex$) {
@@ -1284,7 +1283,7 @@ public class panoptim_api {
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *)
      * }
      */
     public static final AddressLayout open_blas$layout() {
@@ -1296,7 +1295,7 @@ public class panoptim_api {
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *)
      * }
      */
     public static final long open_blas$offset() {
@@ -1306,7 +1305,7 @@ public class panoptim_api {
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *)
      * }
      */
     public static MemorySegment open_blas(MemorySegment struct) {
@@ -1316,7 +1315,7 @@ public class panoptim_api {
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * int32_t (*open_blas)(const char *const *, uint64_t, const char *, panoptim_blas *)
+     * int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *)
      * }
      */
     public static void open_blas(MemorySegment struct, MemorySegment fieldValue) {

@@ -27,6 +27,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     const uint64_t *addresses[4];
  *     double alpha;
  *     double beta;
+ *     double gamma;
  * }
  * }
  */
@@ -48,7 +49,8 @@ public class panoptim_product {
         MemoryLayout.sequenceLayout(4, panoptim_h.C_LONG).withName("leading"),
         MemoryLayout.sequenceLayout(4, panoptim_h.C_POINTER).withName("addresses"),
         panoptim_h.C_DOUBLE.withName("alpha"),
-        panoptim_h.C_DOUBLE.withName("beta")
+        panoptim_h.C_DOUBLE.withName("beta"),
+        panoptim_h.C_DOUBLE.withName("gamma")
     ).withName("panoptim_product");
 
     /**
@@ -650,6 +652,50 @@ public class panoptim_product {
      */
     public static void beta(MemorySegment struct, double fieldValue) {
         struct.set(beta$LAYOUT, beta$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble gamma$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("gamma"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double gamma
+     * }
+     */
+    public static final OfDouble gamma$layout() {
+        return gamma$LAYOUT;
+    }
+
+    private static final long gamma$OFFSET = $LAYOUT.byteOffset(groupElement("gamma"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double gamma
+     * }
+     */
+    public static final long gamma$offset() {
+        return gamma$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double gamma
+     * }
+     */
+    public static double gamma(MemorySegment struct) {
+        return struct.get(gamma$LAYOUT, gamma$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double gamma
+     * }
+     */
+    public static void gamma(MemorySegment struct, double fieldValue) {
+        struct.set(gamma$LAYOUT, gamma$OFFSET, fieldValue);
     }
 
     /**

@@ -36,6 +36,8 @@ final class InfoCommand implements Runnable {
         Engines.providers().forEach(provider -> print(out, provider.name(), engine(provider)));
         out.println("\nInstruction-set tiers of the CPU engine");
         Isa.ofArchitecture().forEach(isa -> print(out, isa.id(), tier(isa)));
+        out.println("\nMatrix products of the CPU engine");
+        print(out, "BLAS", blas());
         out.println("\nUpdate rules, SHA-256 " + Rule.HASH);
         for (Rule rule : Rule.all()) {
             print(out, rule.name(), "exactness: " + rule.exactness() + "; states: "
@@ -62,6 +64,14 @@ final class InfoCommand implements Runnable {
     private static String tier(Isa isa) {
         try (CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withIsa(isa).withThreads(1))) {
             return "available: " + engine.description();
+        } catch (PanoptimException reason) {
+            return missing(String.valueOf(reason.getMessage()));
+        }
+    }
+
+    private static String blas() {
+        try (CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(1))) {
+            return engine.blas();
         } catch (PanoptimException reason) {
             return missing(String.valueOf(reason.getMessage()));
         }

@@ -36,6 +36,7 @@ import io.panoptim.optim.Signum;
 import io.panoptim.optim.SophiaG;
 import io.panoptim.optim.SparseAdam;
 import io.panoptim.optim.Yogi;
+import io.panoptim.optim.matrix.Muon;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
@@ -100,6 +101,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("Lion", Lion.SCHEMA, Lion::new, TIMM),
             of("MADGRAD", MADGRAD.SCHEMA, MADGRAD::new),
             of("MARS", MARS.SCHEMA, MARS::new, Map.of("caution", false)),
+            new OptimizerKind<>("Muon", Muon.SCHEMA, Muon::new, Muon::addParamGroup, Map.of()),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
             of("NovoGrad", NovoGrad.SCHEMA, NovoGrad::new),
             of("Prodigy", Prodigy.SCHEMA, Prodigy::new, DADAPTATION),

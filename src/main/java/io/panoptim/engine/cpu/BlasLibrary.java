@@ -34,9 +34,6 @@ record BlasLibrary(Path file, MemorySegment functions) {
     private static final List<String> SYSTEM_FILES = List.of("libopenblas.so.0", "libopenblas.so");
     private static final String ARTIFACT = "org.bytedeco:openblas";
 
-    /** OpenBLAS does not know the newest AMD processors, and would give them kernels without AVX-512. */
-    private static final String AVX512_CORE = "SkylakeX";
-
     private static @Nullable BlasLibrary loaded;
 
     /** The library, or why there is none and what to do. */
@@ -106,8 +103,7 @@ record BlasLibrary(Path file, MemorySegment functions) {
             for (int i = 0; i < files.size(); i++) {
                 names.setAtIndex(panoptim_h.C_POINTER, i, arena.allocateFrom(files.get(i).toString()));
             }
-            MemorySegment core = engine.isa() == Isa.X86_64_V4 ? arena.allocateFrom(AVX512_CORE) : MemorySegment.NULL;
-            engine.check("matmul", panoptim_api.open_blas.invoke(panoptim_api.open_blas(engine.api()), names, files.size(), core,
+            engine.check("matmul", panoptim_api.open_blas.invoke(panoptim_api.open_blas(engine.api()), names, files.size(),
                     functions));
             return Optional.of(new BlasLibrary(file, functions));
         } catch (PanoptimException refused) {

@@ -120,10 +120,11 @@ final class CpuProduct extends HostProduct {
     }
 
     @Override
-    protected void multiply(double alpha, double beta) {
+    protected void multiply(double alpha, double beta, double gamma) {
         for (Part part : parts) {
             panoptim_product.alpha(part.product(), alpha);
             panoptim_product.beta(part.product(), beta);
+            panoptim_product.gamma(part.product(), gamma);
         }
         engine.run(this);
     }

@@ -9,7 +9,7 @@ import io.panoptim.tensor.DType;
 
 /**
  * The oracle of matrix products: each element of the result is a sum in float64, from the first product to the last one, each added
- * with one rounding (fma); times alpha, plus beta times C with one rounding more; and rounded to the result's type.
+ * with one rounding (fma); times alpha, plus beta times C with one rounding more, plus gamma; and rounded to the result's type.
  */
 final class ReferenceProduct extends HostProduct {
     ReferenceProduct(ReferenceEngine engine, MatrixProduct product) {
@@ -17,19 +17,19 @@ final class ReferenceProduct extends HostProduct {
     }
 
     @Override
-    protected void multiply(double alpha, double beta) {
+    protected void multiply(double alpha, double beta, double gamma) {
         checkAccessible();
         boolean wide = product().d().dtype() == DType.FLOAT64;
         try {
             for (long matrix = 0; matrix < product().d().batch(); matrix++) {
-                multiply(matrix, wide ? alpha : (float) alpha, wide ? beta : (float) beta);
+                multiply(matrix, wide ? alpha : (float) alpha, wide ? beta : (float) beta, wide ? gamma : (float) gamma);
             }
         } catch (IllegalStateException closed) {
             throw new PanoptimException(Code.FAULT, "matmul", "an arena was closed meanwhile", closed);
         }
     }
 
-    private void multiply(long matrix, double alpha, double beta) {
+    private void multiply(long matrix, double alpha, double beta, double gamma) {
         Matrices a = product().a();
         Matrices b = product().b();
         Matrices c = product().c();
@@ -43,7 +43,7 @@ final class ReferenceProduct extends HostProduct {
                     sum = Math.fma(product().transposeA() ? get(a, ofA, k, i) : get(a, ofA, i, k),
                             product().transposeB() ? get(b, ofB, j, k) : get(b, ofB, k, j), sum);
                 }
-                double value = beta == 0 ? alpha * sum : Math.fma(beta, get(c, matrix, i, j), alpha * sum);
+                double value = beta == 0 ? alpha * sum : Math.fma(beta, get(c, matrix, i, j), alpha * sum) + (i == j ? gamma : 0);
                 set(d, matrix, i, j, value);
                 if (product().symmetric()) {
                     set(d, matrix, j, i, value);

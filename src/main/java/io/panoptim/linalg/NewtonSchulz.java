@@ -1,0 +1,215 @@
+package io.panoptim.linalg;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Matrices;
+import io.panoptim.engine.MatrixProduct;
+import io.panoptim.engine.Stream;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Orthogonalization of a batch of matrices by Newton–Schulz iterations: each step is a polynomial {@code X = a X + b (X X^T) X + c (X X^T)^2 X},
+ * which acts on the singular values alone and drives them towards 1. It is all matrix products.
+ *
+ * <p>In the type of the matrices, float32 or float64. Products on the shorter side are symmetric, and half of them is computed. Of
+ * matrices that are longer than wide, steps are taken on that side alone (the Gram form, Dao-AILab's gram-newton-schulz): the polynomials of
+ * the Gram matrix are multiplied with each other, and with the matrix only at the end. Rounding errors of the smallest singular
+ * values grow in that; before they reach 2^-9, the resolution of bfloat16, the Gram matrix is computed anew.
+ *
+ * <p>Zero matrices stay zero, and a NaN or an infinity spreads over its own matrix and no other.
+ */
+public final class NewtonSchulz implements AutoCloseable {
+    /**
+     * The polynomial of one step, {@code a x + b x^3 + c x^5}.
+     *
+     * @param a of x
+     * @param b of x^3
+     * @param c of x^5
+     */
+    public record Quintic(double a, double b, double c) {
+        /** Keller Jordan's, steep at 0: five steps take singular values from 0.01 on to between 0.68 and 1.21. */
+        public static final Quintic KELLER = new Quintic(3.4445, -4.7750, 2.0315);
+    }
+
+    /** Of gram_newton_schulz/coefficients.py. */
+    private static final List<Quintic> POLAR_EXPRESS = List.of(
+            new Quintic(8.28721201814563, -23.595886519098837, 17.300387312530933),
+            new Quintic(4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+            new Quintic(3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+            new Quintic(3.3184196573706015, -2.488488024314874, 0.51004894012372),
+            new Quintic(2.300652019954817, -1.6689039845747493, 0.4188073119525673));
+    /** Against values that rounding has raised above 1. */
+    private static final double SAFETY = 1.05;
+
+    private static final String CALL = "NewtonSchulz";
+
+    /** From here on, longer side over shorter side, the Gram form takes fewer operations. */
+    private static final double GRAM_RATIO = 1.25;
+    private static final double LARGEST_ERROR = 0x1p-9;
+    private static final int GRAM_BUFFERS = 4;
+
+    private record Operation(MatrixProduct.Plan plan, double alpha, double beta, double gamma) {}
+
+    private final Engine engine;
+    private final Matrices x;
+    private final Matrices y;
+    private final boolean wide;
+    private final boolean gram;
+    private final Matrices r;
+    private final Map<MatrixProduct, MatrixProduct.Plan> plans = new HashMap<>();
+    private final List<Operation> operations = new ArrayList<>();
+    private List<Quintic> planned = List.of();
+    private Matrices result;
+    /** Buffers on the shorter side. */
+    private Matrices t;
+    private Matrices p;
+    private Matrices q;
+
+    /**
+     * Prepares for a batch; nothing is computed yet.
+     *
+     * @param x the matrices, overwritten by a run
+     * @param y of the same shape, for results
+     * @param scratch at least {@link #scratchElements} elements of the same type, overwritten
+     */
+    public NewtonSchulz(Engine engine, Matrices x, Matrices y, Tensor scratch) {
+        if (x.dtype() != DType.FLOAT32 && x.dtype() != DType.FLOAT64) {
+            throw PanoptimException.unsupported(CALL, "matrices of " + x.dtype() + ": cast them to float32");
+        }
+        if (y.rows() != x.rows() || y.columns() != x.columns() || y.batch() != x.batch()) {
+            throw PanoptimException.invalid(CALL, "the matrices are " + x + ", the memory for results " + y);
+        }
+        long size = Math.min(x.rows(), x.columns());
+        this.engine = engine;
+        this.x = x;
+        this.y = y;
+        this.result = x;
+        this.wide = x.rows() <= x.columns();
+        this.gram = Math.max(x.rows(), x.columns()) >= GRAM_RATIO * size;
+        long each = x.batch() * size * size;
+        List<Matrices> buffers = new ArrayList<>();
+        for (int i = 0; i < buffers(gram); i++) {
+            buffers.add(Matrices.strided(scratch, i * each, x.batch(), size, size, Math.max(1, size), size * size));
+        }
+        this.r = buffers.getFirst();
+        this.q = buffers.get(1);
+        this.p = buffers.getLast();
+        this.t = buffers.get(buffers.size() / 2);
+    }
+
+    /** How much scratch memory a batch takes. */
+    public static long scratchElements(long batch, long rows, long columns) {
+        long size = Math.min(rows, columns);
+        return buffers(Math.max(rows, columns) >= GRAM_RATIO * size) * batch * size * size;
+    }
+
+    private static int buffers(boolean gram) {
+        return gram ? GRAM_BUFFERS : 2;
+    }
+
+    /** Steps with the same coefficients each. */
+    public static List<Quintic> repeated(Quintic quintic, int steps) {
+        return Collections.nCopies(steps, quintic);
+    }
+
+    /**
+     * The Polar Express (Amsel, Persson, Musco and Gower, 2025): coefficients that differ from step to step, so that five
+     * steps take singular values from 0.005 on to between 0.84 and 1.13, eight to 1.03 and 1.08; further steps repeat the last one.
+     */
+    public static List<Quintic> polarExpress(int steps) {
+        List<Quintic> quintics = new ArrayList<>();
+        for (int i = 0; i < steps; i++) {
+            Quintic quintic = POLAR_EXPRESS.get(Math.min(i, POLAR_EXPRESS.size() - 1));
+            quintics.add(new Quintic(quintic.a / SAFETY, quintic.b / Math.pow(SAFETY, 3), quintic.c / Math.pow(SAFETY, 5)));
+        }
+        return quintics;
+    }
+
+    /**
+     * Where the results of these steps will be: x or y. Plans whatever these steps take, or refuses.
+     *
+     * @param quintics the polynomials, in order
+     */
+    public Matrices prepare(List<Quintic> quintics) {
+        if (!planned.equals(quintics) || operations.isEmpty()) {
+            operations.clear();
+            result = x;
+            for (int first = 0; first < quintics.size();) {
+                int end = segment(quintics, first);
+                plan(quintics.subList(first, end));
+                first = end;
+            }
+            planned = List.copyOf(quintics);
+        }
+        return result;
+    }
+
+    /**
+     * Carries the steps out.
+     *
+     * @return where the results are
+     */
+    public Matrices run(List<Quintic> quintics, Stream stream) {
+        Matrices prepared = prepare(quintics);
+        for (Operation operation : operations) {
+            operation.plan.run(operation.alpha, operation.beta, operation.gamma, stream);
+        }
+        return prepared;
+    }
+
+    /** Up to which step the Gram matrix of one step serves. */
+    private int segment(List<Quintic> quintics, int first) {
+        int end = first + 1;
+        double error = x.dtype() == DType.FLOAT32 ? 0x1p-24 : 0x1p-53;
+        while (gram && end < quintics.size()) {
+            double growth = quintics.get(end - 1).a;
+            error *= growth * growth;
+            Quintic next = quintics.get(end);
+            if (error * Math.abs(next.b) > LARGEST_ERROR * Math.abs(next.a)) {
+                break;
+            }
+            end++;
+        }
+        return end;
+    }
+
+    /** R = X X^T; for each step P = a I + b R + c R^2, Q = Q P and R = P R P; at the end X = Q X. On the right side if X is tall. */
+    private void plan(List<Quintic> segment) {
+        Matrices from = result;
+        Matrices to = from == x ? y : x;
+        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
+        for (int i = 0; i < segment.size(); i++) {
+            Quintic quintic = segment.get(i);
+            Matrices polynomial = i == 0 ? q : p;
+            add(new MatrixProduct(r, false, r, true, r, polynomial, true), quintic.c, quintic.b, quintic.a);
+            if (i + 1 < segment.size()) {
+                add(new MatrixProduct(polynomial, false, r, false, t, t, true), 1, 0, 0);
+                add(new MatrixProduct(t, false, polynomial, false, r, r, true), 1, 0, 0);
+            }
+            if (i > 0) {
+                add(new MatrixProduct(q, false, p, false, t, t, true), 1, 0, 0);
+                Matrices before = q;
+                q = t;
+                t = before;
+            }
+        }
+        add(wide ? MatrixProduct.of(q, false, from, false, to) : MatrixProduct.of(from, false, q, false, to), 1, 0, 0);
+        result = to;
+    }
+
+    private void add(MatrixProduct product, double alpha, double beta, double gamma) {
+        operations.add(new Operation(plans.computeIfAbsent(product, engine::matrixProduct), alpha, beta, gamma));
+    }
+
+    /** Frees the plans; the memory is the caller's. */
+    @Override
+    public void close() {
+        plans.values().forEach(MatrixProduct.Plan::close);
+    }
+}

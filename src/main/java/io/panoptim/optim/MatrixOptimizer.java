@@ -1,0 +1,315 @@
+package io.panoptim.optim;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Engine;
+import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Optimizers whose step is composed of matrix products: every parameter is a matrix, its dimensions after the first flattened into
+ * one. A subclass says what state a matrix has and what a step does with those that have a gradient.
+ *
+ * @param <O> the options
+ */
+public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
+    /** One place in memory that is optimized. */
+    public static final class Matrix extends Tied {
+        private final ParamGroup group;
+        private final long id;
+        private final long first;
+        private final boolean transposed;
+        private Map<String, Tensor> states = Map.of();
+        private @Nullable Tensor gradient;
+
+        private Matrix(String optimizer, String name, ParamGroup group, Parameter parameter, long id) {
+            super(name);
+            this.group = group;
+            this.id = id;
+            long[] shape = parameter.value().shape();
+            long[] strides = parameter.value().strides();
+            this.first = shape[0];
+            this.transposed = shape[0] > 1 && strides[0] == 1 && parameter.value().elements() > shape[0];
+            long rest = first == 0 ? 0 : parameter.value().elements() / first;
+            boolean outermost = shape[0] <= 1 || strides[0] == rest;
+            if (!transposed && !outermost && parameter.value().elements() > 0) {
+                throw PanoptimException.unsupported(optimizer, "'" + name + "' is " + parameter.value() + " with its first dimension "
+                        + "between the others in memory: expected it to be the outermost or the innermost one");
+            }
+        }
+
+        public String name() {
+            return name;
+        }
+
+        public ParamGroup group() {
+            return group;
+        }
+
+        /** Its own in this optimizer, whatever happens. */
+        public long id() {
+            return id;
+        }
+
+        /** The memory of the parameter. */
+        public Tensor tensor() {
+            return value();
+        }
+
+        /** The gradient of the coming step. */
+        public Tensor gradient() {
+            return Objects.requireNonNull(gradient);
+        }
+
+        /** A state by torch's key. */
+        public Tensor state(String key) {
+            return Objects.requireNonNull(states.get(key), key);
+        }
+
+        /** The size of the first dimension. */
+        public long rows() {
+            return first;
+        }
+
+        /** The product of the others. */
+        public long columns() {
+            return first == 0 ? 0 : value().elements() / first;
+        }
+
+        /** The rows of the row-major matrix that lies in memory: the columns, if the parameter is in column-major order. */
+        public long memoryRows() {
+            return transposed ? columns() : rows();
+        }
+
+        /** And its columns. */
+        public long memoryColumns() {
+            return transposed ? rows() : columns();
+        }
+    }
+
+    private final List<Matrix> matrices = new ArrayList<>();
+    private final Map<Place, Matrix> places = new HashMap<>();
+    private final Map<Parameter, Matrix> owners = new IdentityHashMap<>();
+    private List<Matrix> present = List.of();
+    private @Nullable Memory memory;
+    private boolean built;
+
+    /** An optimizer of one group. */
+    @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
+    protected MatrixOptimizer(Engine engine, OptionSchema<O> schema, List<Parameter> parameters, O options) {
+        super(engine, schema);
+        addParamGroup(parameters, options);
+    }
+
+    /** Adds a group with options of its own. */
+    public final void addParamGroup(List<Parameter> parameters, O options) {
+        for (Parameter parameter : parameters) {
+            long[] shape = parameter.value().shape();
+            Check.check(shape.length >= 2, name(), name() + " only supports 2D parameters whereas we found a parameter with size: "
+                    + Arrays.toString(shape) + " (those of more dimensions are flattened after the first one)");
+        }
+        add(parameters, options);
+    }
+
+    /** The keys of the states, each of the parameter's shape and type, 0 before the first step. */
+    protected abstract List<String> stateKeys();
+
+    /**
+     * Gets ready to step some matrices, when these are others than before or have other states; refuses what it cannot do.
+     *
+     * @param stepping those that have a gradient, none of them empty
+     */
+    protected abstract void build(List<Matrix> stepping);
+
+    /** Some gradients lie elsewhere than before. */
+    protected abstract void moved(Map<Integer, @Nullable Tensor> gradients);
+
+    /** One step of the matrices last given to {@link #build}, all of whose memory is there. */
+    protected abstract void stepMatrices();
+
+    /** Frees what {@link #build} made; called again before the next one. */
+    protected abstract void freePlans();
+
+    @Override
+    protected final void added(ParamGroup group) {
+        int groupIndex = paramGroups().indexOf(group);
+        for (int i = 0; i < group.params().size(); i++) {
+            Parameter parameter = group.params().get(i);
+            String name = Tied.name(parameter, i, groupIndex);
+            Matrix matrix = parameter.value().elements() == 0 ? newMatrix(name, group, parameter)
+                    : places.computeIfAbsent(Place.of(parameter.value()), place -> newMatrix(name, group, parameter));
+            if (owners.putIfAbsent(parameter, matrix) == null) {
+                matrix.parameters.add(parameter);
+            }
+        }
+    }
+
+    private Matrix newMatrix(String name, ParamGroup group, Parameter parameter) {
+        Matrix matrix = new Matrix(name(), name, group, parameter, matrices.size());
+        matrices.add(matrix);
+        return matrix;
+    }
+
+    @Override
+    protected final void update() {
+        synchronize();
+        if (present.isEmpty()) {
+            return;
+        }
+        for (Matrix matrix : present) {
+            matrix.value().checkAccessible(name() + ".step", "'" + matrix.name + "'");
+            matrix.gradient().checkAccessible(name() + ".step", "the gradient of '" + matrix.name + "'");
+        }
+        try {
+            stepMatrices();
+        } catch (PanoptimException failed) { // in one of several passes
+            throw new PanoptimException(Code.FAULT, name() + ".step", failed.getMessage(), failed);
+        }
+    }
+
+    /** Finds out what has a gradient, and where. */
+    private void synchronize() {
+        List<Matrix> now = new ArrayList<>();
+        Map<Integer, @Nullable Tensor> moves = new HashMap<>();
+        Map<Matrix, Tensor> gradients = new IdentityHashMap<>();
+        for (Matrix matrix : matrices) {
+            if (matrix.group.isFrozen()) {
+                continue;
+            }
+            Tensor gradient = matrix.gradientNow(name());
+            if (gradient == null && matrix.sparseGradientNow(name()) != null) {
+                throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients, please consider "
+                        + "SparseAdam instead");
+            }
+            if (gradient != null) {
+                if (gradient != matrix.gradient) {
+                    moves.put(now.size(), gradient);
+                }
+                gradients.put(matrix, gradient);
+                now.add(matrix);
+            }
+        }
+        boolean others = !built || !now.equals(present);
+        if (!others && moves.isEmpty()) {
+            return;
+        }
+        if (!others) {
+            moved(moves.keySet().stream().filter(i -> now.get(i).value().elements() > 0)
+                    .collect(HashMap::new, (map, i) -> map.put(number(now, i), moves.get(i)), Map::putAll));
+            gradients.forEach((matrix, gradient) -> matrix.gradient = gradient);
+            return;
+        }
+        Map<Matrix, @Nullable Tensor> before = new IdentityHashMap<>();
+        now.forEach(matrix -> before.put(matrix, matrix.gradient));
+        gradients.forEach((matrix, gradient) -> matrix.gradient = gradient);
+        built = false;
+        present = List.of();
+        freePlans();
+        try {
+            now.forEach(this::allocate);
+            build(now.stream().filter(matrix -> matrix.value().elements() > 0).toList());
+        } catch (RuntimeException | Error refused) {
+            before.forEach((matrix, gradient) -> matrix.gradient = gradient);
+            freePlans();
+            throw refused;
+        }
+        present = now;
+        built = true;
+    }
+
+    /** The number of a matrix among those that are not empty. */
+    private static int number(List<Matrix> now, int index) {
+        return (int) now.subList(0, index).stream().filter(matrix -> matrix.value().elements() > 0).count();
+    }
+
+    private void allocate(Matrix matrix) {
+        if (matrix.states.isEmpty()) {
+            Map<String, Tensor> states = new LinkedHashMap<>();
+            stateKeys().forEach(key -> states.put(key, memory().zerosLike(matrix.value())));
+            matrix.states = states;
+        }
+    }
+
+    private Memory memory() {
+        if (memory == null) {
+            memory = engine().memory();
+        }
+        return memory;
+    }
+
+    @Override
+    protected final Map<String, Tensor> stateOf(Parameter parameter) {
+        Matrix matrix = owners.get(parameter);
+        if (matrix == null) {
+            throw PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's");
+        }
+        return new LinkedHashMap<>(matrix.states);
+    }
+
+    @Override
+    public final long stateBytes() {
+        return matrices.stream().mapToLong(matrix -> stateKeys().size() * matrix.value().bytes()).sum();
+    }
+
+    @Override
+    final Runnable prepareState(StateDict loaded) {
+        Memory fresh = engine().memory();
+        try {
+            Map<Matrix, Map<String, Tensor>> restored = new IdentityHashMap<>();
+            loaded.states.forEach((parameter, saved) -> {
+                Matrix matrix = Objects.requireNonNull(owners.get(parameter));
+                if (restored.containsKey(matrix)) {
+                    throw saved.refusal("is a second state of parameters that are tied: '" + matrix.name + "'");
+                }
+                if (!saved.values().isEmpty()) {
+                    restored.put(matrix, restore(matrix, saved, fresh));
+                }
+            });
+            return () -> replace(fresh, restored);
+        } catch (RuntimeException | Error refused) {
+            fresh.close();
+            throw refused;
+        }
+    }
+
+    private Map<String, Tensor> restore(Matrix matrix, StateDict.Saved saved, Memory fresh) {
+        Map<String, Tensor> states = new LinkedHashMap<>();
+        for (String key : stateKeys()) {
+            states.put(key, StateDict.copyLike(engine(), fresh, saved.tensor(key, matrix.value().shape()), matrix.value()));
+        }
+        for (Object key : saved.values().keySet()) {
+            if (!states.containsKey(key)) {
+                throw saved.refusal("has an unknown key '" + key + "': expected " + states.keySet());
+            }
+        }
+        return states;
+    }
+
+    private void replace(Memory fresh, Map<Matrix, Map<String, Tensor>> restored) {
+        built = false;
+        freePlans();
+        if (memory != null) {
+            memory.close();
+        }
+        memory = fresh;
+        matrices.forEach(matrix -> matrix.states = restored.getOrDefault(matrix, Map.of()));
+    }
+
+    @Override
+    protected final void free() {
+        freePlans();
+        if (memory != null) {
+            memory.close();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+package io.panoptim.optim.matrix;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.linalg.NewtonSchulz.Quintic;
+import io.panoptim.linalg.SingularValues;
+import io.panoptim.optim.matrix.Muon.AdjustLr;
+import io.panoptim.optim.matrix.Muon.Options;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Muon's steps on every engine: what they do to singular values, shapes and layouts, and what is refused. */
+@Tag("native")
+class MuonTest {
+    private static final Options PLAIN = Options.defaults().withLr(1).withWeightDecay(0);
+
+    private final Arena arena = Arena.ofShared();
+    private final Random random = new Random(11);
+
+    static List<Engine> engines() {
+        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
+        TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
+        return engines;
+    }
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "1,30", "30,1", "8,8", "8,12", "12,8", "4,50", "50,4", "2,1000"})
+    void aStepHasTheSingularValuesThatThePolynomialGives(int rows, int columns) {
+        for (Engine engine : engines()) {
+            for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
+                Tensor gradient = gaussian(dtype, rows, columns);
+                double[] update = update(engine, Tensor.zeros(arena, dtype, rows, columns), gradient, PLAIN);
+                double[] direction = values(gradient);
+                double norm = Math.sqrt(Arrays.stream(direction).map(x -> x * x).sum());
+                double ratio = Math.sqrt(Math.max(1, (double) rows / columns));
+                double[] expected = Arrays.stream(SingularValues.of(direction, rows, columns)).map(value -> keller(value / norm) * ratio)
+                        .sorted().toArray();
+                double[] found = Arrays.stream(SingularValues.of(update, rows, columns)).sorted().toArray();
+                assertArrayEquals(expected, found, 0x1p-9 * expected[expected.length - 1], engine.description());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void theFirstDimensionIsTheRowsWhateverTheOthersAreAndWhereverTheyLie(Engine engine) {
+        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16)) {
+            Tensor gradient = gaussian(dtype, 6, 10);
+            double[] flat = update(engine, Tensor.zeros(arena, dtype, 6, 10), gradient, PLAIN);
+            Tensor convolution = Tensor.of(gradient.segment(), dtype, 6, 5, 1, 2);
+            assertArrayEquals(flat, update(engine, Tensor.zeros(arena, dtype, 6, 5, 1, 2), convolution, PLAIN));
+            Tensor transposed = Tensor.of(arena.allocate(gradient.bytes(), 8), dtype, new long[] {6, 10}, new long[] {1, 6});
+            for (long i = 0; i < 60; i++) {
+                transposed.set(i % 10 * 6 + i / 10, gradient.get(i));
+            }
+            double[] columnMajor = update(engine, Tensor.of(arena.allocate(gradient.bytes(), 8), dtype, new long[] {6, 10},
+                    new long[] {1, 6}), transposed, PLAIN);
+            double unit = dtype == DType.BFLOAT16 ? 0x1p-8 : dtype == DType.FLOAT16 ? 0x1p-11 : 1e-6;
+            for (int i = 0; i < 60; i++) {
+                assertEquals(flat[i], columnMajor[i % 10 * 6 + i / 10], 2 * unit, dtype + ", " + engine.description());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void theLearningRateFollowsTheShape(Engine engine) {
+        Tensor gradient = gaussian(DType.FLOAT64, 9, 4);
+        double[] original = update(engine, Tensor.zeros(arena, DType.FLOAT64, 9, 4), gradient, PLAIN);
+        double[] matched = update(engine, Tensor.zeros(arena, DType.FLOAT64, 9, 4), gradient, PLAIN.withAdjustLrFn(AdjustLr.MATCH_RMS_ADAMW));
+        for (int i = 0; i < original.length; i++) {
+            assertEquals(original[i] / 1.5 * 0.6, matched[i], 1e-12); // sqrt(9 / 4), and 0.2 sqrt(9)
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void degenerateMatrices(Engine engine) {
+        Parameter zero = parameter(0, 3, 5);
+        Parameter one = parameter(1, 3, 5);
+        Parameter nan = parameter(1, 3, 5);
+        nan.gradient().set(7, Double.NaN);
+        Parameter infinite = parameter(1, 3, 5);
+        infinite.gradient().set(0, Double.NEGATIVE_INFINITY);
+        Parameter huge = parameter(3e38, 3, 5);
+        Parameter tiny = parameter(1e-38, 3, 5);
+        Parameter empty = parameter(1, 0, 5);
+        Parameter emptyToo = parameter(1, 5, 0);
+        try (Muon muon = new Muon(engine, List.of(zero, one, nan, infinite, huge, tiny, empty, emptyToo), PLAIN.withNsSteps(5))) {
+            muon.step();
+            double expected = -keller(1) / Math.sqrt(15);
+            assertTrue(Arrays.stream(values(zero.value())).allMatch(value -> value == 0));
+            assertTrue(Arrays.stream(values(nan.value())).allMatch(Double::isNaN));
+            assertTrue(Arrays.stream(values(infinite.value())).allMatch(Double::isNaN));
+            for (int i = 0; i < 15; i++) {
+                assertEquals(expected, one.value().get(i), 1e-3);
+                assertEquals(expected, huge.value().get(i), 1e-3);
+                assertTrue(Math.abs(tiny.value().get(i)) < 1e-25, "below eps nothing is blown up"); // 1e-38 / 1e-7, times 500
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64", "BFLOAT16", "FLOAT16"})
+    void enginesAgree(DType dtype) {
+        long[][] shapes = {{7, 9}, {9, 7}, {30, 8}, {7, 9}, {1, 5}, {40, 40}};
+        List<double[]> results = new ArrayList<>();
+        for (Engine engine : engines()) {
+            random.setSeed(5);
+            List<Parameter> parameters = Arrays.stream(shapes).map(shape -> Parameter.of(gaussian(dtype, shape))).toList();
+            List<Parameter> first = parameters.subList(0, 3);
+            try (Muon muon = new Muon(engine, first, Options.defaults().withLr(0.02))) {
+                muon.addParamGroup(parameters.subList(3, 6), Options.defaults().withLr(0.1).withMomentum(0.5).withNesterov(false)
+                        .withNsCoefficients(new Quintic(2, -1.5, 0.5)).withNsSteps(4).withAdjustLrFn(AdjustLr.MATCH_RMS_ADAMW));
+                for (int step = 0; step < 6; step++) {
+                    int now = step;
+                    parameters.forEach(parameter -> parameter.gradient(gaussian(dtype, parameter.value().shape())));
+                    if (step == 2) {
+                        parameters.get(1).gradient(null);
+                        muon.paramGroups().get(1).set("ns_steps", 3);
+                    }
+                    muon.paramGroups().get(1).frozen(now == 4);
+                    muon.step();
+                }
+                results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray());
+                results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(muon.state(parameter).get("momentum_buffer"))))
+                        .toArray());
+            }
+        }
+        double bound = dtype == DType.FLOAT64 ? 1e-9 : dtype == DType.FLOAT32 ? 1e-3 : dtype == DType.FLOAT16 ? 0x1p-9 : 0x1p-6;
+        for (int i = 2; i < results.size(); i += 2) {
+            assertArrayEquals(results.get(0), results.get(i), bound * 4, "engine " + i / 2);
+            assertArrayEquals(results.get(1), results.get(i + 1), "engine " + i / 2);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void everyRunHasTheSameBits(Engine engine) {
+        List<double[]> runs = new ArrayList<>();
+        for (int run = 0; run < 2; run++) {
+            random.setSeed(9);
+            Parameter w = Parameter.of(gaussian(DType.FLOAT32, 33, 70)).gradient(gaussian(DType.FLOAT32, 33, 70));
+            try (Muon muon = new Muon(engine, List.of(w), Options.defaults())) {
+                muon.step();
+                muon.step();
+                runs.add(values(w.value()));
+            }
+        }
+        assertArrayEquals(runs.get(0), runs.get(1));
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void aParameterThatIsTiedStepsOnce(Engine engine) {
+        Tensor value = Tensor.zeros(arena, DType.FLOAT64, 4, 4);
+        Tensor gradient = gaussian(DType.FLOAT64, 4, 4);
+        Parameter one = Parameter.of(value).gradient(gradient);
+        Parameter other = Parameter.of(value);
+        double[] expected = update(engine, Tensor.zeros(arena, DType.FLOAT64, 4, 4), gradient, PLAIN);
+        try (Muon muon = new Muon(engine, List.of(one, other), PLAIN)) {
+            muon.step();
+            assertArrayEquals(expected, Arrays.stream(values(value)).map(x -> -x).toArray());
+            assertEquals(List.copyOf(muon.state(one).keySet()), List.of("momentum_buffer"));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void whatIsRefusedChangesNothing(Engine engine) {
+        Parameter vector = Parameter.of(Tensor.zeros(arena, DType.FLOAT32, 5));
+        assertTrue(assertThrows(PanoptimException.class, () -> new Muon(engine, List.of(vector), PLAIN)).getMessage()
+                .startsWith("Muon: Muon only supports 2D parameters whereas we found a parameter with size: [5]"));
+        Parameter w = parameter(1, 3, 4);
+        Arena own = Arena.ofShared();
+        Parameter late = Parameter.of("late", Tensor.zeros(own, DType.FLOAT32, 4, 4)).gradient(gaussian(DType.FLOAT32, 4, 4));
+        Parameter named = Parameter.of("w", w.value()).gradient(w.gradient());
+        try (Muon muon = new Muon(engine, List.of(named, late), PLAIN)) {
+            Tensor shared = Tensor.zeros(arena, DType.FLOAT32, 4, 4);
+            Tensor before = named.gradient();
+            late.gradient(shared);
+            named.gradient(shared.slice(4, 3, 4));
+            assertEquals(Code.INVALID, assertThrows(PanoptimException.class, muon::step).code());
+            assertTrue(Arrays.stream(values(named.value())).allMatch(value -> value == 0));
+            named.gradient(before);
+            late.gradient(gaussian(DType.FLOAT32, 4, 4));
+            muon.step();
+            double[] after = values(named.value());
+            own.close();
+            PanoptimException closed = assertThrows(PanoptimException.class, muon::step);
+            assertEquals(Code.CLOSED, closed.code());
+            assertTrue(closed.getMessage().contains("'late' lies in an arena that was closed"), closed.getMessage());
+            assertArrayEquals(after, values(named.value()));
+            late.gradient(null);
+            muon.step();
+            assertTrue(after[0] != named.value().get(0));
+        }
+    }
+
+    @Test
+    void optionsOutOfRangeAreRefusedInTorchsWords() {
+        refused("Muon: Learning rate should be >= 0 but is: -1.0", () -> PLAIN.withLr(-1));
+        refused("Muon: momentum should be >= 0 but is: -0.5", () -> PLAIN.withMomentum(-0.5));
+        refused("Muon: weight decay should be >= 0 but is: -0.1", () -> PLAIN.withWeightDecay(-0.1));
+        refused("Muon: Number of steps must be less than 100 for computational efficiency", () -> PLAIN.withNsSteps(100));
+        refused("Muon: Invalid eps value: NaN", () -> PLAIN.withEps(Double.NaN));
+    }
+
+    // ---- Help
+
+    private static void refused(String message, Runnable call) {
+        assertEquals(message, assertThrows(PanoptimException.class, call::run).getMessage());
+    }
+
+    private static double keller(double value) {
+        double x = value;
+        for (int i = 0; i < 5; i++) {
+            x = 3.4445 * x - 4.775 * x * x * x + 2.0315 * x * x * x * x * x;
+        }
+        return Math.abs(x);
+    }
+
+    private Parameter parameter(double gradient, long... shape) {
+        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, shape);
+        for (long i = 0; i < tensor.elements(); i++) {
+            tensor.set(i, gradient);
+        }
+        return Parameter.of(Tensor.zeros(arena, DType.FLOAT32, shape)).gradient(tensor);
+    }
+
+    private Tensor gaussian(DType dtype, long... shape) {
+        Tensor tensor = Tensor.zeros(arena, dtype, shape);
+        for (long i = 0; i < tensor.elements(); i++) {
+            tensor.set(i, random.nextGaussian());
+        }
+        return tensor;
+    }
+
+    /** What one step takes away from zeros. */
+    private static double[] update(Engine engine, Tensor value, Tensor gradient, Options options) {
+        try (Muon muon = new Muon(engine, List.of(Parameter.of(value).gradient(gradient)), options)) {
+            muon.step();
+        }
+        return Arrays.stream(values(value)).map(x -> -x).toArray();
+    }
+
+    private static double[] values(Tensor tensor) {
+        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
+    }
+}
