@@ -1,0 +1,93 @@
+package io.panoptim.bench;
+
+import io.panoptim.engine.cpu.CpuEngine;
+import io.panoptim.engine.cpu.CpuOptions;
+import io.panoptim.optim.matrix.Muon;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.Writer;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+
+/**
+ * A step of Muon on the CPU engine against {@code torch.optim.Muon}, with the same number of threads, one after the other in turn:
+ * {@code MuonBenchmark PYTHON THREADS ROUNDS}, in the repository, where PYTHON has torch. Prints the fastest and the middle one of the rounds.
+ */
+public final class MuonBenchmark {
+    /** Matrices of one shape. */
+    private record Shape(int count, long rows, long columns) {
+        @Override
+        public String toString() {
+            return count + "x" + rows + "x" + columns;
+        }
+    }
+
+    private static final List<Shape> GPT2 = List.of(new Shape(12, 768, 2304), new Shape(12, 768, 768), new Shape(12, 768, 3072),
+            new Shape(12, 3072, 768));
+    private static final List<Shape> SMALL = List.of(new Shape(126, 256, 256));
+
+    private MuonBenchmark() {}
+
+    public static void main(String[] arguments) throws IOException {
+        int threads = Integer.parseInt(arguments[1]);
+        int rounds = Integer.parseInt(arguments[2]);
+        try (CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(threads))) {
+            System.out.println(engine.description() + "\n" + engine.blas());
+            compare("GPT-2's 48 hidden matrices", GPT2, engine, arguments[0], rounds);
+            compare("126 matrices of 256 x 256", SMALL, engine, arguments[0], 5 * rounds);
+        }
+    }
+
+    private static void compare(String what, List<Shape> shapes, CpuEngine engine, String python, int rounds) throws IOException {
+        List<String> command = new ArrayList<>(List.of(python, "bench/muon.py", "" + engine.threads()));
+        shapes.forEach(shape -> command.add(shape.toString()));
+        Process torch = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        try (Arena arena = Arena.ofShared(); BufferedReader out = torch.inputReader(); Writer in = torch.outputWriter();
+                Muon muon = new Muon(engine, parameters(arena, shapes), Muon.Options.defaults().withLr(0.02))) {
+            System.out.println(what + ", torch " + out.readLine());
+            double[] ours = new double[rounds];
+            double[] theirs = new double[rounds];
+            for (int round = -2; round < rounds; round++) {
+                in.write("step\n");
+                in.flush();
+                double seconds = Double.parseDouble(out.readLine());
+                long start = System.nanoTime();
+                muon.step();
+                double own = (System.nanoTime() - start) * 1e-9;
+                if (round >= 0) {
+                    theirs[round] = seconds;
+                    ours[round] = own;
+                }
+            }
+            Arrays.sort(ours);
+            Arrays.sort(theirs);
+            System.out.printf(Locale.ROOT, "  fastest: %.1f ms, torch %.1f ms: %.2f times as fast; middle: %.1f ms, torch %.1f ms: %.2f%n",
+                    ours[0] * 1e3, theirs[0] * 1e3, theirs[0] / ours[0], ours[rounds / 2] * 1e3, theirs[rounds / 2] * 1e3,
+                    theirs[rounds / 2] / ours[rounds / 2]);
+        } finally {
+            torch.destroy();
+        }
+    }
+
+    private static List<Parameter> parameters(Arena arena, List<Shape> shapes) {
+        Random random = new Random(1);
+        List<Parameter> parameters = new ArrayList<>();
+        for (Shape shape : shapes) {
+            for (int i = 0; i < shape.count; i++) {
+                Tensor gradient = Tensor.zeros(arena, DType.FLOAT32, shape.rows, shape.columns);
+                for (long k = 0; k < gradient.elements(); k++) {
+                    gradient.set(k, random.nextGaussian());
+                }
+                parameters.add(Parameter.of(Tensor.zeros(arena, DType.FLOAT32, shape.rows, shape.columns)).gradient(gradient));
+            }
+        }
+        return parameters;
+    }
+}
