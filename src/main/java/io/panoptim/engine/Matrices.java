@@ -84,7 +84,7 @@ public record Matrices(List<Tensor> tensors, long offset, long count, long rows,
         return new Matrices(tensors, 0, 1, shape[0], shape[1], Math.max(1, shape[1]), 0);
     }
 
-    /** Matrices at equal distances in a tensor's memory: blocks of larger ones, or a batch. With a stride of 0 it is one matrix each time. */
+    /** Matrices at equal distances in a tensor's memory: blocks of larger ones, or a batch; with a stride of 0 one matrix each time. */
     public static Matrices strided(Tensor memory, long offset, long count, long rows, long columns, long leading, long stride) {
         return new Matrices(List.of(memory), offset, count, rows, columns, leading, stride);
     }

@@ -14,13 +14,14 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Orthogonalization of a batch of matrices by Newton–Schulz iterations: each step is a polynomial {@code X = a X + b (X X^T) X + c (X X^T)^2 X},
- * which acts on the singular values alone and drives them towards 1. It is all matrix products.
+ * Orthogonalization of a batch of matrices by Newton–Schulz iterations: each step is a polynomial,
+ * {@code X = a X + b (X X^T) X + c (X X^T)^2 X}, which acts on the singular values alone and drives them towards 1. It is all matrix
+ * products.
  *
  * <p>In the type of the matrices, float32 or float64. Products on the shorter side are symmetric, and half of them is computed. Of
- * matrices that are longer than wide, steps are taken on that side alone (the Gram form, Dao-AILab's gram-newton-schulz): the polynomials of
- * the Gram matrix are multiplied with each other, and with the matrix only at the end. Rounding errors of the smallest singular
- * values grow in that; before they reach 2^-9, the resolution of bfloat16, the Gram matrix is computed anew.
+ * matrices with a longer side, steps are taken on the shorter one alone (the Gram form, Dao-AILab's gram-newton-schulz): the
+ * polynomials of the Gram matrix are multiplied with each other, and with the matrix only at the end. Rounding errors of the smallest
+ * singular values grow in that; before they reach 2^-9, the resolution of bfloat16, the Gram matrix is computed anew.
  *
  * <p>Zero matrices stay zero, and a NaN or an infinity spreads over its own matrix and no other.
  */

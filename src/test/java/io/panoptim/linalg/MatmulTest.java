@@ -19,9 +19,12 @@ import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.stream.LongStream;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -34,12 +37,20 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MatmulTest {
     private static final List<DType> TYPES = List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16);
 
+    private static final Map<String, CpuEngine> ENGINES = new HashMap<>();
+
     private final Arena arena = Arena.ofShared();
     private final Random random = new Random(7);
 
     @AfterEach
     void close() {
         arena.close();
+    }
+
+    @AfterAll
+    static void closeEngines() {
+        ENGINES.values().forEach(CpuEngine::close);
+        ENGINES.clear();
     }
 
     @ParameterizedTest
@@ -287,9 +298,7 @@ class MatmulTest {
         for (Isa isa : TestEngines.tiers()) {
             for (int threads : new int[] {1, 2, 3, 8}) {
                 set(product.d(), before);
-                try (CpuEngine engine = TestEngines.open(isa, threads, 16)) {
-                    run(engine, product, alpha, beta);
-                }
+                run(ENGINES.computeIfAbsent(isa + " " + threads, key -> TestEngines.open(isa, threads, 16)), product, alpha, beta);
                 double[] found = everything(product.d());
                 double unit = product.d().dtype() == DType.FLOAT64 ? 0x1p-52 : 0x1p-23;
                 // Half types may be rounded to the other neighbour.

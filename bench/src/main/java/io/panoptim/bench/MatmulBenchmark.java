@@ -20,8 +20,9 @@ import java.util.Locale;
 import java.util.Random;
 
 /**
- * A planned product on the CPU engine against {@code cblas_sgemm} of the same OpenBLAS, called as from C with as many threads of its own,
- * in turn: {@code MatmulBenchmark THREADS}. Prints operations per second of the fastest of several rounds, and those of a symmetric product.
+ * A planned product on the CPU engine against {@code cblas_sgemm} of the same OpenBLAS, called as from C with as many threads of its
+ * own, in turn: {@code MatmulBenchmark THREADS}. Prints operations per second of the fastest of several rounds, and how long a
+ * symmetric product takes.
  */
 public final class MatmulBenchmark {
     private static final int[][] SHAPES = {{64, 64, 64}, {256, 256, 256}, {768, 768, 768}, {768, 3072, 768}, {768, 768, 3072},
@@ -60,9 +61,9 @@ public final class MatmulBenchmark {
                             best[kind] = Math.min(best[kind], (System.nanoTime() - start) * 1e-9 / repeats);
                         }
                     }
-                    System.out.printf(Locale.ROOT, "%4d x %4d x %4d: OpenBLAS %6.1f GFLOP/s, planned %6.1f (%.2f of it); %4d x %4d symmetric "
-                            + "takes %.2f of the time of a whole one%n", shape[0], shape[2], shape[1], work / best[0] * 1e-9, work / best[1] * 1e-9,
-                            best[0] / best[1], shape[0], shape[0], best[2] / best[1] * shape[1] / shape[0]);
+                    System.out.printf(Locale.ROOT, "%4d x %4d x %4d: OpenBLAS %6.1f GFLOP/s, planned %6.1f (%.2f of it); %4d x %4d "
+                            + "symmetric takes %.2f of the time of a whole one%n", shape[0], shape[2], shape[1],
+                            work / best[0] * 1e-9, work / best[1] * 1e-9, best[0] / best[1], shape[0], shape[0], best[2] / best[1] * shape[1] / shape[0]);
                 }
             }
         }
@@ -79,7 +80,8 @@ public final class MatmulBenchmark {
         ValueLayout.OfInt integer = ValueLayout.JAVA_INT;
         ValueLayout.OfLong address = ValueLayout.JAVA_LONG;
         return linker.downcallHandle(symbols.findOrThrow("cblas_sgemm"), FunctionDescriptor.ofVoid(integer, integer, integer, integer,
-                integer, integer, ValueLayout.JAVA_FLOAT, address, integer, address, integer, ValueLayout.JAVA_FLOAT, address, integer));
+                integer, integer, ValueLayout.JAVA_FLOAT, address, integer, address, integer, ValueLayout.JAVA_FLOAT, address,
+                integer));
     }
 
     private static Tensor random(Arena arena, long rows, long columns) {

@@ -18,7 +18,8 @@ import java.util.Random;
 
 /**
  * A step of Muon on the CPU engine against {@code torch.optim.Muon}, with the same number of threads, one after the other in turn:
- * {@code MuonBenchmark PYTHON THREADS ROUNDS}, in the repository, where PYTHON has torch. Prints the fastest and the middle one of the rounds.
+ * {@code MuonBenchmark PYTHON THREADS ROUNDS}, in the repository, where PYTHON has torch. Prints the fastest and the
+ * middle one of the rounds.
  */
 public final class MuonBenchmark {
     /** Matrices of one shape. */
@@ -68,8 +69,8 @@ public final class MuonBenchmark {
             }
             Arrays.sort(ours);
             Arrays.sort(theirs);
-            System.out.printf(Locale.ROOT, "  fastest: %.1f ms, torch %.1f ms: %.2f times as fast; middle: %.1f ms, torch %.1f ms: %.2f%n",
-                    ours[0] * 1e3, theirs[0] * 1e3, theirs[0] / ours[0], ours[rounds / 2] * 1e3, theirs[rounds / 2] * 1e3,
+            System.out.printf(Locale.ROOT, "  fastest: %.1f ms, torch %.1f ms: %.2f times as fast; middle: %.1f ms, torch %.1f ms: "
+                    + "%.2f%n", ours[0] * 1e3, theirs[0] * 1e3, theirs[0] / ours[0], ours[rounds / 2] * 1e3, theirs[rounds / 2] * 1e3,
                     theirs[rounds / 2] / ours[rounds / 2]);
         } finally {
             torch.destroy();

@@ -13,17 +13,17 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Momentum orthogonalized by Newton–Schulz, for the hidden layers' matrices, as {@code torch.optim.Muon}: all else (biases, embeddings,
- * heads) is for another optimizer, such as AdamW.
+ * Momentum orthogonalized by Newton–Schulz, for the hidden layers' matrices, as {@code torch.optim.Muon}: all else (biases,
+ * embeddings, heads) is for another optimizer, such as AdamW.
  *
- * <p>A step is one fused pass for the averages, the directions and their norms, the products, and one fused pass for the update, whatever the
- * number of matrices; matrices of one shape go through the products together. Parameters of more than two dimensions are flattened
+ * <p>A step is one fused pass for the averages, the directions and their norms, the products, and one fused pass for the update,
+ * whatever the number of matrices; matrices of one shape go through the products together. Parameters of more than two dimensions are flattened
  * after the first one, as in Keller Jordan's original; torch refuses them. A parameter in column-major order is worked on where it
  * lies.
  *
- * <p>Newton–Schulz computes in float32 (float64 for float64 parameters), torch in bfloat16: so an orthogonalized matrix differs from torch's
- * by about 1 % of its largest element, and is the nearer one to the polynomial's. All else is torch's to the bit, but for the norm, which is
- * exact here. A zero gradient moves nothing; a NaN or an infinity in a gradient turns its matrix, and no other, into NaNs, as in
+ * <p>Newton–Schulz computes in float32 (float64 for float64 parameters), torch in bfloat16: so an orthogonalized matrix differs from
+ * torch's by about 1 % of its largest element, and is the nearer one to the polynomial's. All else is torch's to the bit, but for the
+ * norm, which is exact here. A zero gradient moves nothing; a NaN or an infinity in a gradient turns its matrix, and no other, into NaNs, as in
  * torch.
  *
  * <p>Besides the state there are two copies of the matrices in float32, and scratch memory for the shape that needs the most.
@@ -40,7 +40,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
         NONE,
         /** {@code sqrt(max(1, rows / columns))}, Keller Jordan's. */
         ORIGINAL,
-        /** {@code 0.2 sqrt(max(rows, columns))}, Moonshot's: updates as large as AdamW's, so that its learning rate and decay will do. */
+        /** {@code 0.2 sqrt(max(rows, columns))}, Moonshot's: updates as large as AdamW's, whose learning rate and decay will do. */
         MATCH_RMS_ADAMW
     }
 

@@ -110,7 +110,8 @@ final class MuonStep implements AutoCloseable {
             long each = batch.like.tensor().elements();
             batch.x = memory.zeros(type(batch), batch.members.size() * each);
             batch.y = memory.zeros(type(batch), batch.members.size() * each);
-            batch.newtonSchulz = new NewtonSchulz(engine, matrices(batch, batch.x), matrices(batch, batch.y), scratch.get(type(batch)));
+            batch.newtonSchulz = new NewtonSchulz(engine, matrices(batch, batch.x), matrices(batch, batch.y),
+                    scratch.get(type(batch)));
             for (int i = 0; i < batch.members.size(); i++) {
                 classes[batch.members.get(i)] = b;
                 inX[batch.members.get(i)] = batch.x.part(i * each, stepping.get(batch.members.get(i)).tensor());
@@ -120,7 +121,8 @@ final class MuonStep implements AutoCloseable {
         List<TensorEntry> updateEntries = new ArrayList<>();
         for (int i = 0; i < stepping.size(); i++) {
             Matrix matrix = stepping.get(i);
-            directionEntries.add(new TensorEntry(matrix.name(), matrix.state(MOMENTUM_BUFFER), matrix.gradient(), List.of(inX[i]), matrix.id()));
+            directionEntries.add(new TensorEntry(matrix.name(), matrix.state(MOMENTUM_BUFFER), matrix.gradient(),
+                    List.of(inX[i]), matrix.id()));
             updateEntries.add(new TensorEntry(matrix.name(), matrix.tensor(), inX[i], List.of(), matrix.id()));
         }
         directions = engine.table(Rule.MUON_DIRECTION, directionEntries);
