@@ -82,6 +82,16 @@ public interface Engine {
         throw unsupported("matrixProduct");
     }
 
+    /**
+     * How many matrices should go through a sequence of products together, before the next ones: as many as caches hold, if these
+     * matter more than the number of calls.
+     *
+     * @param bytes what one matrix and its intermediate results take
+     */
+    default long productBatch(long bytes) {
+        return Long.MAX_VALUE;
+    }
+
     /** A new loss-scaling domain. */
     default Control control() {
         throw unsupported("control");

@@ -98,6 +98,16 @@ public record Matrices(List<Tensor> tensors, long offset, long count, long rows,
         return shape;
     }
 
+    /** Some of the matrices: in one tensor, or whole tensors of several. */
+    public Matrices part(long first, long number) {
+        if (first < 0 || number < 0 || number > batch() - first || tensors.size() > 1 && (first % count != 0 || number % count != 0)) {
+            throw PanoptimException.invalid(CALL, this + " cannot be cut to " + number + " matrices from number " + first + " on");
+        }
+        return tensors.size() == 1 ? new Matrices(tensors, offset + first * stride, number, rows, columns, leading, stride)
+                : new Matrices(tensors.subList((int) (first / count), (int) ((first + number) / count)), offset, count, rows, columns,
+                        leading, stride);
+    }
+
     public DType dtype() {
         return tensors.getFirst().dtype();
     }

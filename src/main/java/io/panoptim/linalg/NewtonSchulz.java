@@ -62,15 +62,12 @@ public final class NewtonSchulz implements AutoCloseable {
     private final Matrices y;
     private final boolean wide;
     private final boolean gram;
-    private final Matrices r;
+    private final long together;
+    private final Tensor scratch;
     private final Map<MatrixProduct, MatrixProduct.Plan> plans = new HashMap<>();
     private final List<Operation> operations = new ArrayList<>();
     private List<Quintic> planned = List.of();
     private Matrices result;
-    /** Buffers on the shorter side. */
-    private Matrices t;
-    private Matrices p;
-    private Matrices q;
 
     /**
      * Prepares for a batch; nothing is computed yet.
@@ -86,32 +83,43 @@ public final class NewtonSchulz implements AutoCloseable {
         if (y.rows() != x.rows() || y.columns() != x.columns() || y.batch() != x.batch()) {
             throw PanoptimException.invalid(CALL, "the matrices are " + x + ", the memory for results " + y);
         }
-        long size = Math.min(x.rows(), x.columns());
         this.engine = engine;
         this.x = x;
         this.y = y;
         this.result = x;
         this.wide = x.rows() <= x.columns();
-        this.gram = Math.max(x.rows(), x.columns()) >= GRAM_RATIO * size;
-        long each = x.batch() * size * size;
-        List<Matrices> buffers = new ArrayList<>();
-        for (int i = 0; i < buffers(gram); i++) {
-            buffers.add(Matrices.strided(scratch, i * each, x.batch(), size, size, Math.max(1, size), size * size));
-        }
-        this.r = buffers.getFirst();
-        this.q = buffers.get(1);
-        this.p = buffers.getLast();
-        this.t = buffers.get(buffers.size() / 2);
+        this.gram = isGram(x.rows(), x.columns());
+        this.together = together(engine, x.dtype(), x.batch(), x.rows(), x.columns());
+        this.scratch = scratch;
+        buffer(0, together);
+        buffer(buffers(gram) - 1, together);
     }
 
     /** How much scratch memory a batch takes. */
-    public static long scratchElements(long batch, long rows, long columns) {
+    public static long scratchElements(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
-        return buffers(Math.max(rows, columns) >= GRAM_RATIO * size) * batch * size * size;
+        return buffers(isGram(rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
+    }
+
+    /** How many matrices take all steps before the next ones. */
+    private static long together(Engine engine, DType dtype, long batch, long rows, long columns) {
+        long size = Math.min(rows, columns);
+        long elements = 2 * rows * columns + buffers(isGram(rows, columns)) * size * size;
+        return Math.min(batch, engine.productBatch(elements * dtype.bytes()));
+    }
+
+    private static boolean isGram(long rows, long columns) {
+        return Math.max(rows, columns) >= GRAM_RATIO * Math.min(rows, columns);
     }
 
     private static int buffers(boolean gram) {
         return gram ? GRAM_BUFFERS : 2;
+    }
+
+    /** Square matrices on the shorter side. */
+    private Matrices buffer(int index, long count) {
+        long size = Math.min(x.rows(), x.columns());
+        return Matrices.strided(scratch, index * together * size * size, count, size, size, Math.max(1, size), size * size);
     }
 
     /** Steps with the same coefficients each. */
@@ -141,10 +149,10 @@ public final class NewtonSchulz implements AutoCloseable {
         if (!planned.equals(quintics) || operations.isEmpty()) {
             operations.clear();
             result = x;
-            for (int first = 0; first < quintics.size();) {
-                int end = segment(quintics, first);
-                plan(quintics.subList(first, end));
-                first = end;
+            for (long first = 0; first < x.batch(); first += together) {
+                long count = Math.min(together, x.batch() - first);
+                boolean inY = plan(quintics, x.part(first, count), y.part(first, count));
+                result = inY ? y : x;
             }
             planned = List.copyOf(quintics);
         }
@@ -180,10 +188,28 @@ public final class NewtonSchulz implements AutoCloseable {
         return end;
     }
 
+    /**
+     * Plans some matrices' steps.
+     *
+     * @return whether the results are in the second place rather than the first
+     */
+    private boolean plan(List<Quintic> quintics, Matrices one, Matrices other) {
+        boolean inOther = false;
+        for (int first = 0; first < quintics.size();) {
+            int end = segment(quintics, first);
+            planSegment(quintics.subList(first, end), inOther ? other : one, inOther ? one : other);
+            inOther = !inOther;
+            first = end;
+        }
+        return inOther;
+    }
+
     /** R = X X^T; for each step P = a I + b R + c R^2, Q = Q P and R = P R P; at the end X = Q X. On the right side if X is tall. */
-    private void plan(List<Quintic> segment) {
-        Matrices from = result;
-        Matrices to = from == x ? y : x;
+    private void planSegment(List<Quintic> segment, Matrices from, Matrices to) {
+        Matrices r = buffer(0, from.batch());
+        Matrices q = buffer(1, from.batch());
+        Matrices t = gram ? buffer(2, from.batch()) : q;
+        Matrices p = gram ? buffer(3, from.batch()) : q;
         add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
         for (int i = 0; i < segment.size(); i++) {
             Quintic quintic = segment.get(i);
@@ -201,7 +227,6 @@ public final class NewtonSchulz implements AutoCloseable {
             }
         }
         add(wide ? MatrixProduct.of(q, false, from, false, to) : MatrixProduct.of(from, false, q, false, to), 1, 0, 0);
-        result = to;
     }
 
     private void add(MatrixProduct product, double alpha, double beta, double gamma) {

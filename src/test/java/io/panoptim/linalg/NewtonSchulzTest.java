@@ -154,7 +154,7 @@ class NewtonSchulzTest {
             x.set(i, matrix[i]);
         }
         try (NewtonSchulz newtonSchulz = new NewtonSchulz(engine, Matrices.of(x), Matrices.of(y),
-                Tensor.zeros(arena, dtype, NewtonSchulz.scratchElements(count, rows, columns)))) {
+                Tensor.zeros(arena, dtype, NewtonSchulz.scratchElements(engine, dtype, count, rows, columns)))) {
             Tensor result = newtonSchulz.run(quintics, Stream.DEFAULT).tensors().getFirst();
             double[] values = new double[matrix.length];
             Arrays.setAll(values, result::get);

@@ -30,6 +30,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     private static final int NO_RULE = -1;
 
+    /** What a processor core has for itself, about. */
+    private static final long CACHE = 1 << 20;
+
     /** A function of the library over the chunks of a part; the guards' arenas stay open meanwhile. */
     private interface Function {
         int call(MemorySegment table, MemorySegment argument, MemorySegment[] guards);
@@ -129,6 +132,12 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     @Override
     public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
         return new CpuProduct(this, BlasLibrary.get(library), product);
+    }
+
+    /** For each thread as many as fit its cache, at least one. */
+    @Override
+    public long productBatch(long bytes) {
+        return threads() * Math.max(1, CACHE / Math.max(1, bytes));
     }
 
     /** The library by which matrices are multiplied, or why there is none. */

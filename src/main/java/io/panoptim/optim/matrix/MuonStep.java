@@ -99,7 +99,7 @@ final class MuonStep implements AutoCloseable {
         batches.addAll(byShape.values());
         Map<DType, Tensor> scratch = new HashMap<>();
         for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
-            long most = batches.stream().filter(batch -> type(batch) == type).mapToLong(batch -> NewtonSchulz.scratchElements(
+            long most = batches.stream().filter(batch -> type(batch) == type).mapToLong(batch -> NewtonSchulz.scratchElements(engine, type,
                     batch.members.size(), batch.like.memoryRows(), batch.like.memoryColumns())).max().orElse(0);
             scratch.put(type, memory.zeros(type, most));
         }
