@@ -1,7 +1,7 @@
 package io.panoptim;
 
 /** What the library refuses or cannot do. Unless {@link Code#FAULT} says otherwise, nothing was written. */
-public final class PanoptimException extends RuntimeException {
+public class PanoptimException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     /** The kinds of failure that a caller can tell apart. */

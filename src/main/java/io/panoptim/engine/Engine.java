@@ -22,6 +22,14 @@ public interface Engine {
     /** One line for people: instruction set, threads, GPU. */
     String description();
 
+    /**
+     * Refuses a tensor that claims to be on this engine's device, and whose address is not. What its elements are is not looked at.
+     *
+     * @param call for the message
+     * @param label for the message: what the tensor is
+     */
+    default void checkAddress(String call, String label, Tensor tensor) {}
+
     /** A new owner of memory on this engine's device. */
     Memory memory();
 

@@ -11,6 +11,11 @@ public interface EngineProvider {
     /** Whether its engines work on this device's memory. */
     boolean serves(Device device);
 
+    /** The device that its engine works on where none is named. */
+    default Device device() {
+        return Device.cpu();
+    }
+
     /** Why no engine of this kind can be had here, listing every place tried; empty when one can. */
     Optional<String> unavailable();
 

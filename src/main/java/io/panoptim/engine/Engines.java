@@ -9,6 +9,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The engines of this process: opened on first use and shared, since each holds threads or a device. */
 public final class Engines {
@@ -16,6 +18,8 @@ public final class Engines {
     private static final List<EngineProvider> PROVIDERS = ServiceLoader
             .load(EngineProvider.class, Engines.class.getClassLoader()).stream().map(ServiceLoader.Provider::get).toList();
     private static final Map<Key, Engine> OPEN = new ConcurrentHashMap<>();
+
+    private static final Pattern NAME = Pattern.compile("([a-z]+)(?::(\\d{1,9}))?");
 
     private record Key(String name, Device device) {}
 
@@ -45,15 +49,19 @@ public final class Engines {
                 + (reasons.isEmpty() ? "" : ": " + reasons));
     }
 
-    /** The engine of a name ({@code reference}, {@code cpu}), or the reason why it cannot be had. */
+    /** The engine of a name ({@code reference}, {@code cpu}, {@code cuda}, {@code cuda:1}), or the reason why it cannot be had. */
     public static Engine named(String name) {
-        EngineProvider provider = PROVIDERS.stream().filter(p -> p.name().equals(name)).findFirst()
+        Matcher parts = NAME.matcher(name);
+        EngineProvider provider = PROVIDERS.stream().filter(p -> parts.matches() && p.name().equals(parts.group(1)))
+                .filter(p -> parts.group(2) == null || p.device().kind() != Device.Kind.CPU).findFirst()
                 .orElseThrow(() -> PanoptimException.invalid("Engines.named", "no engine '" + name + "': there are "
                         + PROVIDERS.stream().map(EngineProvider::name).toList()));
+        Device device = parts.group(2) == null ? provider.device()
+                : new Device(provider.device().kind(), Integer.parseInt(parts.group(2)));
         provider.unavailable().ifPresent(reason -> {
             throw new PanoptimException(Code.UNAVAILABLE, "Engines.named", "the " + name + " engine cannot be had: " + reason);
         });
-        return open(provider, Device.cpu(), "");
+        return open(provider, device, "");
     }
 
     private static Engine open(EngineProvider provider, Device device, String passedOver) {

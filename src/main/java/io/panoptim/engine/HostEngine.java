@@ -4,12 +4,10 @@ import io.panoptim.PanoptimException;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
-import java.util.Arrays;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
-/** What the engines that work on the CPU's memory have in common. */
-public abstract class HostEngine implements Engine {
+/** What the engines that work on the CPU's memory have in common: each call returns when its work is done. */
+public abstract class HostEngine extends TableEngine {
     @Override
     public final Device device() {
         return Device.cpu();
@@ -23,104 +21,38 @@ public abstract class HostEngine implements Engine {
     @Override
     public final void copy(Tensor from, Tensor to, Stream stream) {
         checkStream("Engine.copy", stream);
-        if (from.dtype() != to.dtype() || !from.sameLayout(to)) {
-            throw PanoptimException.invalid("Engine.copy", "cannot copy " + from + " to " + to
-                    + ": type, shape and layout must be equal");
-        }
-        from.checkAccessible("Engine.copy", "the source");
-        to.checkAccessible("Engine.copy", "the target");
+        checkCopy(from, to);
         to.segment().copyFrom(from.segment());
     }
 
     @Override
-    public final void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
-        checkStream("Engine.step", stream);
-        checkRule("Engine.step", table);
-        if (control != null) {
-            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have loss scaling yet");
-        }
-        if ((extras.flags() & ~Extras.Part.ZERO_GRADIENT.flag()) != 0) {
-            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have "
-                    + Arrays.stream(Extras.Part.values()).filter(extras::has)
-                    .filter(part -> part != Extras.Part.ZERO_GRADIENT).toList() + " in the same pass yet");
-        }
-        if (rows.count() < table.classCount()) {
-            throw PanoptimException.invalid("Engine.step", rows.count() + " rows for " + table.classCount() + " classes");
-        }
-        table.enter("Engine.step");
-        try {
-            table.checkSums("Engine.step", rows);
-            update(table, rows, extras);
-        } finally {
-            table.exit();
-        }
+    protected final void update(Table table, Rows rows, Extras extras, Stream stream) {
+        update(table, rows, extras);
     }
 
     /** Carries out a step whose arguments are valid and whose table no other thread uses. */
     protected abstract void update(Table table, Rows rows, Extras extras);
 
     @Override
-    public final void stepRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, @Nullable Control control,
-                               Extras extras, Stream stream) {
-        checkStream("Engine.stepRows", stream);
-        checkRule("Engine.stepRows", table);
-        if (control != null || extras.flags() != 0) {
-            throw PanoptimException.unsupported("Engine.stepRows", "the " + name() + " engine does not have "
-                    + (control != null ? "loss scaling" : Arrays.stream(Extras.Part.values()).filter(extras::has).toList())
-                    + " with sparse gradients yet");
-        }
-        if (rows.count() < table.classCount()) {
-            throw PanoptimException.invalid("Engine.stepRows", rows.count() + " rows for " + table.classCount() + " classes");
-        }
-        table.enter("Engine.stepRows");
-        try {
-            table.checkSparse("Engine.stepRows", rule, gradients, rows);
-            table.checkSums("Engine.stepRows", rows);
-            updateRows(table, rule, gradients, rows);
-        } finally {
-            table.exit();
-        }
+    protected final void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, Stream stream) {
+        updateRows(table, rule, gradients, rows);
     }
 
     /** Carries out a step some of whose gradients are sparse, and valid but for their indices. */
     protected abstract void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows);
 
     @Override
-    public final void map(Table table, MapOperation operation, Stream stream) {
-        checkStream("Engine.map", stream);
-        table.checkUnshared("Engine.map", operation.columns());
-        table.enter("Engine.map");
-        try {
-            mapColumns(table, operation);
-        } finally {
-            table.exit();
-        }
+    protected final void mapColumns(Table table, MapOperation operation, Stream stream) {
+        mapColumns(table, operation);
     }
 
     /** Carries out an operation whose columns exist, on a table that no other thread uses. */
     protected abstract void mapColumns(Table table, MapOperation operation);
 
     @Override
-    public final Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
-        checkStream("Engine.reduce", stream);
-        table.checkUnshared("Engine.reduce", reduction.columns());
-        table.checkWholeLeaves("Engine.reduce");
-        table.enter("Engine.reduce");
-        try {
-            double result = value(table, reduction);
-            return () -> result;
-        } finally {
-            table.exit();
-        }
-    }
-
-    private double value(Table table, Reduction reduction) {
-        int column = reduction.left();
-        if (reduction.kind() == Reduction.Kind.NORM && reduction.p() == 2) {
-            return Math.sqrt(reduceColumns(table, Reduction.dot(column, column)));
-        }
-        boolean largest = reduction.kind() == Reduction.Kind.NORM && reduction.p() == Double.POSITIVE_INFINITY;
-        return reduceColumns(table, largest ? Reduction.absoluteMaximum(column) : reduction);
+    protected final Reduction.Result reduceColumns(Table table, Reduction reduction, Stream stream) {
+        double result = reduceColumns(table, reduction);
+        return () -> result;
     }
 
     /**
@@ -143,14 +75,13 @@ public abstract class HostEngine implements Engine {
         }
     }
 
-    private static void checkRule(String call, Table table) {
-        if (table.rule() == null) {
-            throw PanoptimException.invalid(call, "the table has no rule to step by");
-        }
+    @Override
+    protected final void checkStream(String call, Stream stream) {
+        checkNoStream(call, stream);
     }
 
     /** The CPU's engines do everything at once: they have no streams. */
-    static void checkStream(String call, Stream stream) {
+    static void checkNoStream(String call, Stream stream) {
         if (!stream.equals(Stream.DEFAULT)) {
             throw PanoptimException.invalid(call, "the CPU has no streams: pass Stream.DEFAULT");
         }

@@ -57,7 +57,7 @@ public abstract class HostProduct implements MatrixProduct.Plan {
 
     @Override
     public final void run(double alpha, double beta, double gamma, Stream stream) {
-        HostEngine.checkStream(CALL, stream);
+        HostEngine.checkNoStream(CALL, stream);
         if (!busy.compareAndSet(false, true)) {
             throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is running this plan: use one plan for each");
         }

@@ -16,9 +16,9 @@ final class Spans {
             return tensor.address() + tensor.bytes();
         }
 
-        /** Memory of a closed arena may have been given to another tensor since. */
+        /** Memory that was freed may have been given to another tensor since. */
         boolean gone() {
-            return tensor.device().kind() == Device.Kind.CPU && !tensor.segment().scope().isAlive();
+            return !tensor.isAlive();
         }
     }
 

@@ -33,7 +33,7 @@ public abstract class Table implements AutoCloseable {
     private static final int ALL_COLUMNS = -1;
     private static final AtomicLong EPOCHS = new AtomicLong();
 
-    private final String engine;
+    private final Engine engine;
     private final Device device;
     private final boolean acceptsHeap;
     private final @Nullable Rule rule;
@@ -55,7 +55,7 @@ public abstract class Table implements AutoCloseable {
      * @throws PanoptimException naming the tensor and what is wrong with it
      */
     protected Table(Engine engine, boolean acceptsHeap, @Nullable Rule rule, List<TensorEntry> entries) {
-        this.engine = engine.name();
+        this.engine = engine;
         this.device = engine.device();
         this.acceptsHeap = acceptsHeap;
         this.rule = rule;
@@ -356,13 +356,11 @@ public abstract class Table implements AutoCloseable {
     /** What a step uses besides the columns; several tensors may share it. */
     private void checkRead(String call, String label, Tensor tensor) {
         if (!tensor.device().equals(device)) {
-            throw PanoptimException.invalid(call, label + " lies on " + tensor.device() + ", but the " + engine
+            throw PanoptimException.invalid(call, label + " lies on " + tensor.device() + ", but the " + engine.name()
                     + " engine works on " + device);
         }
         tensor.checkAccessible(call, label);
-        if (device.kind() == Device.Kind.CPU) {
-            checkReachable(call, label, tensor);
-        }
+        checkReachable(call, label, tensor);
         spans.under(tensor).ifPresent(other -> {
             throw PanoptimException.invalid(call, label + " overlaps " + other + ": each needs memory of its own");
         });
@@ -429,7 +427,7 @@ public abstract class Table implements AutoCloseable {
 
     private void checkOther(TensorEntry entry, int column) {
         if (rule != null || column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
-            throw PanoptimException.unsupported("Table", "the " + engine + " engine does not have " + label(entry, column) + " yet");
+            throw PanoptimException.unsupported("Table", "the " + engine.name() + " engine does not have " + label(entry, column) + " yet");
         }
         if (column < Column.SCALE || column >= Column.COUNT) {
             throw invalid(label(entry, column), "is not one of the other columns");
@@ -455,7 +453,7 @@ public abstract class Table implements AutoCloseable {
         String label = label(entry, column);
         Tensor value = entry.value();
         if (!tensor.device().equals(device)) {
-            throw invalid(label, "lies on " + tensor.device() + ", but the " + engine + " engine works on " + device
+            throw invalid(label, "lies on " + tensor.device() + ", but the " + engine.name() + " engine works on " + device
                     + ": copy it there, or choose that device's engine");
         }
         if (isShared(entry, column)) {
@@ -470,9 +468,7 @@ public abstract class Table implements AutoCloseable {
             throw PanoptimException.unsupported("Table", label + " is " + tensor.dtype() + ", which this version does not combine "
                     + "with a value of " + value.dtype());
         }
-        if (device.kind() == Device.Kind.CPU) {
-            checkSegment(entry, label, tensor);
-        }
+        checkMemory(entry, label, tensor);
     }
 
     private void checkShared(TensorEntry entry, String label, Tensor tensor) {
@@ -480,17 +476,14 @@ public abstract class Table implements AutoCloseable {
         if (tensor.dtype() != DType.FLOAT64 || tensor.elements() != elements) {
             throw invalid(label, "is " + tensor + ": expected " + elements + " of type float64, whatever the value's type");
         }
-        if (device.kind() == Device.Kind.CPU) {
-            checkSegment(entry, label, tensor);
-        }
+        checkMemory(entry, label, tensor);
     }
 
-    private void checkSegment(TensorEntry entry, String label, Tensor tensor) {
-        MemorySegment segment = tensor.segment();
+    private void checkMemory(TensorEntry entry, String label, Tensor tensor) {
         if (entry.gradient() != null || rule == null) { // a step does not touch the rest without one
             tensor.checkAccessible("Table", label);
         }
-        if (segment.isReadOnly()) {
+        if (device.kind() == Device.Kind.CPU && tensor.segment().isReadOnly()) {
             throw invalid(label, "lies in a read-only segment: "
                     + (rule == null ? "any column may be written" : "a step writes values and states, and zeroes gradients when asked"));
         }
@@ -498,11 +491,13 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void checkReachable(String call, String label, Tensor tensor) {
-        if (!tensor.segment().isNative() && !acceptsHeap) {
-            throw PanoptimException.invalid(call, label + " lies on the Java heap, where the " + engine + " engine cannot reach "
+        boolean onHeap = device.kind() == Device.Kind.CPU && !tensor.segment().isNative();
+        if (onHeap && !acceptsHeap) {
+            throw PanoptimException.invalid(call, label + " lies on the Java heap, where the " + engine.name() + " engine cannot reach "
                     + "it: allocate it from an Arena, or use the reference engine");
         }
-        if (tensor.segment().isNative() && tensor.address() % tensor.dtype().bytes() != 0) {
+        engine.checkAddress(call, label, tensor);
+        if (!onHeap && tensor.address() % tensor.dtype().bytes() != 0) {
             throw PanoptimException.invalid(call, label + " begins at an address that is not a multiple of its element size, "
                     + tensor.dtype().bytes() + " bytes: copy it to aligned memory");
         }

@@ -37,8 +37,10 @@ public final class TableImage {
     private final MemorySegment records;
     private final long leafCount;
     private final @Nullable SumPlan sums;
-    private final MemorySegment partials;
-    private final MemorySegment reduced;
+    private final Arena arena;
+    /** On the CPU, once they are asked for. */
+    private MemorySegment partials = MemorySegment.NULL;
+    private MemorySegment reduced = MemorySegment.NULL;
 
     /**
      * Writes the records and chunks of a table into an arena.
@@ -48,6 +50,7 @@ public final class TableImage {
     public TableImage(Table table, int ruleNumber, int chunkElements, Arena arena) {
         this.table = table;
         this.ruleNumber = ruleNumber;
+        this.arena = arena;
         this.sums = table.sums();
         RuleSums rule = table.rule() == null ? null : table.rule().sums();
         ChunkPlan whole = ChunkPlan.of(ranges(table, false), chunkElements);
@@ -56,10 +59,6 @@ public final class TableImage {
         ChunkPlan plan = byRow ? ChunkPlan.of(ranges(table, true), chunkElements) : whole;
         this.steps = new Chunks(plan, byRow ? chunks(plan, arena) : columns.segment, true);
         this.records = panoptim_record.allocateArray(table.size(), arena);
-        this.partials = sums == null || rule == null ? MemorySegment.NULL
-                : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.leafCount() * rule.sums().size());
-        this.reduced = sums == null || rule == null ? MemorySegment.NULL
-                : arena.allocate(ValueLayout.JAVA_DOUBLE, sums.reducedCount() * rule.reduced().size());
         long leaf = 0;
         for (int i = 0; i < table.size(); i++) {
             writeRecord(i, leaf);
@@ -125,11 +124,8 @@ public final class TableImage {
         panoptim_table.epoch(struct, table.epoch());
         if (sums != null && chunks.sums) {
             List<SumPlan.Group> groups = groups(sums, chunks.plan, firstChunk, chunkCount);
-            MemorySegment reductions = panoptim_reduction.allocateArray(groups.size(), arena);
-            for (int i = 0; i < groups.size(); i++) {
-                write(groups.get(i), panoptim_reduction.asSlice(reductions, i));
-            }
-            panoptim_table.reductions(struct, reductions);
+            allocateSums();
+            panoptim_table.reductions(struct, reductions(groups, arena));
             panoptim_table.reduction_count(struct, groups.size());
             panoptim_table.partials(struct, partials);
             panoptim_table.leaf_count(struct, sums.leafCount());
@@ -137,6 +133,28 @@ public final class TableImage {
             panoptim_table.reduced_count(struct, sums.reducedCount());
         }
         return struct;
+    }
+
+    private void allocateSums() {
+        RuleSums rule = table.rule() == null ? null : table.rule().sums();
+        if (sums != null && rule != null && partials.equals(MemorySegment.NULL)) {
+            partials = arena.allocate(ValueLayout.JAVA_DOUBLE, sums.leafCount() * rule.sums().size());
+            reduced = arena.allocate(ValueLayout.JAVA_DOUBLE, sums.reducedCount() * rule.reduced().size());
+        }
+    }
+
+    /** All tensors' {@code panoptim_record[]}. */
+    public MemorySegment records() {
+        return records;
+    }
+
+    /** What the rule's sums are finished in, {@code panoptim_reduction[]}. */
+    public static MemorySegment reductions(List<SumPlan.Group> groups, Arena arena) {
+        MemorySegment reductions = panoptim_reduction.allocateArray(groups.size(), arena);
+        for (int i = 0; i < groups.size(); i++) {
+            write(groups.get(i), panoptim_reduction.asSlice(reductions, i));
+        }
+        return reductions;
     }
 
     private void writeRecord(int tensor, long leaf) {

@@ -62,7 +62,12 @@ public record SparseGradient(Tensor indices, Tensor values) {
      * @param rows how many there are
      */
     public void checkIndices(String call, long rows) {
-        for (long i = 0; i < count(); i++) {
+        checkIndices(call, indices, rows);
+    }
+
+    /** The same for a copy of a gradient's indices. */
+    public static void checkIndices(String call, Tensor indices, long rows) {
+        for (long i = 0; i < indices.elements(); i++) {
             long index = (long) indices.get(i);
             if (index < 0) {
                 throw PanoptimException.invalid(call, "found negative index " + index + " for dim 0");

@@ -159,23 +159,30 @@ public final class Tensor {
     }
 
     /**
-     * Refuses memory that is closed or another thread's. A device's memory is not checked here.
+     * Refuses memory that is closed or another thread's. A device's memory is known to be closed where its owner is {@link Owned}.
      *
      * @param call for the message
      * @param label for the message: what the tensor is
      */
     public void checkAccessible(String call, String label) {
-        if (segment == null) {
-            return;
+        if (!isAlive()) {
+            throw new PanoptimException(Code.CLOSED, call, label + " lies in " + (segment == null ? "memory" : "an arena") + " that was "
+                    + "closed: keep it open as long as it is used");
         }
-        if (!segment.scope().isAlive()) {
-            throw new PanoptimException(Code.CLOSED, call, label + " lies in an arena that was closed: keep the arena open as "
-                    + "long as it is used");
-        }
-        if (!segment.isAccessibleBy(Thread.currentThread())) {
+        if (segment != null && !segment.isAccessibleBy(Thread.currentThread())) {
             throw new PanoptimException(Code.CONCURRENT, call, label + " is confined to another thread: allocate it from a "
                     + "shared arena");
         }
+    }
+
+    /** Whether its memory has not been freed, as far as its owner tells. */
+    public boolean isAlive() {
+        return segment == null ? !(owner instanceof Owned owned) || owned.isAlive() : segment.scope().isAlive();
+    }
+
+    /** An owner of a device's memory that can free it while tensors still refer to it. */
+    public interface Owned {
+        boolean isAlive();
     }
 
     /** What keeps a device's memory alive, or null. */
