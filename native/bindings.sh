@@ -1,7 +1,8 @@
 #!/bin/sh
 # Regenerates the Java bindings with the jextract found in $JEXTRACT or on PATH:
 #   native/bindings.sh [OUTPUT]      OUTPUT: a source root, by default src/main/java
-# Run it after a change to native/include/panoptim.h or kernels/table.h, and commit what it writes.
+# Run it after a change to native/include/panoptim.h or kernels/table.h, and commit what it writes. It takes the CUDA driver's
+# functions from the toolkit's cuda.h, of any version from 12 on, in $CUDA_HOME/include or beside the nvcc on PATH.
 set -eu
 cd "$(dirname "$0")/.."
 output=${1:-src/main/java}
@@ -14,13 +15,26 @@ command -v "$jextract" >/dev/null || {
 # libclang finds limits.h and stddef.h in the compiler's own include folder.
 compiler_include=$("${CC:-cc}" -print-file-name=include)
 arguments=$(grep -v '^#' native/bindings.includes)
+cuda_arguments=$(grep -v '^#' native/bindings.cuda.includes)
+
+cuda=${CUDA_HOME:-}
+if [ -z "$cuda" ] && command -v nvcc >/dev/null; then
+    cuda=$(nvcc --dryrun -x cu /dev/null -o /dev/null 2>&1 | sed -n 's/^#\$ TOP=//p')
+fi
+[ -f "${cuda:=/usr/local/cuda}/include/cuda.h" ] || {
+    echo "bindings.sh: no $cuda/include/cuda.h; set CUDA_HOME to a CUDA toolkit" >&2
+    exit 1
+}
 
 rm -rf "$output/io/panoptim/ffi"
 # shellcheck disable=SC2086
 "$jextract" -I "$compiler_include" -I kernels --output "$output" -t io.panoptim.ffi $arguments native/include/panoptim.h
 "$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name libm \
     --include-function pow --include-function cos --include-function exp --include-function log --include-function tanh '<math.h>'
+# shellcheck disable=SC2086
+"$jextract" -I "$compiler_include" -I "$cuda/include" --output "$output" -t io.panoptim.ffi --header-class-name cuda_driver \
+    -l :libcuda.so.1 $cuda_arguments '<cuda.h>'
 
 if [ "$output" = src/main/java ]; then
-    sha256sum native/include/panoptim.h kernels/table.h native/bindings.includes > native/bindings.sha256
+    sha256sum native/include/panoptim.h kernels/table.h native/bindings.includes native/bindings.cuda.includes > native/bindings.sha256
 fi
