@@ -4,13 +4,13 @@ import io.panoptim.PanoptimException;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.Graph;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
 import io.panoptim.engine.RuleSums.Over;
-import io.panoptim.engine.Stream;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.tensor.DType;
@@ -166,6 +166,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private @Nullable Tensor everyTensors;
     private @Nullable Memory memory;
     private @Nullable Table table;
+    private @Nullable Graph graph;
     private @Nullable PairPass pairs;
     /** Whether a parameter has got a class outside a step. */
     private boolean ungrouped;
@@ -270,7 +271,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** The norm of all gradients of the coming step, added up in float64. Waits for the device, if it is another than the CPU. */
     protected final double gradientNorm() {
-        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, Stream.DEFAULT).get();
+        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get();
     }
 
     /** How many steps there were with a gradient for some parameter. */
@@ -369,24 +370,63 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 + (entry.moving == null ? 0 : entry.moving.bytes())).sum();
     }
 
+    /**
+     * Captures a step as the parameters and their gradients lie now, without taking it: from now on steps replay it, on
+     * {@link #stream()}, which must not be the device's default. Options, schedulers and step counts go on as ever; but a step for
+     * which a gradient has moved, come or gone is refused, until it is captured again or {@link #releaseCapture()} is called. States
+     * must have been allocated before: take one step first.
+     *
+     * @throws PanoptimException when the engine has no graphs, gradients are sparse, or there is nothing to step
+     */
+    public final void captureStep() {
+        change("captureStep", () -> {
+            dropGraph();
+            advanceGroups();
+            synchronize();
+            Check.check(table != null && classes.length > 0 && !anySparse, name() + ".captureStep",
+                    "there is no step with dense gradients only to be captured");
+            fillRows();
+            Table captured = Objects.requireNonNull(table);
+            graph = engine().capture(stream(), () -> engine().step(captured, rows, null, Extras.NONE, stream()));
+        });
+    }
+
+    /** Lets steps be taken without the captured graph again; does nothing if there is none. */
+    public final void releaseCapture() {
+        change("releaseCapture", this::dropGraph);
+    }
+
+    private void dropGraph() {
+        if (graph != null) {
+            graph.close();
+            graph = null;
+        }
+    }
+
+    private void fillRows() {
+        for (int i = 0; i < classes.length; i++) {
+            if (classes[i].sparse) {
+                sparseRow(classes[i].group, classes[i].history, classes[i].next, rows, i);
+            } else {
+                row(classes[i].group, classes[i].history, classes[i].next, rows, i);
+            }
+            rows.keep(i, 1 - classes[i].group.independentWeightDecay());
+        }
+    }
+
     @Override
     protected final void update() {
         advanceGroups();
         synchronize();
-        if (table != null && classes.length > 0) {
+        if (graph != null || table != null && classes.length > 0) {
             beforeStep();
-            for (int i = 0; i < classes.length; i++) {
-                if (classes[i].sparse) {
-                    sparseRow(classes[i].group, classes[i].history, classes[i].next, rows, i);
-                } else {
-                    row(classes[i].group, classes[i].history, classes[i].next, rows, i);
-                }
-                rows.keep(i, 1 - classes[i].group.independentWeightDecay());
-            }
-            if (anySparse) {
-                stepRows(table);
+            fillRows();
+            if (graph != null) {
+                graph.replay(stream());
+            } else if (anySparse) {
+                stepRows(Objects.requireNonNull(table));
             } else {
-                engine().step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+                engine().step(table, rows, null, Extras.NONE, stream());
             }
             for (int i = 0; i < classes.length; i++) {
                 classes[i].advance();
@@ -438,7 +478,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** A rule's passes over pairs of tensors outside the step. */
     final PairPass pairs(Rule passing) {
         if (pairs == null) {
-            pairs = new PairPass(engine(), passing);
+            pairs = new PairPass(engine(), passing, this::stream);
         }
         return pairs;
     }
@@ -478,6 +518,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final void free() {
+        dropGraph();
         if (table != null) {
             table.close();
         }
@@ -631,7 +672,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                     throw group.refusal(key, "differs from the first group's, but is estimated for all of them together");
                 }
             }
-            engine().fill(sharedState(every, key), value, Stream.DEFAULT);
+            engine().fill(sharedState(every, key), value, stream());
         }
         return every;
     }
@@ -662,7 +703,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (rows.dtype() != DType.INT64) {
                 throw saved.refusal(REACHED_ROWS, "expected int64, found " + rows);
             }
-            engine().copy(rows, moving, Stream.DEFAULT);
+            engine().copy(rows, moving, stream());
         }
         known.add(REACHED_ROWS);
         boolean sparse = moving != null;
@@ -756,7 +797,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                         sparse.moving == Moving.NONE ? null : moving(entry, sparse.moving)));
             }
         }
-        engine().stepRows(current, Objects.requireNonNull(rowRule), gradients, rows, null, Extras.NONE, Stream.DEFAULT);
+        engine().stepRows(current, Objects.requireNonNull(rowRule), gradients, rows, null, Extras.NONE, stream());
     }
 
     private Tensor moving(Entry entry, Moving which) {
@@ -764,7 +805,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             entry.moving = memory().zeros(DType.INT64, RowGradient.words(entry.value().shape()[0]));
             entry.reached = which == Moving.REACHED;
             if (which == Moving.ALL) {
-                engine().fill(entry.moving, -1, Stream.DEFAULT);
+                engine().fill(entry.moving, -1, stream());
             }
         }
         return entry.moving;
@@ -860,7 +901,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (!beginsAsValue(entry.group, slot)) {
             return filled(state, initialState(entry.group, slot));
         }
-        engine().copy(entry.value(), state, Stream.DEFAULT);
+        engine().copy(entry.value(), state, stream());
         return state;
     }
 
@@ -906,7 +947,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     private Tensor filled(Tensor state, double initial) {
         if (initial != 0) {
-            engine().fill(state, initial, Stream.DEFAULT);
+            engine().fill(state, initial, stream());
         }
         return state;
     }

@@ -140,7 +140,7 @@ public final class LBFGS extends Optimizer {
         super(engine, SCHEMA);
         add(parameters, options.resolved());
         group = paramGroups().getFirst();
-        vectors = new LbfgsVectors(engine, group.params());
+        vectors = new LbfgsVectors(engine, this::stream, group.params());
     }
 
     @Override
@@ -347,7 +347,7 @@ public final class LBFGS extends Optimizer {
         double newT = begun ? saved.number(engine(), "t") : 0;
         double newHDiag = begun ? saved.number(engine(), "H_diag") : 1;
         double newPrevLoss = begun ? saved.number(engine(), "prev_loss") : 0;
-        LbfgsVectors fresh = new LbfgsVectors(engine(), group.params());
+        LbfgsVectors fresh = new LbfgsVectors(engine(), this::stream, group.params());
         try {
             double[] newAl = newIterations > 1 ? numbers(saved, "al") : new double[0];
             if (begun) {

@@ -25,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -102,6 +103,7 @@ final class LbfgsVectors implements AutoCloseable {
     }
 
     private final Engine engine;
+    private final Supplier<Stream> stream;
     private final Memory memory;
     private final List<Part> parts;
     private final DType type;
@@ -114,7 +116,8 @@ final class LbfgsVectors implements AutoCloseable {
     /** For each gradient column one in which sparse gradients are added to it, by steps of length 1. */
     private final Map<Integer, Table> scattering = new HashMap<>();
 
-    LbfgsVectors(Engine engine, List<Parameter> parameters) {
+    LbfgsVectors(Engine engine, Supplier<Stream> stream, List<Parameter> parameters) {
+        this.stream = stream;
         Map<Place, Part> places = new LinkedHashMap<>();
         long end = 0;
         for (int i = 0; i < parameters.size(); i++) {
@@ -219,7 +222,7 @@ final class LbfgsVectors implements AutoCloseable {
             Table table = scattering.computeIfAbsent(column, key -> engine.table(Rule.SGD, entries(part ->
                     new TensorEntry(part.name, cut(column, part), null, List.of(), part.id))));
             engine.stepRows(table, Rule.SPARSE_SGD, sparse, new Rows(1).set(0, SparseSgdRow.STEP_SIZE, 1), null, Extras.NONE,
-                    Stream.DEFAULT);
+                    stream.get());
         }
     }
 
@@ -314,11 +317,11 @@ final class LbfgsVectors implements AutoCloseable {
     }
 
     private void map(Table in, MapOperation operation) {
-        engine.map(in, operation, Stream.DEFAULT);
+        engine.map(in, operation, stream.get());
     }
 
     private double reduce(Table in, Reduction reduction) {
-        return engine.reduce(in, reduction, Stream.DEFAULT).get();
+        return engine.reduce(in, reduction, stream.get()).get();
     }
 
     @Override

@@ -66,6 +66,8 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     private @Nullable Throwable fault;
     private boolean closed;
     private long steps;
+    private Stream stream = Stream.DEFAULT;
+    private final @Nullable Optimizer wrapped;
     private final Runnable stepping = () -> {
         update();
         steps++;
@@ -76,6 +78,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         this.engine = engine;
         this.schema = schema;
         this.groups = new ArrayList<>();
+        this.wrapped = null;
     }
 
     /** An optimizer around another one, with its groups: they are added there. */
@@ -83,6 +86,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         this.engine = wrapped.engine;
         this.schema = wrapped.schema;
         this.groups = wrapped.groups;
+        this.wrapped = wrapped;
     }
 
     /** The name under which torch and this library know the optimizer. */
@@ -125,6 +129,22 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     @Override
     public final Hyperparameter scheduled() {
         return hyperparameter("lr");
+    }
+
+    /** The stream on which steps, and whatever else it does to tensors, are ordered: the engine's default unless another was given. */
+    public final Stream stream() {
+        return wrapped == null ? stream : wrapped.stream();
+    }
+
+    /** Orders what is done from now on on another stream of the engine's device; what was given to the other one is not waited for. */
+    public final void stream(Stream ordered) {
+        change("stream", () -> {
+            if (wrapped == null) {
+                stream = ordered;
+            } else {
+                wrapped.stream(ordered);
+            }
+        });
     }
 
     /** How many steps were taken. */
@@ -439,7 +459,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
             } else {
                 List<Tensor> gradients = parameters.stream().map(Parameter::gradient).filter(Objects::nonNull).toList();
                 gradients.forEach(gradient -> gradient.checkAccessible(call("zeroGrad"), "a gradient"));
-                gradients.forEach(gradient -> engine.fill(gradient, 0, Stream.DEFAULT));
+                gradients.forEach(gradient -> engine.fill(gradient, 0, stream()));
                 parameters.forEach(Optimizer::clearSparse);
             }
         } finally {

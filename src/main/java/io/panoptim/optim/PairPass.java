@@ -11,6 +11,7 @@ import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** Passes of a rule without states over pairs of tensors, outside an optimizer's steps: one table, while the pairs stay. */
@@ -32,14 +33,16 @@ final class PairPass implements AutoCloseable {
 
     private final Engine engine;
     private final Rule rule;
+    private final Supplier<Stream> stream;
     private @Nullable Table table;
     private List<Pair> pairsInTable = List.of();
     private List<ParamGroup> groups = List.of();
     private Rows rows = new Rows(1);
 
-    PairPass(Engine engine, Rule rule) {
+    PairPass(Engine engine, Rule rule, Supplier<Stream> stream) {
         this.engine = engine;
         this.rule = rule;
+        this.stream = stream;
     }
 
     void run(List<Pair> pairs, RowOf rowOf) {
@@ -50,7 +53,7 @@ final class PairPass implements AutoCloseable {
             rowOf.set(groups.get(row), rows, row);
         }
         if (!pairs.isEmpty()) {
-            engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+            engine.step(table, rows, null, Extras.NONE, stream.get());
         }
     }
 
