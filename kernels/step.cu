@@ -350,14 +350,18 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
     }
 }
 
-// What finishing a table's reductions reads and writes; the rows are not rounded.
+// What finishing a table's reductions reads and writes, likewise; the rows are not rounded.
 struct FinishArguments {
     const panoptim_record* records;
-    const panoptim_reduction* reductions;
+    const panoptim_reduction* reductions;  // one per block
     const Row<double>* rows;
     double* partials;
     double* reduced;
+    uint32_t before;  // 1 before the sums are taken: prepares them, where they are over all tensors
+    uint32_t reserved[5];
+    Row<double> row[(4096 - 64) / sizeof(Row<double>)];
 };
+static_assert(sizeof(FinishArguments) == 4096, "as Java writes them");
 
 // The exact sum over each row's leaves, which comes to lie where the row's number says: no row's leaves begin before that.
 template <int SUMS>
@@ -413,19 +417,21 @@ __device__ void call(const Scalars& scalars, bool before, const panoptim_reducti
     }
 }
 
-// Before the sums are taken this prepares them, where they are over all tensors.
 template <class Rule, class Scalars, class Sums, class Reduced, int SHARED>
-__device__ void finish(const FinishArguments& arguments, uint32_t flag, bool before) {
+__device__ void finish(const FinishArguments& arguments, uint32_t flag) {
+    const bool before = arguments.before != 0;
     const panoptim_reduction& reduction = arguments.reductions[blockIdx.x];
     const panoptim_record& record = arguments.records[reduction.tensor];
     const bool global = Scalars::OVER == PANOPTIM_GLOBAL;
     const int32_t own = record.scalar_class < 0 && global ? 0 : record.scalar_class;
-    if (own < 0 || (!global && (flag & ~arguments.rows[own].flags) != 0)) return;
+    if (own < 0) return;
+    const Row<double>& row = arguments.rows ? arguments.rows[own] : arguments.row[own];
+    if (!global && (flag & ~row.flags) != 0) return;
     double* sums = arguments.partials + reduction.leaves * Sums::COUNT;
     double* reduced = arguments.reduced + reduction.reduced * Reduced::COUNT;
     if (!before) add_up<Sums::COUNT>(reduction, sums);
     if (threadIdx.x != 0) return;
-    const Scalars scalars(arguments.rows[own], reduced);
+    const Scalars scalars(row, reduced);
     double* shared = (double*)record.address[PANOPTIM_STATE + record.slots];
     call<Rule, SHARED>(scalars, before, reduction, (const Sums*)sums, (Reduced*)reduced, shared);
 }
@@ -449,9 +455,9 @@ __device__ void finish(const FinishArguments& arguments, uint32_t flag, bool bef
     }
 #define PANOPTIM_FINISH(name, type, flag, shared)                                                              \
     extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, 2)                                          \
-        panoptim_finish_##name(const panoptim::FinishArguments arguments, bool before) {                       \
+        panoptim_finish_##name(const __grid_constant__ panoptim::FinishArguments arguments) {                  \
         panoptim::finish<panoptim::type, panoptim::type##Scalars<double>, panoptim::type##Sums,                \
-                         panoptim::type##Reduced, shared>(arguments, flag, before);                            \
+                         panoptim::type##Reduced, shared>(arguments, flag);                                    \
     }
 #define PANOPTIM_MEASURES(id, name, type, slots, over, flag, reads, shared) \
     PANOPTIM_MEASURE(name, type, slots, flag, float, float32)               \

@@ -58,7 +58,9 @@ template <class T>
     for (uint64_t i = 0; i < blocks; i++) {
         const panoptim_record* record = arguments.records + arguments.reductions[i].tensor;
         if (!is_live(record, 1)) return "the records";
-        if (!is_live(arguments.rows + (record->scalar_class < 0 ? 0 : record->scalar_class), 1)) return "the rows";
+        const int own = record->scalar_class < 0 ? 0 : record->scalar_class;
+        if (arguments.rows != nullptr && !is_live(arguments.rows + own, 1)) return "the rows";
+        if (arguments.rows == nullptr && own >= (int)(sizeof arguments.row / sizeof arguments.row[0])) return "the rows";
     }
     if (!is_live(arguments.partials, 1)) return "the partial sums";
     if (!is_live(arguments.reduced, 1)) return "the reduced values";

@@ -2,10 +2,10 @@ package io.panoptim.engine.cuda;
 
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 
-import io.panoptim.PanoptimException;
-import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.NativeResource;
+import io.panoptim.engine.cuda.CudaException.Problem;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
@@ -21,14 +21,26 @@ import jcuda.driver.CUdevice;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 
-/** NVIDIA's driver, through JCuda: loaded on first use, for the life of the process. */
+/**
+ * NVIDIA's driver, loaded on first use, for the life of the process. Devices, contexts, memory, modules, streams and events are made
+ * and destroyed through JCuda; what is called for every step, or takes a stream that may be another library's, goes through the
+ * Foreign Function & Memory API ({@link StreamCalls}), as JCuda can wrap no such stream and allocates in each launch.
+ */
 public final class CudaDriver {
+    /** The driver's file, where it is not found by its usual name. */
+    public static final String PROPERTY = "panoptim.cuda.driver";
+
     static final String LIBRARY = "libcuda.so.1";
+    /** The oldest driver whose interface this library uses: that of CUDA 12.0. */
+    private static final int OLDEST = 12000;
 
     /** JCuda's class cannot be touched again after a failure, so the first and only reason is kept. */
     private static final class Loaded {
-        static final Optional<String> FAILURE = load(LIBRARY);
+        static final Optional<Failure> FAILURE = load(System.getProperty(PROPERTY, LIBRARY));
     }
+
+    /** Why there is no driver. */
+    record Failure(Problem problem, String reason) {}
 
     /**
      * One GPU.
@@ -38,22 +50,52 @@ public final class CudaDriver {
      * @param memory in bytes
      * @param major of the compute capability
      * @param minor of the compute capability
+     * @param multiprocessors how many
      */
-    public record Gpu(int index, String name, long memory, int major, int minor) {}
+    public record Gpu(int index, String name, long memory, int major, int minor, int multiprocessors) {
+        /** Such as {@code sm_90}. */
+        public String architecture() {
+            return "sm_" + capability();
+        }
+
+        /** Such as 90. */
+        int capability() {
+            return 10 * major + minor;
+        }
+    }
 
     private CudaDriver() {}
 
     /** Why there is no CUDA here; empty when there is. */
     public static Optional<String> unavailable() {
-        return Loaded.FAILURE;
+        return Loaded.FAILURE.map(Failure::reason);
     }
 
     /** The newest CUDA that the driver supports, such as {@code 12.4}. */
     public static String version() {
         requireLoaded();
+        return text(versionNumber());
+    }
+
+    /** The major version of the newest CUDA that the driver supports. */
+    static int major() {
+        return versionNumber() / 1000;
+    }
+
+    private static int versionNumber() {
         int[] version = new int[1];
         check("cuDriverGetVersion", JCudaDriver.cuDriverGetVersion(version));
-        return version[0] / 1000 + "." + version[0] % 1000 / 10;
+        return version[0];
+    }
+
+    private static String text(int version) {
+        return version / 1000 + "." + version % 1000 / 10;
+    }
+
+    /** The driver's file. */
+    public static Path file() {
+        requireLoaded();
+        return LoadedLibraries.file(LIBRARY).orElse(Path.of(LIBRARY));
     }
 
     /** The GPUs that this process may use. */
@@ -61,19 +103,26 @@ public final class CudaDriver {
         requireLoaded();
         int[] count = new int[1];
         check("cuDeviceGetCount", JCudaDriver.cuDeviceGetCount(count));
-        return IntStream.range(0, count[0]).mapToObj(CudaDriver::gpu).toList();
+        return IntStream.range(0, count[0]).mapToObj(index -> gpu(device(index), index)).toList();
     }
 
-    private static Gpu gpu(int index) {
+    /** The driver's handle of a GPU. */
+    static CUdevice device(int index) {
+        requireLoaded();
         CUdevice device = new CUdevice();
         check("cuDeviceGet", JCudaDriver.cuDeviceGet(device, index));
+        return device;
+    }
+
+    static Gpu gpu(CUdevice device, int index) {
         byte[] name = new byte[256];
         check("cuDeviceGetName", JCudaDriver.cuDeviceGetName(name, name.length, device));
         long[] memory = new long[1];
         check("cuDeviceTotalMem", JCudaDriver.cuDeviceTotalMem(memory, device));
         return new Gpu(index, new String(name, StandardCharsets.UTF_8).split("\0", 2)[0], memory[0],
                 attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
-                attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
+                attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
+                attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT));
     }
 
     private static int attribute(CUdevice device, int attribute) {
@@ -83,26 +132,28 @@ public final class CudaDriver {
     }
 
     /** Looks for the driver before JCuda is touched, so that its absence is a sentence and not a broken class. */
-    static Optional<String> load(String library) {
+    static Optional<Failure> load(String library) {
         try {
-            if (SymbolLookup.libraryLookup(library, Arena.global()).find("cuInit").isEmpty()) {
-                return Optional.of(library + " is not NVIDIA's driver: it has no cuInit");
+            SymbolLookup symbols = library.contains("/") ? SymbolLookup.libraryLookup(Path.of(library), Arena.global())
+                    : SymbolLookup.libraryLookup(library, Arena.global());
+            if (symbols.find("cuInit").isEmpty()) {
+                return failure(Problem.NO_DRIVER, library + " is not NVIDIA's driver: it has no cuInit");
             }
         } catch (IllegalArgumentException missing) {
-            return Optional.of(library + " cannot be loaded: install NVIDIA's driver, or start the container with its GPUs "
-                    + "(docker run --gpus all)");
+            return failure(Problem.NO_DRIVER, library + " cannot be loaded: install NVIDIA's driver, or start the container with its "
+                    + "GPUs (docker run --gpus all)");
         }
         String fileName = LibUtils.createLibraryFileName(
                 LibUtils.createPlatformLibraryName("JCudaDriver-" + JCudaVersion.get()));
         URL binding = CudaDriver.class.getResource("/lib/" + fileName);
         if (binding == null) {
-            return Optional.of("JCuda's " + fileName + " is not on the class path: org.jcuda:jcuda-natives has it, for x86-64 "
-                    + "only");
+            return failure(Problem.NO_DRIVER, "JCuda's " + fileName + " is not on the class path: org.jcuda:jcuda-natives has it, for "
+                    + "x86-64 only");
         }
         try {
             return initialize(NativeResource.unpack(binding, fileName));
         } catch (IOException failure) {
-            return Optional.of("JCuda's " + fileName + " cannot be unpacked: " + failure);
+            return failure(Problem.NO_DRIVER, "JCuda's " + fileName + " cannot be unpacked: " + failure);
         }
     }
 
@@ -110,28 +161,44 @@ public final class CudaDriver {
      * JCuda unpacks its library into the temporary folder, under a name that anyone can guess, and loads whatever lies
      * there already. For this one moment that folder is the one where the library has just been checked.
      */
-    private static Optional<String> initialize(Path binding) {
+    private static Optional<Failure> initialize(Path binding) {
         String temporaryFolder = System.getProperty("java.io.tmpdir");
         System.setProperty("java.io.tmpdir", binding.getParent().toString());
         try {
             int result = JCudaDriver.cuInit(0);
-            return result == CUresult.CUDA_SUCCESS ? Optional.empty() : Optional.of("cuInit: " + CUresult.stringFor(result));
+            if (result != CUresult.CUDA_SUCCESS) {
+                return failure(Problem.of(result), "cuInit: " + name(result) + " (" + result + ")");
+            }
+            int version = versionNumber();
+            return version >= OLDEST ? Optional.empty() : failure(Problem.DRIVER_TOO_OLD, "the driver is for CUDA " + text(version)
+                    + ": install one for CUDA 12.0 or newer");
         } catch (LinkageError refused) {
-            return Optional.of(binding + " cannot be loaded: " + refused);
+            return failure(Problem.NO_DRIVER, binding + " cannot be loaded: " + refused);
         } finally {
             System.setProperty("java.io.tmpdir", temporaryFolder);
         }
     }
 
-    private static void requireLoaded() {
-        unavailable().ifPresent(reason -> {
-            throw new PanoptimException(Code.UNAVAILABLE, "CUDA", reason);
+    private static Optional<Failure> failure(Problem problem, String reason) {
+        return Optional.of(new Failure(problem, reason));
+    }
+
+    static void requireLoaded() {
+        Loaded.FAILURE.ifPresent(failure -> {
+            throw CudaException.of(failure.problem, "CUDA", failure.reason);
         });
+    }
+
+    /** The driver's name of a result. */
+    static String name(int result) {
+        String[] name = new String[1];
+        return JCudaDriver.cuGetErrorName(result, name) == CUresult.CUDA_SUCCESS && name[0] != null ? name[0]
+                : CUresult.stringFor(result);
     }
 
     private static void check(String call, int result) {
         if (result != CUresult.CUDA_SUCCESS) {
-            throw new PanoptimException(Code.FAULT, call, CUresult.stringFor(result));
+            throw CudaException.of(result, name(result), call, () -> "the CUDA driver");
         }
     }
 }

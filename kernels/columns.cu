@@ -1,0 +1,181 @@
+// The verbs over whole columns of a table on CUDA: one block per chunk; for reductions, each warp takes a leaf at a time, and one more
+// block finishes them. Compiled by nvcc and, without any standard header, by NVRTC.
+#include "nvrtc.h"
+
+#include "half.h"
+#include "leaf.h"
+#include "map.h"
+
+#define PANOPTIM_THREADS 256
+
+namespace panoptim {
+
+// The only argument of these kernels.
+struct ColumnArguments {
+    const panoptim_record* records;
+    const panoptim_chunk* chunks;  // one per block, of records with this kernel's compute type
+    double* leaves;                // what each leaf is reduced to, by the records' index of the first
+    double* result;                // what they are reduced to
+    uint64_t leaf_count;
+    uint32_t kind;
+    uint32_t target, source;       // the columns: written and read, or the left and the right one
+    uint32_t reserved;
+    double a, b;                   // coefficients, before they are rounded to the compute type
+};
+static_assert(sizeof(ColumnArguments) == 72, "as Java writes them");
+
+template <class T>
+__device__ T read(const panoptim_record& record, uint32_t column, uint64_t index) {
+    const uint64_t address = record.address[column];
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (record.dtype[column] == PANOPTIM_BFLOAT16) return from_bfloat16(((const unsigned short*)address)[index]);
+        if (record.dtype[column] == PANOPTIM_FLOAT16) return from_float16(((const unsigned short*)address)[index]);
+    }
+    return ((const T*)address)[index];
+}
+
+template <class T>
+__device__ void write(const panoptim_record& record, uint32_t column, uint64_t index, T x) {
+    const uint64_t address = record.address[column];
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (record.dtype[column] == PANOPTIM_BFLOAT16) {
+            ((unsigned short*)address)[index] = (unsigned short)to_bfloat16(x);
+            return;
+        }
+        if (record.dtype[column] == PANOPTIM_FLOAT16) {
+            ((unsigned short*)address)[index] = (unsigned short)to_float16(x);
+            return;
+        }
+    }
+    ((T*)address)[index] = x;
+}
+
+template <class T, class Apply>
+__device__ void map(const ColumnArguments& arguments, bool reads_target, bool reads_source, Apply apply) {
+    const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
+    const panoptim_record& record = arguments.records[chunk.tensor];
+    if (record.address[arguments.target] == 0 || (reads_source && record.address[arguments.source] == 0)) return;
+#pragma unroll 4
+    for (uint32_t i = threadIdx.x; i < chunk.elements; i += PANOPTIM_THREADS) {
+        const uint64_t index = chunk.start + i;
+        const T t = reads_target ? read<T>(record, arguments.target, index) : T(0);
+        const T s = reads_source ? read<T>(record, arguments.source, index) : T(0);
+        write<T>(record, arguments.target, index, apply(t, s));
+    }
+}
+
+template <class T, class Operation>
+__device__ void map(const ColumnArguments& arguments) {
+    const T a = (T)arguments.a, b = (T)arguments.b;
+    map<T>(arguments, true, Operation::SOURCE, [=](T t, T s) { return Operation::apply(t, s, a, b); });
+}
+
+template <class T>
+__device__ void map(const ColumnArguments& arguments) {
+    switch (arguments.kind) {
+        case PANOPTIM_MAP_ZERO: return map<T>(arguments, false, false, [](T, T) { return T(0); });
+        case PANOPTIM_MAP_SCALE: return map<T, operation::Scale>(arguments);
+        case PANOPTIM_MAP_CAST: return map<T>(arguments, false, true, [](T, T s) { return s; });
+        case PANOPTIM_MAP_LERP: return map<T, operation::Lerp>(arguments);
+        case PANOPTIM_MAP_AXPY: return map<T, operation::Axpy>(arguments);
+        case PANOPTIM_MAP_CLAMP: return map<T, operation::Clamp>(arguments);
+    }
+}
+
+constexpr int WARP = 32;
+
+// Element j of the leaf goes to lane j % PANOPTIM_LANES, of which each thread has every WARP-th.
+template <class T, class Reduction>
+__device__ double reduce_leaf(const panoptim_record& record, const ColumnArguments& arguments, uint64_t start, uint32_t elements) {
+    constexpr int OF_THREAD = PANOPTIM_LANES / WARP;
+    const uint32_t thread = threadIdx.x % WARP;
+    double lane[OF_THREAD] = {};
+#pragma unroll 1
+    for (uint32_t at = 0; at < elements; at += PANOPTIM_LANES) {
+#pragma unroll
+        for (int k = 0; k < OF_THREAD; k++) {
+            const uint32_t i = at + k * WARP + thread;
+            if (i < elements) {
+                const double left = (double)read<T>(record, arguments.target, start + i);
+                const double right = (double)read<T>(record, arguments.source, start + i);
+                lane[k] = Reduction::join(lane[k], Reduction::term(left, right));
+            }
+        }
+    }
+#pragma unroll
+    for (int half = OF_THREAD / 2; half > 0; half /= 2) {
+#pragma unroll
+        for (int k = 0; k < half; k++) lane[k] = Reduction::join(lane[k], lane[k + half]);
+    }
+#pragma unroll
+    for (int half = WARP / 2; half > 0; half /= 2) lane[0] = Reduction::join(lane[0], __shfl_down_sync(~0u, lane[0], half));
+    return lane[0];
+}
+
+template <class T, class Reduction>
+__device__ void reduce(const ColumnArguments& arguments) {
+    const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
+    const panoptim_record& record = arguments.records[chunk.tensor];
+    const bool has = record.address[arguments.target] != 0 && record.address[arguments.source] != 0;
+    double* leaves = arguments.leaves + record.leaf + (chunk.start - record.begin) / PANOPTIM_LEAF;
+    const uint32_t count = (chunk.elements + PANOPTIM_LEAF - 1) / PANOPTIM_LEAF;
+    for (uint32_t leaf = threadIdx.x / WARP; leaf < count; leaf += PANOPTIM_THREADS / WARP) {
+        const uint32_t first = leaf * PANOPTIM_LEAF;
+        const uint32_t elements = has ? (chunk.elements - first < PANOPTIM_LEAF ? chunk.elements - first : PANOPTIM_LEAF) : 0;
+        const double reduced = reduce_leaf<T, Reduction>(record, arguments, chunk.start + first, elements);
+        if (threadIdx.x % WARP == 0) leaves[leaf] = reduced;
+    }
+}
+
+template <class T>
+__device__ void reduce(const ColumnArguments& arguments) {
+    switch (arguments.kind) {
+        case PANOPTIM_REDUCE_DOT: return reduce<T, Dot>(arguments);
+        case PANOPTIM_REDUCE_ABSOLUTE_SUM: return reduce<T, AbsoluteSum>(arguments);
+        case PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM: return reduce<T, AbsoluteMaximum>(arguments);
+    }
+}
+
+__device__ inline void largest(const ColumnArguments& arguments) {
+    __shared__ double found[PANOPTIM_THREADS];
+    double own = 0;
+    for (uint64_t i = threadIdx.x; i < arguments.leaf_count; i += PANOPTIM_THREADS) own = AbsoluteMaximum::join(own, arguments.leaves[i]);
+    found[threadIdx.x] = own;
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    for (int i = 1; i < PANOPTIM_THREADS; i++) own = AbsoluteMaximum::join(own, found[i]);
+    *arguments.result = own;
+}
+
+// As step.cu adds up what a rule sums.
+__device__ inline void add_up(const ColumnArguments& arguments) {
+    alignas(ExactSum) __shared__ char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
+    ExactSum* exact = (ExactSum*)memory;
+    ExactSum own;
+    for (uint64_t i = threadIdx.x; i < arguments.leaf_count; i += PANOPTIM_THREADS) own.show(arguments.leaves[i]);
+    exact[threadIdx.x] = own;
+    __syncthreads();
+    for (int i = 0; i < PANOPTIM_THREADS; i++) own.show(exact[i]);
+    __syncthreads();
+    for (uint64_t i = threadIdx.x; i < arguments.leaf_count; i += PANOPTIM_THREADS) own.add(arguments.leaves[i]);
+    exact[threadIdx.x] = own;
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    for (int i = 1; i < PANOPTIM_THREADS; i++) own.add(exact[i]);
+    *arguments.result = own.result();
+}
+
+}  // namespace panoptim
+
+#define PANOPTIM_COLUMN_KERNEL(name, body)                                                       \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS) panoptim_##name(              \
+            const __grid_constant__ panoptim::ColumnArguments arguments) {                       \
+        body;                                                                                    \
+    }
+
+PANOPTIM_COLUMN_KERNEL(map_float32, panoptim::map<float>(arguments))
+PANOPTIM_COLUMN_KERNEL(map_float64, panoptim::map<double>(arguments))
+PANOPTIM_COLUMN_KERNEL(reduce_float32, panoptim::reduce<float>(arguments))
+PANOPTIM_COLUMN_KERNEL(reduce_float64, panoptim::reduce<double>(arguments))
+PANOPTIM_COLUMN_KERNEL(finish_sum, panoptim::add_up(arguments))
+PANOPTIM_COLUMN_KERNEL(finish_largest, panoptim::largest(arguments))

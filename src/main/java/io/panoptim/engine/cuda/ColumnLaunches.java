@@ -1,0 +1,86 @@
+package io.panoptim.engine.cuda;
+
+import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Reduction;
+import io.panoptim.ffi.panoptim_h;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/** The launches over whole columns of a table: one for each compute type, and for reductions one that finishes them. */
+final class ColumnLaunches {
+    private static final long SIZE = 72; // of ColumnArguments in kernels/columns.cu, whose fields these are:
+    private static final long RECORDS = 0;
+    private static final long CHUNKS = 8;
+    private static final long LEAVES = 16;
+    private static final long RESULT = 24;
+    private static final long LEAF_COUNT = 32;
+    private static final long KIND = 40;
+    private static final long TARGET = 44;
+    private static final long SOURCE = 48;
+    private static final long A = 56;
+    private static final long B = 64;
+
+    /**
+     * Chunks of one compute type.
+     *
+     * @param type of the kernels' names
+     * @param chunks on the device
+     */
+    record Group(String type, long chunks, int blocks) {}
+
+    private final CudaEngine engine;
+    private final List<Group> groups;
+    private final MemorySegment arguments;
+    private final MemorySegment pointer;
+
+    /** @param leaves as many as the table has, and behind them the result */
+    ColumnLaunches(CudaEngine engine, List<Group> groups, long records, long leaves, long leafCount, Arena arena) {
+        this.engine = engine;
+        this.groups = groups;
+        this.arguments = arena.allocate(SIZE, 8);
+        this.pointer = arena.allocate(ValueLayout.ADDRESS);
+        pointer.set(ValueLayout.ADDRESS, 0, arguments);
+        arguments.set(ValueLayout.JAVA_LONG, RECORDS, records);
+        arguments.set(ValueLayout.JAVA_LONG, LEAVES, leaves);
+        arguments.set(ValueLayout.JAVA_LONG, RESULT, leaves + leafCount * Double.BYTES);
+        arguments.set(ValueLayout.JAVA_LONG, LEAF_COUNT, leafCount);
+    }
+
+    void map(MapOperation operation, long stream) {
+        write(operation.kind().ordinal(), operation.target(), operation.source());
+        arguments.set(ValueLayout.JAVA_DOUBLE, A, operation.a());
+        arguments.set(ValueLayout.JAVA_DOUBLE, B, operation.b());
+        launch("panoptim_map_", stream);
+    }
+
+    Reduction.Result reduce(Reduction reduction, long stream) {
+        int kind = switch (reduction.kind()) {
+            case DOT -> panoptim_h.PANOPTIM_REDUCE_DOT();
+            case NORM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM();
+            case ABSOLUTE_MAXIMUM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM();
+        };
+        boolean dot = reduction.kind() == Reduction.Kind.DOT;
+        write(kind, reduction.left(), dot ? reduction.right() : reduction.left());
+        launch("panoptim_reduce_", stream);
+        boolean largest = reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM;
+        engine.launch(engine.function(CudaKernels.Source.COLUMNS, null, largest ? "panoptim_finish_largest" : "panoptim_finish_sum"), 1, pointer,
+                stream);
+        return engine.results().of(arguments.get(ValueLayout.JAVA_LONG, RESULT), stream);
+    }
+
+    private void write(int kind, int target, int source) {
+        arguments.set(ValueLayout.JAVA_INT, KIND, kind);
+        arguments.set(ValueLayout.JAVA_INT, TARGET, target);
+        arguments.set(ValueLayout.JAVA_INT, SOURCE, source);
+    }
+
+    private void launch(String kernel, long stream) {
+        for (int i = 0; i < groups.size(); i++) {
+            Group group = groups.get(i);
+            arguments.set(ValueLayout.JAVA_LONG, CHUNKS, group.chunks);
+            engine.launch(engine.function(CudaKernels.Source.COLUMNS, null, kernel + group.type), group.blocks, pointer, stream);
+        }
+    }
+}
