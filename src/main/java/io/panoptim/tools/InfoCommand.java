@@ -8,6 +8,8 @@ import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.engine.cpu.Isa;
 import io.panoptim.engine.cuda.CudaDriver;
+import io.panoptim.engine.cuda.CudaLibraries;
+import io.panoptim.tensor.Device;
 import java.io.PrintWriter;
 import java.util.Arrays;
 import java.util.Locale;
@@ -46,19 +48,25 @@ final class InfoCommand implements Runnable {
         out.println("\nCUDA");
         print(out, "JCuda", JCudaVersion.get());
         Optional<String> missing = CudaDriver.unavailable();
-        print(out, "driver", missing.map(reason -> "not available: " + reason).orElseGet(() -> "CUDA " + CudaDriver.version()));
+        print(out, "driver", missing.map(reason -> "not available: " + reason)
+                .orElseGet(() -> "CUDA " + CudaDriver.version() + ", " + CudaDriver.file()));
+        CudaLibraries.compilers().forEach((name, found) -> print(out, name, found.startsWith("not available") ? missing(found.substring("not available: ".length())) : found));
         if (missing.isEmpty()) {
             for (CudaDriver.Gpu gpu : CudaDriver.gpus()) {
-                print(out, "cuda:" + gpu.index(), "%s, %.1f GiB, compute capability %d.%d".formatted(
-                        gpu.name(), gpu.memory() / 0x1p30, gpu.major(), gpu.minor()));
+                print(out, "cuda:" + gpu.index(), "%s, %.1f GiB, compute capability %d.%d, %d multiprocessors".formatted(
+                        gpu.name(), gpu.memory() / 0x1p30, gpu.major(), gpu.minor(), gpu.multiprocessors()));
             }
         }
+        print(out, "best device", Device.best().toString());
         out.flush();
     }
 
     private static String engine(EngineProvider provider) {
-        return provider.unavailable().map(InfoCommand::missing)
-                .orElseGet(() -> Engines.named(provider.name()).description());
+        try {
+            return Engines.named(provider.name()).description();
+        } catch (PanoptimException reason) {
+            return missing(provider.unavailable().orElse(String.valueOf(reason.getMessage())));
+        }
     }
 
     private static String tier(Isa isa) {

@@ -9,11 +9,13 @@ import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.SophiaG;
 import io.panoptim.schedule.LRScheduler;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.SchedulerKind;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -186,10 +188,19 @@ final class Replay implements AutoCloseable {
     Map<String, Tensor> tensors() {
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         parameters.forEach((name, parameter) -> {
-            tensors.put("param/" + name, parameter.value());
-            optimizer.state(parameter).forEach((key, state) -> tensors.put("state/" + name + "/" + key, state));
+            tensors.put("param/" + name, here(parameter.value()));
+            optimizer.state(parameter).forEach((key, state) -> tensors.put("state/" + name + "/" + key, here(state)));
         });
         return tensors;
+    }
+
+    private Tensor here(Tensor tensor) {
+        if (tensor.device().kind() == Device.Kind.CPU) {
+            return tensor;
+        }
+        Tensor copy = Tensor.zeros(Arena.ofAuto(), tensor.dtype(), tensor.shape());
+        engine.copy(tensor, copy, Stream.DEFAULT);
+        return copy;
     }
 
     /** For each step the learning rate that each group used in it, as a JSON list. */

@@ -90,7 +90,7 @@ public final class ReplayCommand implements Callable<Integer> {
     }
 
     private Engine engine() {
-        return device == null ? Engines.forDevice(Device.cpu()) : Engines.named(device);
+        return device == null ? Engines.forDevice(Device.best()) : Engines.named(device);
     }
 
     /** Refuses before a long run what could not be written after it, or would destroy what is read. */

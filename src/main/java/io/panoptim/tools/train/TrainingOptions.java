@@ -96,7 +96,7 @@ public final class TrainingOptions {
         if (epochs < 1) {
             throw PanoptimException.invalid("--epochs", epochs + ": at least 1 is needed");
         }
-        Engine engine = device.equals(BEST) ? Engines.forDevice(Device.cpu()) : Engines.named(device);
+        Engine engine = device.equals(BEST) ? Engines.forDevice(Device.best()) : Engines.named(device);
         try (Session<E> session = new Session<>(engine, seed, lr, entrants)) {
             createFolder();
             List<Run<E>> runs = session.train(epochs, out);
