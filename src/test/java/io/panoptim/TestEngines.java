@@ -8,6 +8,7 @@ import io.panoptim.engine.Engines;
 import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.engine.cpu.Isa;
+import io.panoptim.engine.cuda.CudaEngine;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -22,6 +23,30 @@ public final class TestEngines {
     /** The CPU engine with its defaults; without one the test is skipped, with the reason. */
     public static Engine cpu() {
         return named("cpu");
+    }
+
+    /** The CUDA engine, on a GPU or on the stand-in for a driver ({@link CudaChoice}); without either the test is skipped, with the reason. */
+    public static CudaEngine cuda() {
+        return (CudaEngine) named("cuda");
+    }
+
+    /** The same for tensors in the CPU's memory. */
+    public static Engine mirror() {
+        return new MirrorEngine(cuda());
+    }
+
+    /** {@link #variants}, and the CUDA engine where there is one, for tensors in the CPU's memory. */
+    public static List<Engine> all() {
+        List<Engine> engines = new ArrayList<>(variants());
+        if (Engines.providers().stream().anyMatch(provider -> provider.name().equals("cuda") && provider.unavailable().isEmpty())) {
+            engines.add(mirror());
+        }
+        return engines;
+    }
+
+    /** Closes what {@link #all} has opened. */
+    public static void close(List<Engine> engines) {
+        engines.stream().filter(CpuEngine.class::isInstance).map(CpuEngine.class::cast).forEach(CpuEngine::close);
     }
 
     /** The engine of a name; without it the test is skipped, with the reason. */

@@ -9,7 +9,6 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.RuleSums.Over;
-import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
@@ -51,13 +50,13 @@ class SumsTest {
 
     @BeforeAll
     static void open() {
-        engines = new ArrayList<>(TestEngines.variants());
+        engines = TestEngines.all();
         engines.addFirst(TestEngines.reference());
     }
 
     @AfterAll
     static void closeEngines() {
-        engines.stream().filter(CpuEngine.class::isInstance).map(CpuEngine.class::cast).forEach(CpuEngine::close);
+        TestEngines.close(engines);
     }
 
     @AfterEach

@@ -12,7 +12,6 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
-import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.optim.LBFGS.LineSearch;
 import io.panoptim.schedule.StepLR;
 import io.panoptim.tensor.DType;
@@ -102,7 +101,7 @@ class LBFGSTest {
     @MethodSource("types")
     void everyEngineGivesTheSameBits(DType dtype, LBFGS.Options options) {
         long[] sizes = {1, 17, 0, 3001, 33_000};
-        List<CpuEngine> engines = TestEngines.variants();
+        List<Engine> engines = TestEngines.all();
         Parameter[] expected = parameters(dtype, sizes);
         LBFGS reference = lbfgs(TestEngines.reference(), options, expected);
         List<Parameter[]> copies = engines.stream().map(engine -> parameters(dtype, sizes)).toList();
@@ -125,7 +124,7 @@ class LBFGSTest {
         }
         assertTrue(loss < first, loss + " and " + first);
         optimizers.forEach(Optimizer::close);
-        engines.forEach(CpuEngine::close);
+        TestEngines.close(engines);
     }
 
     @ParameterizedTest

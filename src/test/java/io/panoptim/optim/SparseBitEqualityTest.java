@@ -3,7 +3,6 @@ package io.panoptim.optim;
 import io.panoptim.Bits;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
-import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.golden.GoldenInputs;
 import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
@@ -25,7 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** With sparse gradients, too, the CPU engine gives the bits of the reference engine, after every step. */
+/** With sparse gradients, too, the CPU and the CUDA engine give the bits of the reference engine, after every step. */
 @Tag("native")
 class SparseBitEqualityTest {
     /**
@@ -35,17 +34,20 @@ class SparseBitEqualityTest {
     private static final long[][] SHAPES = {
         {0, 3}, {4, 0}, {1, 1}, {1, 7}, {40, 1}, {70_000, 1}, {13, 7}, {29, 3, 5}, {300, 17}, {3000, 33}, {5, 515}, {3, 40_003}, {17}};
     private static final int STEPS = 9;
+    /** The stand-in for a GPU is slow, and has a block of threads for each row: it takes fewer steps, and not those 70,000 rows. */
+    private static final int CUDA_STEPS = 5;
+    private static final int MANY_ROWS = 5;
 
-    private static List<CpuEngine> engines = List.of();
+    private static List<Engine> engines = List.of();
 
     @BeforeAll
     static void open() {
-        engines = TestEngines.variants();
+        engines = TestEngines.all();
     }
 
     @AfterAll
     static void close() {
-        engines.forEach(CpuEngine::close);
+        TestEngines.close(engines);
     }
 
     /** One optimizer with a parameter of each shape, and one with dense gradients where it takes them. */
@@ -76,7 +78,15 @@ class SparseBitEqualityTest {
                 }
                 reference.optimizer.step();
                 for (Run run : runs) {
+                    boolean cuda = run.optimizer.engine().name().equals("cuda");
+                    boolean oneByOne = name.startsWith("SGD") && dtype.bytes() < DType.FLOAT32.bytes(); // which it refuses
+                    if (cuda && (step >= CUDA_STEPS || oneByOne)) {
+                        continue;
+                    }
                     for (int i = 0; i < given.size(); i++) {
+                        if (cuda && i == MANY_ROWS) {
+                            continue;
+                        }
                         run.parameters.get(i).gradient(given.get(i).gradient());
                         if (given.get(i).sparseGradient() != null) {
                             run.parameters.get(i).sparseGradient(given.get(i).sparseGradient());
@@ -129,6 +139,9 @@ class SparseBitEqualityTest {
 
     private static void compare(Run expected, Run actual, String when) {
         for (int i = 0; i < expected.parameters.size(); i++) {
+            if (i == MANY_ROWS && actual.optimizer.engine().name().equals("cuda")) {
+                continue;
+            }
             Parameter parameter = expected.parameters.get(i);
             Bits.assertSame(parameter.value(), actual.parameters.get(i).value(), parameter + ", " + when);
             Map<String, Tensor> state = actual.optimizer.state(actual.parameters.get(i));

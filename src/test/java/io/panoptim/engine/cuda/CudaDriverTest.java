@@ -21,13 +21,13 @@ import org.junit.jupiter.api.io.TempDir;
 class CudaDriverTest {
     @Test
     void aMissingDriverIsAReasonAndWhatToDo() {
-        String reason = CudaDriver.load("libcuda-of-this-test.so.1").orElseThrow();
+        String reason = CudaDriver.load("libcuda-of-this-test.so.1").orElseThrow().reason();
         assertTrue(reason.startsWith("libcuda-of-this-test.so.1 cannot be loaded: install NVIDIA's driver"), reason);
     }
 
     @Test
     void anotherLibraryOfThatNameIsAReason() {
-        assertEquals("libc.so.6 is not NVIDIA's driver: it has no cuInit", CudaDriver.load("libc.so.6").orElseThrow());
+        assertEquals("libc.so.6 is not NVIDIA's driver: it has no cuInit", CudaDriver.load("libc.so.6").orElseThrow().reason());
     }
 
     @Test

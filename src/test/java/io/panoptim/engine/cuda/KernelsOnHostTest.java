@@ -1,7 +1,6 @@
 package io.panoptim.engine.cuda;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
@@ -56,7 +55,6 @@ class KernelsOnHostTest {
     private static final int CHUNK = 2 * ChunkPlan.LEAF;
     private static final int THREADS = 256;
     private static final long ARGUMENTS = 4096;
-    private static final long FINISH_ARGUMENTS = 40;
 
     private static CudaShim shim;
     private static long module;
@@ -207,7 +205,7 @@ class KernelsOnHostTest {
         final Case of;
         final String type;
         final MemorySegment arguments = arena.allocate(ARGUMENTS, 64);
-        final MemorySegment finishArguments = arena.allocate(FINISH_ARGUMENTS, 8);
+        final MemorySegment finishArguments = arena.allocate(ARGUMENTS, 64);
         final int chunks;
         final int reductions;
 
@@ -241,7 +239,9 @@ class KernelsOnHostTest {
             arguments.set(JAVA_LONG, 16, among ? 0 : upload(rounded));
             String rule = of.rule + "_" + type + "_" + of.slots;
             if (of.rule.sums() != null) {
-                finishArguments.set(JAVA_LONG, 16, upload(rounded(rows, DType.FLOAT64)));
+                MemorySegment unrounded = rounded(rows, DType.FLOAT64);
+                finishArguments.asSlice(64).copyFrom(unrounded);
+                finishArguments.set(JAVA_LONG, 16, among ? 0 : upload(unrounded));
                 if (of.rule.sums().over() == Over.GLOBAL) {
                     finish(true);
                 }
@@ -253,7 +253,8 @@ class KernelsOnHostTest {
         }
 
         private void finish(boolean before) {
-            launch("panoptim_finish_" + of.rule, reductions, finishArguments, arena.allocateFrom(JAVA_BYTE, (byte) (before ? 1 : 0)));
+            finishArguments.set(JAVA_INT, 40, before ? 1 : 0);
+            launch("panoptim_finish_" + of.rule, reductions, finishArguments);
         }
 
         private MemorySegment rounded(Rows rows, DType compute) {

@@ -80,6 +80,12 @@ class GoldenTest {
         }
     }
 
+    @ParameterizedTest
+    @MethodSource("cases")
+    void theCudaEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
+        repeat(golden, folder, TestEngines.mirror());
+    }
+
     private static void repeat(JsonNode golden, Path folder, Engine engine) throws IOException {
         Path config = Files.writeString(folder.resolve("config.json"), golden.get("config").toString());
         try (Arena arena = Arena.ofShared()) {
