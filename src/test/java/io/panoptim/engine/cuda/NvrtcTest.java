@@ -74,8 +74,9 @@ class NvrtcTest {
 
     @Test
     void whatDoesNotCompileSaysWhy() {
+        Nvrtc compiler = compiler();
         PanoptimException refused = assertThrows(PanoptimException.class,
-                () -> compiler().compile("wrong.cu", "#include \"wrong.h\"\nint x = one;", Map.of("wrong.h", "// nothing"), List.of()));
+                () -> compiler.compile("wrong.cu", "#include \"wrong.h\"\nint x = one;", Map.of("wrong.h", "// nothing"), List.of()));
         assertEquals(Code.UNAVAILABLE, refused.code());
         assertTrue(refused.getMessage().contains("NVRTC_ERROR_COMPILATION"), refused.getMessage());
         assertTrue(refused.getMessage().contains("wrong.cu(2): error: identifier \"one\" is undefined"), refused.getMessage());
