@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * A step of Muon on the CPU engine against {@code torch.optim.Muon}, with the same number of threads, one after the other in turn:
@@ -56,9 +57,11 @@ public final class MuonBenchmark {
             double[] ours = new double[rounds];
             double[] theirs = new double[rounds];
             for (int round = -2; round < rounds; round++) {
+                pause();
                 in.write("step\n");
                 in.flush();
                 double seconds = Double.parseDouble(out.readLine());
+                pause();
                 long start = System.nanoTime();
                 muon.step();
                 double own = (System.nanoTime() - start) * 1e-9;
@@ -75,6 +78,11 @@ public final class MuonBenchmark {
         } finally {
             torch.destroy();
         }
+    }
+
+    /** Until the other side's threads no longer spin. */
+    private static void pause() {
+        LockSupport.parkNanos(250_000_000);
     }
 
     private static List<Parameter> parameters(Arena arena, List<Shape> shapes) {
