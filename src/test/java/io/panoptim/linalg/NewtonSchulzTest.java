@@ -196,6 +196,9 @@ class NewtonSchulzTest {
     }
 
     private static double[] step(double[] x, int rows, int columns, Quintic quintic) {
+        if (rows > columns) {
+            return transposed(step(transposed(x, rows, columns), columns, rows, quintic), columns, rows);
+        }
         double[] gram = multiply(x, transposed(x, rows, columns), rows, columns, rows);
         double[] square = multiply(gram, gram, rows, rows, rows);
         double[] polynomial = new double[rows * rows];
