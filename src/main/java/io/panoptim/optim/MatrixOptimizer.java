@@ -188,8 +188,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
             }
             Tensor gradient = matrix.gradientNow(name());
             if (gradient == null && matrix.sparseGradientNow(name()) != null) {
-                throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients, please consider "
-                        + "SparseAdam instead");
+                throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients");
             }
             if (gradient != null) {
                 if (gradient != matrix.gradient) {
