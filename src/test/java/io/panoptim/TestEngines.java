@@ -8,7 +8,9 @@ import io.panoptim.engine.Engines;
 import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.engine.cpu.Isa;
+import io.panoptim.engine.cuda.CudaDriver;
 import io.panoptim.engine.cuda.CudaEngine;
+import io.panoptim.engine.cuda.CudaShim;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -33,6 +35,11 @@ public final class TestEngines {
     /** The same for tensors in the CPU's memory. */
     public static Engine mirror() {
         return new MirrorEngine(cuda());
+    }
+
+    /** Whether what {@link #cuda} runs on is the stand-in: some thousand times slower than a GPU. */
+    public static boolean isCudaSlow() {
+        return CudaShim.file().toString().equals(System.getProperty(CudaDriver.PROPERTY));
     }
 
     /** {@link #variants}, and the CUDA engine where there is one, for tensors in the CPU's memory. */

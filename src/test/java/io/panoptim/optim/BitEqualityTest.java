@@ -43,8 +43,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("native")
 class BitEqualityTest {
     private static final int STEPS = 31;
-    /** The stand-in for a GPU is slow. */
-    private static final int CUDA_STEPS = 5;
+    private static final int CUDA_STEPS = TestEngines.isCudaSlow() ? 5 : STEPS;
     private static final long[][] SHAPES = {{0}, {}, {1}, {3}, {7}, {17}, {1027}, {100_003}, {0, 5}, {13, 79},
         {3, 5, 2, 50}, {300, 1}, {2, 3000}};
     /** The number of a parameter that begins as zeros. */

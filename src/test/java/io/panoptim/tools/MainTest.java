@@ -27,7 +27,7 @@ class MainTest {
             train moons --lr -1                                      > --lr: Adam: Invalid learning rate: -1.0
             train moons --epochs 0                                   > --epochs: 0: at least 1 is needed
             train moons --optimizer Foo                              > --optimizer: no optimizer 'Foo' in this version: it has [OPTIMIZERS]
-            train moons --device abacus                              > Engines.named: no engine 'abacus': there are [cpu, reference]
+            train moons --device abacus                              > Engines.named: no engine 'abacus': there are [cuda, cpu, reference]
             train moons --scheduler Foo                              > --scheduler: no scheduler 'Foo' in this version: it has [SCHEDULERS]
             train moons --scheduler StepLR:step_size=1,gama=2        > --scheduler.gama: unknown key: expected one of [name, param_group_field, groups, step_size, gamma, last_epoch]
             train moons --scheduler StepLR:gamma                     > --scheduler: expected KEY=VALUE, found 'gamma'
