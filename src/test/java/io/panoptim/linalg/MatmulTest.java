@@ -153,6 +153,27 @@ class MatmulTest {
     }
 
     @Test
+    void aMultipleOfTheIdentityIsAddedWhetherOrNotThereIsC() {
+        for (DType dtype : TYPES) {
+            Matrices one = constant(dtype, 1, 3, 3);
+            for (Engine engine : engines()) {
+                for (boolean symmetric : new boolean[] {false, true}) {
+                    for (int beta = 0; beta < 2; beta++) {
+                        Matrices d = constant(dtype, 1, 3, 3);
+                        try (MatrixProduct.Plan plan = engine.matrixProduct(new MatrixProduct(one, false, one, true, d, d, symmetric))) {
+                            plan.run(1, beta, 2, Stream.DEFAULT);
+                        }
+                        String what = engine.description() + ", " + dtype + ", beta " + beta;
+                        assertEquals(5 + beta, get(d, 0, 1, 1), what);
+                        assertEquals(3 + beta, get(d, 0, 1, 0), what);
+                        assertEquals(3 + beta, get(d, 0, 0, 1), what);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
     void withoutInnerElementsTheProductIsZero() {
         for (DType dtype : TYPES) {
             for (Engine engine : engines()) {

@@ -6,6 +6,7 @@ import io.panoptim.engine.HostProduct;
 import io.panoptim.engine.Matrices;
 import io.panoptim.engine.MatrixProduct;
 import io.panoptim.tensor.DType;
+import java.util.Arrays;
 
 /**
  * The oracle of matrix products: each element of the result is a sum in float64, from the first product to the last one, each added
@@ -36,19 +37,36 @@ final class ReferenceProduct extends HostProduct {
         Matrices d = product().d();
         long ofA = a.batch() == 1 ? 0 : matrix;
         long ofB = b.batch() == 1 ? 0 : matrix;
-        for (long i = 0; i < d.rows(); i++) {
-            for (long j = 0; j < (product().symmetric() ? i + 1 : d.columns()); j++) {
-                double sum = 0;
-                for (long k = 0; alpha != 0 && k < product().inner(); k++) {
-                    sum = Math.fma(product().transposeA() ? get(a, ofA, k, i) : get(a, ofA, i, k),
-                            product().transposeB() ? get(b, ofB, j, k) : get(b, ofB, k, j), sum);
-                }
-                double value = beta == 0 ? alpha * sum : Math.fma(beta, get(c, matrix, i, j), alpha * sum) + (i == j ? gamma : 0);
+        int inner = alpha == 0 ? 0 : Math.toIntExact(product().inner());
+        int columns = Math.toIntExact(d.columns());
+        double[][] right = new double[inner][columns];
+        for (int k = 0; k < inner; k++) {
+            for (int j = 0; j < columns; j++) {
+                right[k][j] = product().transposeB() ? get(b, ofB, j, k) : get(b, ofB, k, j);
+            }
+        }
+        double[] sums = new double[columns];
+        for (int i = 0; i < d.rows(); i++) {
+            int width = product().symmetric() ? i + 1 : columns;
+            Arrays.fill(sums, 0);
+            for (int k = 0; k < inner; k++) {
+                add(product().transposeA() ? get(a, ofA, k, i) : get(a, ofA, i, k), right[k], sums, width);
+            }
+            for (int j = 0; j < width; j++) {
+                double value = beta == 0 ? alpha * sums[j] : Math.fma(beta, get(c, matrix, i, j), alpha * sums[j]);
+                value = i == j && gamma != 0 ? value + gamma : value;
                 set(d, matrix, i, j, value);
                 if (product().symmetric()) {
                     set(d, matrix, j, i, value);
                 }
             }
+        }
+    }
+
+    /** In a loop of its own, which the JIT compiler vectorises. */
+    private static void add(double factor, double[] row, double[] sums, int width) {
+        for (int j = 0; j < width; j++) {
+            sums[j] = Math.fma(factor, row[j], sums[j]);
         }
     }
 

@@ -42,7 +42,7 @@ public final class Linear implements Layer {
         for (int i = 0; i < rows; i++) {
             System.arraycopy(bias.values(), 0, y, i * outputs, outputs);
         }
-        Matrices.addProduct(x, Matrices.transposed(weight.values(), outputs, inputs), y, rows, inputs, outputs);
+        Products.addProductWithTransposed(x, weight.values(), y, rows, inputs, outputs);
         return y;
     }
 
@@ -53,9 +53,9 @@ public final class Linear implements Layer {
         for (int i = 0; i < gradient.length; i++) {
             db[i % outputs] += gradient[i];
         }
-        Matrices.addTransposedProduct(gradient, x, weight.gradients(), outputs, rows, inputs);
+        Products.addTransposedProduct(gradient, x, weight.gradients(), outputs, rows, inputs);
         double[] dx = new double[rows * inputs];
-        Matrices.addProduct(gradient, weight.values(), dx, rows, outputs, inputs);
+        Products.addProduct(gradient, weight.values(), dx, rows, outputs, inputs);
         return dx;
     }
 }
