@@ -157,9 +157,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private final Rule rule;
-    private final List<Entry> entries = new ArrayList<>();
-    private final Map<Place, Entry> places = new HashMap<>();
-    private final Map<Parameter, Entry> owners = new IdentityHashMap<>();
+    private final TiedParameters<Entry> parameters = new TiedParameters<>();
+    private final List<Entry> entries = parameters.all();
     private final List<GroupHistory> groupHistories = new ArrayList<>();
     private final Map<ParamGroup, GroupHistory> historyByGroup = new IdentityHashMap<>();
     /** The states that all tensors share. */
@@ -329,16 +328,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final void added(ParamGroup group) {
-        int groupIndex = paramGroups().indexOf(group);
-        for (int i = 0; i < group.params().size(); i++) {
-            Parameter parameter = group.params().get(i);
-            String name = Tied.name(parameter, i, groupIndex);
-            Entry entry = parameter.value().elements() == 0 ? newEntry(name, group)
-                    : places.computeIfAbsent(Place.of(parameter.value()), place -> newEntry(name, group));
-            if (owners.putIfAbsent(parameter, entry) == null) {
-                entry.parameters.add(parameter);
-            }
-        }
+        parameters.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Entry(name, group, id));
     }
 
     private GroupHistory kept(ParamGroup group) {
@@ -349,12 +339,6 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             groupHistories.add(kept);
         }
         return kept;
-    }
-
-    private Entry newEntry(String name, ParamGroup group) {
-        Entry entry = new Entry(name, group, entries.size());
-        entries.add(entry);
-        return entry;
     }
 
     @Override
@@ -485,10 +469,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
-        Entry entry = owners.get(parameter);
-        if (entry == null) {
-            throw PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's");
-        }
+        Entry entry = parameters.of(this, parameter);
         if (entry.scalarClass == null && hasStateFromTheStart()) {
             states(entry);
             entry.scalarClass = firstClass(entry);
@@ -571,7 +552,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     @Override
     final Map<String, @Nullable Object> savedState(Parameter parameter) {
         Map<String, @Nullable Object> saved = new LinkedHashMap<>(stateOf(parameter));
-        Entry entry = Objects.requireNonNull(owners.get(parameter));
+        Entry entry = parameters.of(this, parameter);
         if (!saved.isEmpty()) {
             states(entry); // what options that have changed need from the next step on
             entry.states.forEach((key, tensor) -> {
@@ -625,16 +606,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         Memory fresh = engine().memory();
         try {
             Tensor every = isGlobal() ? restoreEveryTensors(loaded.groups, fresh) : null;
-            Map<Entry, Restored> restored = new IdentityHashMap<>();
-            loaded.states.forEach((parameter, saved) -> {
-                Entry entry = Objects.requireNonNull(owners.get(parameter));
-                if (restored.containsKey(entry)) {
-                    throw saved.refusal("is a second state of parameters that are tied: '" + entry.name + "'");
-                }
-                if (!saved.values().isEmpty()) {
-                    restored.put(entry, restore(entry, saved, every, fresh));
-                }
-            });
+            Map<Entry, Restored> restored = parameters.restore(loaded, (entry, saved) -> restore(entry, saved, every, fresh));
             List<double[]> histories = new ArrayList<>();
             for (int i = 0; i < loaded.groups.size(); i++) {
                 histories.add(restoreGroup(loaded.groups.get(i)));

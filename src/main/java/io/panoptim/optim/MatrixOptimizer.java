@@ -32,20 +32,23 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         private Map<String, Tensor> states = Map.of();
         private @Nullable Tensor gradient;
 
-        private Matrix(String optimizer, String name, ParamGroup group, Parameter parameter, long id) {
+        private Matrix(String name, ParamGroup group, Parameter parameter, long id) {
             super(name);
             this.group = group;
             this.id = id;
-            long[] shape = parameter.value().shape();
-            long[] strides = parameter.value().strides();
-            this.first = shape[0];
-            this.transposed = shape[0] > 1 && strides[0] == 1 && parameter.value().elements() > shape[0];
-            long rest = first == 0 ? 0 : parameter.value().elements() / first;
-            boolean outermost = shape[0] <= 1 || strides[0] == rest;
-            if (!transposed && !outermost && parameter.value().elements() > 0) {
-                throw PanoptimException.unsupported(optimizer, "'" + name + "' is " + parameter.value() + " with its first dimension "
-                        + "between the others in memory: expected it to be the outermost or the innermost one");
-            }
+            this.first = parameter.value().shape()[0];
+            this.transposed = isTransposed(parameter.value());
+        }
+
+        private static boolean isTransposed(Tensor value) {
+            long first = value.shape()[0];
+            return first > 1 && value.strides()[0] == 1 && value.elements() > first;
+        }
+
+        /** Whether the first dimension is the outermost or the innermost one. */
+        private static boolean isMatrix(Tensor value) {
+            long first = value.shape()[0];
+            return first <= 1 || value.elements() == 0 || value.strides()[0] == value.elements() / first || isTransposed(value);
         }
 
         public String name() {
@@ -97,9 +100,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    private final List<Matrix> matrices = new ArrayList<>();
-    private final Map<Place, Matrix> places = new HashMap<>();
-    private final Map<Parameter, Matrix> owners = new IdentityHashMap<>();
+    private final TiedParameters<Matrix> matrices = new TiedParameters<>();
     private List<Matrix> present = List.of();
     private @Nullable Memory memory;
     private boolean built;
@@ -113,10 +114,16 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     /** Adds a group with options of its own. */
     public final void addParamGroup(List<Parameter> parameters, O options) {
-        for (Parameter parameter : parameters) {
+        for (int i = 0; i < parameters.size(); i++) {
+            Parameter parameter = parameters.get(i);
             long[] shape = parameter.value().shape();
             Check.check(shape.length >= 2, name(), name() + " only supports 2D parameters whereas we found a parameter with size: "
                     + Arrays.toString(shape) + " (those of more dimensions are flattened after the first one)");
+            if (!Matrix.isMatrix(parameter.value())) {
+                throw PanoptimException.unsupported(name(), "'" + Tied.name(parameter, i, paramGroups().size()) + "' is "
+                        + parameter.value() + " with its first dimension between the others in memory: expected it to be the "
+                        + "outermost or the innermost one");
+            }
         }
         add(parameters, options);
     }
@@ -142,22 +149,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final void added(ParamGroup group) {
-        int groupIndex = paramGroups().indexOf(group);
-        for (int i = 0; i < group.params().size(); i++) {
-            Parameter parameter = group.params().get(i);
-            String name = Tied.name(parameter, i, groupIndex);
-            Matrix matrix = parameter.value().elements() == 0 ? newMatrix(name, group, parameter)
-                    : places.computeIfAbsent(Place.of(parameter.value()), place -> newMatrix(name, group, parameter));
-            if (owners.putIfAbsent(parameter, matrix) == null) {
-                matrix.parameters.add(parameter);
-            }
-        }
-    }
-
-    private Matrix newMatrix(String name, ParamGroup group, Parameter parameter) {
-        Matrix matrix = new Matrix(name(), name, group, parameter, matrices.size());
-        matrices.add(matrix);
-        return matrix;
+        matrices.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Matrix(name, group, parameter, id));
     }
 
     @Override
@@ -182,7 +174,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         List<Matrix> now = new ArrayList<>();
         Map<Integer, @Nullable Tensor> moves = new HashMap<>();
         Map<Matrix, Tensor> gradients = new IdentityHashMap<>();
-        for (Matrix matrix : matrices) {
+        for (Matrix matrix : matrices.all()) {
             if (matrix.group.isFrozen()) {
                 continue;
             }
@@ -248,32 +240,19 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
-        Matrix matrix = owners.get(parameter);
-        if (matrix == null) {
-            throw PanoptimException.invalid(name() + ".state", parameter + " is not one of this optimizer's");
-        }
-        return new LinkedHashMap<>(matrix.states);
+        return new LinkedHashMap<>(matrices.of(this, parameter).states);
     }
 
     @Override
     public final long stateBytes() {
-        return matrices.stream().mapToLong(matrix -> stateKeys().size() * matrix.value().bytes()).sum();
+        return matrices.all().stream().mapToLong(matrix -> stateKeys().size() * matrix.value().bytes()).sum();
     }
 
     @Override
     final Runnable prepareState(StateDict loaded) {
         Memory fresh = engine().memory();
         try {
-            Map<Matrix, Map<String, Tensor>> restored = new IdentityHashMap<>();
-            loaded.states.forEach((parameter, saved) -> {
-                Matrix matrix = Objects.requireNonNull(owners.get(parameter));
-                if (restored.containsKey(matrix)) {
-                    throw saved.refusal("is a second state of parameters that are tied: '" + matrix.name + "'");
-                }
-                if (!saved.values().isEmpty()) {
-                    restored.put(matrix, restore(matrix, saved, fresh));
-                }
-            });
+            Map<Matrix, Map<String, Tensor>> restored = matrices.restore(loaded, (matrix, saved) -> restore(matrix, saved, fresh));
             return () -> replace(fresh, restored);
         } catch (RuntimeException | Error refused) {
             fresh.close();
@@ -301,7 +280,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
             memory.close();
         }
         memory = fresh;
-        matrices.forEach(matrix -> matrix.states = restored.getOrDefault(matrix, Map.of()));
+        matrices.all().forEach(matrix -> matrix.states = restored.getOrDefault(matrix, Map.of()));
     }
 
     @Override

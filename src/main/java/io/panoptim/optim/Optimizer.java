@@ -334,7 +334,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
             saveGroup(group, entries);
             List<Integer> params = new ArrayList<>();
             for (Parameter parameter : group.params()) {
-                Object place = parameter.value().elements() == 0 ? parameter : Place.of(parameter.value());
+                Object place = Place.key(parameter);
                 Integer number = numbers.get(place);
                 if (number == null) {
                     number = first + params.size();
@@ -629,15 +629,15 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     }
 
     private void checkMemory(List<Parameter> parameters) {
-        Set<Place> taken = new HashSet<>();
-        groups.forEach(group -> group.params().forEach(parameter -> taken.add(Place.of(parameter.value()))));
+        Set<Object> taken = new HashSet<>();
+        groups.forEach(group -> group.params().forEach(parameter -> taken.add(Place.key(parameter))));
         for (Parameter parameter : parameters) {
             Device device = parameter.value().device();
             if (!device.equals(engine.device())) {
                 throw PanoptimException.invalid(name(), parameter + " lies on " + device + ", but the " + engine.name()
                         + " engine works on " + engine.device());
             }
-            if (parameter.value().elements() > 0 && taken.contains(Place.of(parameter.value()))) {
+            if (taken.contains(Place.key(parameter))) {
                 throw PanoptimException.invalid(name(), "some parameters appear in more than one parameter group (" + parameter
                         + ")");
             }

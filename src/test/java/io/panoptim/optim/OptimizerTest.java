@@ -271,6 +271,11 @@ class OptimizerTest {
         AdamW nothing = adamW(engine, first, last);
         nothing.step();
         assertEquals(1, nothing.state(first).get("step").get(0));
+        AdamW twice = adamW(engine, first, p, first);
+        twice.step();
+        assertEquals(1, twice.state(first).get("step").get(0));
+        refused(Code.INVALID, "some parameters appear in more than one parameter group",
+                () -> twice.addParamGroup(List.of(first), AdamW.Options.defaults()));
     }
 
     @ParameterizedTest

@@ -209,6 +209,11 @@ class MuonTest {
             assertEquals(Code.INVALID, assertThrows(PanoptimException.class, muon::step).code());
             assertTrue(Arrays.stream(values(named.value())).allMatch(value -> value == 0));
             named.gradient(before);
+            Tensor inside = Tensor.of(arena.allocate(96), DType.FLOAT32, new long[] {3, 4, 2}, new long[] {2, 6, 1});
+            assertEquals("Muon: 'inside' is " + inside + " with its first dimension between the others in memory: "
+                    + "expected it to be the outermost or the innermost one", assertThrows(PanoptimException.class,
+                    () -> muon.addParamGroup(List.of(Parameter.of("inside", inside)), PLAIN)).getMessage());
+            assertEquals(1, muon.paramGroups().size());
             late.gradient(gaussian(DType.FLOAT32, 4, 4));
             muon.step();
             double[] after = values(named.value());
