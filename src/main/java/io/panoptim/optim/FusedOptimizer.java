@@ -9,28 +9,22 @@ import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
-import io.panoptim.engine.RuleSums;
-import io.panoptim.engine.RuleSums.Over;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -49,39 +43,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     private static final Reduction GRADIENT_NORM = Reduction.norm(Column.GRADIENT, 2);
 
-    /** Saved beside a momentum that only rows with gradients have: bits of rows. */
-    private static final String REACHED_ROWS = "reached_rows";
     /** The count of steps, as the sources call it whose optimizers share something among all tensors. */
     private static final String UPDATES = "k";
 
-    /** Parameters that share a group and a history, and so a row. */
-    private static final class ScalarClass {
-        final ParamGroup group;
-        /** Whether its parameters have sparse gradients. */
-        final boolean sparse;
-        double[] history;
-        double[] next;
-        /** Whether there is state to be shown: before the first step there is none, whatever has been allocated. */
-        boolean stepped;
-
-        ScalarClass(ParamGroup group, boolean sparse, double[] history, boolean stepped) {
-            this.group = group;
-            this.sparse = sparse;
-            this.history = history.clone();
-            this.next = history.clone();
-            this.stepped = stepped;
-        }
-
-        void advance() {
-            double[] before = history;
-            history = next;
-            next = before;
-            stepped = true;
-        }
-    }
-
     /** What a group keeps of its steps besides its options, whichever of its parameters took part in them. */
-    private static final class GroupHistory {
+    private static class GroupHistory {
         final ParamGroup group;
         double[] history;
         double[] next;
@@ -96,6 +62,26 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             double[] before = history;
             history = next;
             next = before;
+        }
+    }
+
+    /** Parameters that share a group and a history of their own, and so a row. */
+    private static final class ScalarClass extends GroupHistory {
+        /** Whether its parameters have sparse gradients. */
+        final boolean sparse;
+        /** Whether there is state to be shown: before the first step there is none, whatever has been allocated. */
+        boolean stepped;
+
+        ScalarClass(ParamGroup group, boolean sparse, double[] history, boolean stepped) {
+            super(group, history);
+            this.sparse = sparse;
+            this.stepped = stepped;
+        }
+
+        @Override
+        void advance() {
+            super.advance();
+            stepped = true;
         }
     }
 
@@ -159,11 +145,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final Rule rule;
     private final TiedParameters<Entry> parameters = new TiedParameters<>();
     private final List<Entry> entries = parameters.all();
+    private final FusedStates states;
     private final List<GroupHistory> groupHistories = new ArrayList<>();
     private final Map<ParamGroup, GroupHistory> historyByGroup = new IdentityHashMap<>();
-    /** The states that all tensors share. */
-    private @Nullable Tensor everyTensors;
-    private @Nullable Memory memory;
     private @Nullable Table table;
     private @Nullable Graph graph;
     private @Nullable PairPass pairs;
@@ -180,6 +164,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     protected FusedOptimizer(Engine engine, OptionSchema<O> schema, Rule rule, List<Parameter> parameters, O options) {
         super(engine, schema);
         this.rule = rule;
+        this.states = new FusedStates(this, rule);
         add(parameters, options);
     }
 
@@ -348,10 +333,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     public final long stateBytes() {
-        long shared = entries.stream().limit(isGlobal() ? 1 : entries.size())
-                .mapToLong(entry -> rule.sharedStates().size() * sharedElements(entry) * DType.FLOAT64.bytes()).sum();
-        return shared + entries.stream().mapToLong(entry -> slots(entry.group) * entry.value().bytes()
-                + (entry.moving == null ? 0 : entry.moving.bytes())).sum();
+        return states.bytes(entries);
     }
 
     /**
@@ -446,15 +428,14 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Gives a parameter the state that it would get in its first step. */
     final void allocate(Entry entry) {
-        states(entry);
+        states.of(entry);
     }
 
     /** Shows a parameter's state, which something else than a step has changed. */
     final void begin(Entry entry) {
         ScalarClass before = entry.scalarClass;
         if (before == null || !before.stepped) {
-            entry.scalarClass = new ScalarClass(entry.group, entry.sparse,
-                    before == null ? initialHistory(entry.group) : before.history, true);
+            entry.scalarClass = new ScalarClass(entry.group, entry.sparse, history(entry), true);
             ungrouped = true;
         }
     }
@@ -471,30 +452,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
         Entry entry = parameters.of(this, parameter);
         if (entry.scalarClass == null && hasStateFromTheStart()) {
-            states(entry);
+            states.of(entry);
             entry.scalarClass = firstClass(entry);
         }
-        Map<String, Tensor> state = new LinkedHashMap<>();
-        if (entry.scalarClass != null && entry.scalarClass.stepped) {
-            double[] history = entry.scalarClass.history;
-            numbers().forEach((key, place) -> {
-                Tensor scalar = Tensor.zeros(Arena.ofAuto(), numberType(key));
-                scalar.set(0, history[place]);
-                state.put(key, scalar);
-            });
-            entry.states.forEach((key, tensor) -> {
-                Integer place = filled().get(key);
-                if (place == null || history[place] != 0) {
-                    state.put(key, tensor);
-                }
-            });
-            for (String key : rule.sharedStates()) {
-                if (entry.shared != null && showsSharedState(entry.group, key)) {
-                    state.put(key, sharedState(entry.shared, key));
-                }
-            }
-        }
-        return state;
+        return entry.hasStepped() ? states.shown(entry, history(entry)) : new LinkedHashMap<>();
     }
 
     @Override
@@ -506,9 +467,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (pairs != null) {
             pairs.close();
         }
-        if (memory != null) {
-            memory.close();
-        }
+        states.close();
     }
 
     /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
@@ -548,74 +507,43 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    /** Besides {@link #stateOf}'s, those of a sparse gradient's momentum; numbers that torch has no tensors of are numbers. */
     @Override
     final Map<String, @Nullable Object> savedState(Parameter parameter) {
-        Map<String, @Nullable Object> saved = new LinkedHashMap<>(stateOf(parameter));
-        Entry entry = parameters.of(this, parameter);
-        if (!saved.isEmpty()) {
-            states(entry); // what options that have changed need from the next step on
-            entry.states.forEach((key, tensor) -> {
-                if (!filled().containsKey(key)) {
-                    saved.put(key, tensor);
-                }
-            });
-        }
-        numbers().keySet().stream().filter(saved::containsKey).forEach(key -> {
-            Tensor number = (Tensor) Objects.requireNonNull(saved.get(key));
-            if (number.dtype() != DType.FLOAT32) {
-                saved.put(key, number.dtype() == DType.INT64 ? (Object) (long) number.get(0) : (Object) number.get(0));
-            }
-        });
-        if (isGlobal()) {
-            rule.sharedStates().forEach(saved::remove); // the groups'
-        }
-        if (entry.moving != null && entry.reached && !saved.isEmpty()) {
-            saved.put(REACHED_ROWS, entry.moving);
-        }
-        return saved;
+        Map<String, Tensor> shown = stateOf(parameter);
+        return shown.isEmpty() ? new LinkedHashMap<>() : states.saved(parameters.of(this, parameter), shown);
     }
 
     /** A group's history and, as their sources have it, what all tensors share, with the count of steps. */
     @Override
     final void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
         groupNumbers().forEach((key, place) -> saved.put(key, groupNumber(key, groupHistory(group)[place])));
-        if (isGlobal() && everyTensors != null) {
+        Map<String, Double> shared = states.savedOfEveryTensors();
+        if (!shared.isEmpty()) {
             saved.put(UPDATES, updates);
-            for (String key : rule.sharedStates()) {
-                saved.put(key, StateDict.scalar(engine(), sharedState(everyTensors, key)));
-            }
+            saved.putAll(shared);
         }
     }
 
     @Override
     final Set<String> savedOfGroups() {
         Set<String> keys = new HashSet<>(groupNumbers().keySet());
-        if (isGlobal()) {
+        if (states.isGlobal()) {
             keys.add(UPDATES);
             keys.addAll(rule.sharedStates());
         }
         return keys;
     }
 
-    /** The state of an entry that is to replace what it has. */
-    private record Restored(Map<String, Tensor> states, @Nullable Tensor shared, @Nullable Tensor moving, double[] history) {}
-
     @Override
-    final Runnable prepareState(StateDict loaded) {
-        Memory fresh = engine().memory();
+    final Runnable prepareState(StateDict dict) {
+        FusedStates.Loaded loaded = states.load(dict, parameters);
         try {
-            Tensor every = isGlobal() ? restoreEveryTensors(loaded.groups, fresh) : null;
-            Map<Entry, Restored> restored = parameters.restore(loaded, (entry, saved) -> restore(entry, saved, every, fresh));
-            List<double[]> histories = new ArrayList<>();
-            for (int i = 0; i < loaded.groups.size(); i++) {
-                histories.add(restoreGroup(loaded.groups.get(i)));
-            }
-            long count = isGlobal() && loaded.groups.getFirst().get(UPDATES) != null
-                    ? (long) loaded.groups.getFirst().number(engine(), UPDATES) : 0;
-            return () -> replace(fresh, every, restored, histories, count);
+            List<double[]> histories = dict.groups.stream().map(this::restoreGroup).toList();
+            StateDict.Saved first = dict.groups.getFirst();
+            long count = states.isGlobal() && first.get(UPDATES) != null ? (long) first.number(engine(), UPDATES) : 0;
+            return () -> replace(loaded, histories, count);
         } catch (RuntimeException | Error refused) {
-            fresh.close();
+            loaded.memory().close();
             throw refused;
         }
     }
@@ -630,95 +558,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return history;
     }
 
-    /** What all tensors share, which every group has saved; null if none has. */
-    private @Nullable Tensor restoreEveryTensors(List<StateDict.Saved> groups, Memory fresh) {
-        StateDict.Saved first = groups.getFirst();
-        if (rule.sharedStates().stream().allMatch(key -> first.get(key) == null)) {
-            return null;
-        }
-        Tensor every = fresh.zeros(DType.FLOAT64, rule.sharedStates().size());
-        for (String key : rule.sharedStates()) {
-            double value = first.number(engine(), key);
-            for (StateDict.Saved group : groups) {
-                if (group.get(key) != null && Double.compare(group.number(engine(), key), value) != 0) {
-                    throw group.refusal(key, "differs from the first group's, but is estimated for all of them together");
-                }
-            }
-            engine().fill(sharedState(every, key), value, stream());
-        }
-        return every;
-    }
-
-    private Restored restore(Entry entry, StateDict.Saved saved, @Nullable Tensor every, Memory fresh) {
-        ParamGroup group = entry.group;
-        Set<String> known = new LinkedHashSet<>(numbers().keySet());
-        double[] history = initialHistory(group, entry.parameters.getFirst());
-        numbers().forEach((key, place) -> {
-            double number = saved.number(engine(), key);
-            history[place] = numberType(key) == DType.FLOAT32 ? (float) number : number;
-        });
-        Map<String, Tensor> states = new LinkedHashMap<>();
-        List<String> needed = keys(group);
-        Set<String> slots = new LinkedHashSet<>(needed);
-        slots.addAll(rule.states());
-        for (String key : slots) {
-            known.add(key);
-            if (saved.get(key) != null || needed.contains(key) && !filled().containsKey(key)) {
-                states.put(key, StateDict.copyLike(engine(), fresh, saved.tensor(key, entry.value().shape()), entry.value()));
-            }
-        }
-        Tensor moving = null;
-        if (saved.get(REACHED_ROWS) != null) {
-            long[] shape = entry.value().shape();
-            moving = fresh.zeros(DType.INT64, RowGradient.words(shape.length == 0 ? 1 : shape[0]));
-            Tensor rows = saved.tensor(REACHED_ROWS, moving.shape());
-            if (rows.dtype() != DType.INT64) {
-                throw saved.refusal(REACHED_ROWS, "expected int64, found " + rows);
-            }
-            engine().copy(rows, moving, stream());
-        }
-        known.add(REACHED_ROWS);
-        boolean sparse = moving != null;
-        filled().forEach((key, place) -> history[place] = !states.containsKey(key) ? 0 : sparse ? 2 : 1);
-        Tensor shared = every;
-        if (!isGlobal() && !rule.sharedStates().isEmpty()) {
-            known.addAll(rule.sharedStates());
-            shared = restoreShared(entry, saved, fresh);
-        }
-        for (Object key : saved.values().keySet()) {
-            if (!known.contains(key)) {
-                throw saved.refusal("has an unknown key '" + key + "': expected " + known);
-            }
-        }
-        return new Restored(states, shared, moving, history);
-    }
-
-    private Tensor restoreShared(Entry entry, StateDict.Saved saved, Memory fresh) {
-        Tensor all = fresh.zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
-        for (String key : rule.sharedStates()) {
-            Tensor state = sharedState(all, key);
-            if (saved.get(key) == null && !showsSharedState(entry.group, key)) {
-                filled(state, initialSharedState(entry.group, key));
-            } else if (saved.require(key) instanceof Tensor tensor && tensor.elements() == state.elements()) {
-                StateDict.copy(engine(), tensor.slice(0, state.shape()), state);
-            } else {
-                throw saved.refusal(key, "expected a tensor of shape " + Arrays.toString(state.shape()) + ", found " + saved.get(key));
-            }
-        }
-        return all;
-    }
-
-    /** Takes a state over. The memory of the one before, whose closing may be refused, goes first. */
-    private void replace(Memory fresh, @Nullable Tensor every, Map<Entry, Restored> restored, List<double[]> histories, long count) {
-        try {
-            if (memory != null) {
-                memory.close();
-            }
-        } catch (PanoptimException inUse) {
-            fresh.close();
-            throw inUse;
-        }
-        memory = fresh;
+    private void replace(FusedStates.Loaded loaded, List<double[]> histories, long count) {
+        states.replace(loaded, entries);
         if (table != null) {
             table.close();
             table = null;
@@ -727,18 +568,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             pairs.close();
             pairs = null;
         }
-        everyTensors = every;
         slotsInTable = List.of();
         classes = new ScalarClass[0];
         updates = count;
         for (Entry entry : entries) {
-            Restored state = restored.get(entry);
-            entry.states.clear();
-            entry.states.putAll(state == null ? Map.of() : state.states);
-            entry.shared = state == null ? null : state.shared;
-            entry.moving = state == null ? null : state.moving;
-            entry.reached = entry.moving != null;
-            entry.scalarClass = state == null ? null : new ScalarClass(entry.group, false, state.history, true);
+            double[] history = loaded.history(entry);
+            entry.scalarClass = history == null ? null : new ScalarClass(entry.group, false, history, true);
             entry.gradient = null;
             entry.sparse = false;
             entry.index = Table.ABSENT;
@@ -753,7 +588,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private double[] history(Entry entry) {
-        return entry.scalarClass == null ? initialHistory(entry.group, entry.parameters.getFirst()) : entry.scalarClass.history;
+        return entry.scalarClass == null ? initialHistory(entry) : entry.scalarClass.history;
+    }
+
+    final double[] initialHistory(Entry entry) {
+        return initialHistory(entry.group, entry.parameters.getFirst());
     }
 
     /** A step in which some gradients are sparse. */
@@ -766,21 +605,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 Sparse sparse = sparse(entry.group, history(entry));
                 rowRule = sparse.rule;
                 gradients.add(new RowGradient(entry.index, entry.row, gradient, sparse.negated, sparse.summed,
-                        sparse.moving == Moving.NONE ? null : moving(entry, sparse.moving)));
+                        sparse.moving == Moving.NONE ? null : states.moving(entry, sparse.moving)));
             }
         }
         engine().stepRows(current, Objects.requireNonNull(rowRule), gradients, rows, null, Extras.NONE, stream());
-    }
-
-    private Tensor moving(Entry entry, Moving which) {
-        if (entry.moving == null) {
-            entry.moving = memory().zeros(DType.INT64, RowGradient.words(entry.value().shape()[0]));
-            entry.reached = which == Moving.REACHED;
-            if (which == Moving.ALL) {
-                engine().fill(entry.moving, -1, stream());
-            }
-        }
-        return entry.moving;
     }
 
     /** Whether options have changed that say which state a group needs. */
@@ -797,10 +625,6 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             }
         }
         return false;
-    }
-
-    private List<String> keys(ParamGroup group) {
-        return IntStream.range(0, slots(group)).mapToObj(slot -> stateKey(group, slot)).toList();
     }
 
     /** A parameter's gradient, of which tied ones have one. */
@@ -820,12 +644,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             Tensor gradient = gradient(entry);
             boolean sparse = gradient == null && sparseGradient(entry) != null;
             if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
-                if (entry.shared != null && sharedLength(entry.shared) != sharedElements(entry)) {
-                    throw PanoptimException.invalid(name() + ".step", "'" + entry.name + "' has state for " + sharedLength(entry.shared)
-                            + " rows or blocks, and cannot get " + sharedElements(entry) + ": put the options back");
-                }
+                states.checkShared(entry);
                 members.add(entry);
-                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states(entry), entry.id,
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states.of(entry), entry.id,
                         rows(entry.group, entry.parameters.getFirst())));
             }
         }
@@ -834,7 +655,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             table.close();
         }
         table = built;
-        slotsInTable = paramGroups().stream().map(group -> new Slots(group, keys(group))).toList();
+        slotsInTable = paramGroups().stream().map(group -> new Slots(group, states.keys(group))).toList();
         for (int i = 0; i < members.size(); i++) {
             Entry entry = members.get(i);
             entry.index = i;
@@ -847,81 +668,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private ScalarClass firstClass(Entry entry) {
-        return new ScalarClass(entry.group, false, initialHistory(entry.group, entry.parameters.getFirst()), hasStateFromTheStart());
-    }
-
-    /** The states that an entry's options need now, by slot, then those that its elements share; those it had before are kept. */
-    private List<Tensor> states(Entry entry) {
-        List<Tensor> states = new ArrayList<>();
-        List<String> keys = keys(entry.group);
-        for (int slot = 0; slot < keys.size(); slot++) {
-            int place = slot;
-            states.add(entry.states.computeIfAbsent(keys.get(slot), key -> newState(entry, place)));
-        }
-        if (!rule.sharedStates().isEmpty()) {
-            if (entry.shared == null) {
-                entry.shared = isGlobal() && everyTensors != null ? everyTensors : newSharedStates(entry);
-                everyTensors = isGlobal() ? entry.shared : null;
-            }
-            states.add(entry.shared);
-        }
-        return states;
-    }
-
-    private Tensor newState(Entry entry, int slot) {
-        Tensor state = memory().zerosLike(entry.value());
-        if (!beginsAsValue(entry.group, slot)) {
-            return filled(state, initialState(entry.group, slot));
-        }
-        engine().copy(entry.value(), state, stream());
-        return state;
-    }
-
-    private Tensor newSharedStates(Entry entry) {
-        Tensor all = memory().zeros(DType.FLOAT64, rule.sharedStates().size() * sharedElements(entry));
-        for (String key : rule.sharedStates()) {
-            filled(sharedState(all, key), initialSharedState(entry.group, key));
-        }
-        return all;
-    }
-
-    private Tensor sharedState(Tensor all, String key) {
-        long elements = sharedLength(all);
-        long[] shape = over() == Over.ROW ? new long[] {elements} : new long[0];
-        return all.slice(rule.sharedStates().indexOf(key) * elements, shape);
-    }
-
-    /** How many elements each of the states has that have been allocated. */
-    private long sharedLength(Tensor all) {
-        return all.elements() / rule.sharedStates().size();
-    }
-
-    private boolean isGlobal() {
-        return over() == Over.GLOBAL;
-    }
-
-    private @Nullable Over over() {
-        RuleSums sums = rule.sums();
-        return sums == null ? null : sums.over();
-    }
-
-    /** How many elements each of the shared states needs. */
-    private long sharedElements(Entry entry) {
-        return over() == Over.ROW ? rows(entry.group, entry.parameters.getFirst()) : 1;
-    }
-
-    private Memory memory() {
-        if (memory == null) {
-            memory = engine().memory();
-        }
-        return memory;
-    }
-
-    private Tensor filled(Tensor state, double initial) {
-        if (initial != 0) {
-            engine().fill(state, initial, stream());
-        }
-        return state;
+        return new ScalarClass(entry.group, false, initialHistory(entry), hasStateFromTheStart());
     }
 
     /** Gives each present parameter the row of its group and history. */

@@ -265,11 +265,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         for (String key : stateKeys()) {
             states.put(key, StateDict.copyLike(engine(), fresh, saved.tensor(key, matrix.value().shape()), matrix.value()));
         }
-        for (Object key : saved.values().keySet()) {
-            if (!states.containsKey(key)) {
-                throw saved.refusal("has an unknown key '" + key + "': expected " + states.keySet());
-            }
-        }
+        saved.refuseUnknown(states.keySet());
         return states;
     }
 

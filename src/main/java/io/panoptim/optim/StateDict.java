@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** A state dictionary to be loaded, in torch's layout: whose state is whose, and what is wrong by its path. */
@@ -62,6 +63,15 @@ final class StateDict {
             }
             tensor.checkAccessible(call, path + "['" + key + "']");
             return tensor;
+        }
+
+        /** Refuses entries with other keys. */
+        void refuseUnknown(Set<String> known) {
+            for (Object key : values.keySet()) {
+                if (!known.contains(key)) {
+                    throw refusal("has an unknown key '" + key + "': expected " + known);
+                }
+            }
         }
 
         PanoptimException refusal(String key, String message) {
