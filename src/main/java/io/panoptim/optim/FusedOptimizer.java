@@ -540,7 +540,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         try {
             List<double[]> histories = dict.groups.stream().map(this::restoreGroup).toList();
             StateDict.Saved first = dict.groups.getFirst();
-            long count = states.isGlobal() && first.get(UPDATES) != null ? (long) first.number(engine(), UPDATES) : 0;
+            long count = states.isGlobal() && first.get(UPDATES) != null ? (long) first.number(this, UPDATES) : 0;
             return () -> replace(loaded, histories, count);
         } catch (RuntimeException | Error refused) {
             loaded.memory().close();
@@ -552,7 +552,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         double[] history = initialGroupHistory();
         groupNumbers().forEach((key, place) -> {
             if (saved.get(key) != null) {
-                history[place] = saved.number(engine(), key);
+                history[place] = saved.number(this, key);
             }
         });
         return history;

@@ -167,7 +167,7 @@ final class FusedStates implements AutoCloseable {
         Map<String, Double> saved = new LinkedHashMap<>();
         if (everyTensors != null) {
             for (String key : rule.sharedStates()) {
-                saved.put(key, StateDict.scalar(engine, sharedState(everyTensors, key)));
+                saved.put(key, StateDict.scalar(optimizer, sharedState(everyTensors, key)));
             }
         }
         return saved;
@@ -193,9 +193,9 @@ final class FusedStates implements AutoCloseable {
         }
         Tensor every = fresh.zeros(DType.FLOAT64, rule.sharedStates().size());
         for (String key : rule.sharedStates()) {
-            double value = first.number(engine, key);
+            double value = first.number(optimizer, key);
             for (StateDict.Saved group : groups) {
-                if (group.get(key) != null && Double.compare(group.number(engine, key), value) != 0) {
+                if (group.get(key) != null && Double.compare(group.number(optimizer, key), value) != 0) {
                     throw group.refusal(key, "differs from the first group's, but is estimated for all of them together");
                 }
             }
@@ -211,7 +211,7 @@ final class FusedStates implements AutoCloseable {
         Set<String> known = new LinkedHashSet<>(numbers.keySet());
         double[] history = optimizer.initialHistory(entry);
         numbers.forEach((key, place) -> {
-            double number = saved.number(engine, key);
+            double number = saved.number(optimizer, key);
             history[place] = optimizer.numberType(key) == DType.FLOAT32 ? (float) number : number;
         });
         Map<String, Tensor> states = new LinkedHashMap<>();
@@ -221,7 +221,7 @@ final class FusedStates implements AutoCloseable {
         for (String key : slots) {
             known.add(key);
             if (saved.get(key) != null || needed.contains(key) && !filled.containsKey(key)) {
-                states.put(key, StateDict.copyLike(engine, fresh, saved.tensor(key, entry.value().shape()), entry.value()));
+                states.put(key, StateDict.copyLike(optimizer, fresh, saved.tensor(key, entry.value().shape()), entry.value()));
             }
         }
         Tensor moving = null;
@@ -253,7 +253,7 @@ final class FusedStates implements AutoCloseable {
             if (saved.get(key) == null && !optimizer.showsSharedState(entry.group, key)) {
                 filled(state, optimizer.initialSharedState(entry.group, key));
             } else if (saved.require(key) instanceof Tensor tensor && tensor.elements() == state.elements()) {
-                StateDict.copy(engine, tensor.slice(0, state.shape()), state);
+                StateDict.copy(optimizer, tensor.slice(0, state.shape()), state);
             } else {
                 throw saved.refusal(key, "expected a tensor of shape " + Arrays.toString(state.shape()) + ", found " + saved.get(key));
             }

@@ -341,12 +341,12 @@ public final class LBFGS extends Optimizer {
                 saved.path() + " is not of the first parameter, which has the state of all"));
         StateDict.Saved saved = loaded.states.getOrDefault(first, new StateDict.Saved(loaded.call, "state[0]", Map.of()));
         boolean evaluated = !saved.values().isEmpty();
-        long newFuncEvals = evaluated ? (long) saved.number(engine(), "func_evals") : 0;
-        long newIterations = evaluated ? (long) saved.number(engine(), "n_iter") : 0;
+        long newFuncEvals = evaluated ? (long) saved.number(this, "func_evals") : 0;
+        long newIterations = evaluated ? (long) saved.number(this, "n_iter") : 0;
         boolean begun = newIterations > 0;
-        double newT = begun ? saved.number(engine(), "t") : 0;
-        double newHDiag = begun ? saved.number(engine(), "H_diag") : 1;
-        double newPrevLoss = begun ? saved.number(engine(), "prev_loss") : 0;
+        double newT = begun ? saved.number(this, "t") : 0;
+        double newHDiag = begun ? saved.number(this, "H_diag") : 1;
+        double newPrevLoss = begun ? saved.number(this, "prev_loss") : 0;
         LbfgsVectors fresh = new LbfgsVectors(engine(), this::stream, group.params());
         try {
             double[] newAl = newIterations > 1 ? numbers(saved, "al") : new double[0];
@@ -378,12 +378,12 @@ public final class LBFGS extends Optimizer {
                     + "many of each");
         }
         fresh.prepare(ro.length);
-        StateDict.copy(engine(), saved.tensor("d", fresh.elements()), fresh.flat(LbfgsVectors.DIRECTION));
-        StateDict.copy(engine(), saved.tensor("prev_flat_grad", fresh.elements()), fresh.flat(LbfgsVectors.PREVIOUS));
+        StateDict.copy(this, saved.tensor("d", fresh.elements()), fresh.flat(LbfgsVectors.DIRECTION));
+        StateDict.copy(this, saved.tensor("prev_flat_grad", fresh.elements()), fresh.flat(LbfgsVectors.PREVIOUS));
         for (int i = 0; i < ro.length; i++) {
             LbfgsVectors.Pair pair = fresh.next();
-            StateDict.copy(engine(), element(saved, "old_dirs", dirs, i).tensor("" + i, fresh.elements()), pair.y());
-            StateDict.copy(engine(), element(saved, "old_stps", steps, i).tensor("" + i, fresh.elements()), pair.s());
+            StateDict.copy(this, element(saved, "old_dirs", dirs, i).tensor("" + i, fresh.elements()), pair.y());
+            StateDict.copy(this, element(saved, "old_stps", steps, i).tensor("" + i, fresh.elements()), pair.s());
             fresh.accept(ro[i], ro.length);
         }
     }
@@ -405,7 +405,7 @@ public final class LBFGS extends Optimizer {
     private double[] numbers(StateDict.Saved saved, String key) {
         List<?> list = list(saved, key);
         return IntStream.range(0, list.size()).filter(i -> list.get(i) != null)
-                .mapToDouble(i -> element(saved, key, list, i).number(engine(), "" + i)).toArray();
+                .mapToDouble(i -> element(saved, key, list, i).number(this, "" + i)).toArray();
     }
 
     private static Tensor number(double value) {

@@ -263,7 +263,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     private Map<String, Tensor> restore(Matrix matrix, StateDict.Saved saved, Memory fresh) {
         Map<String, Tensor> states = new LinkedHashMap<>();
         for (String key : stateKeys()) {
-            states.put(key, StateDict.copyLike(engine(), fresh, saved.tensor(key, matrix.value().shape()), matrix.value()));
+            states.put(key, StateDict.copyLike(this, fresh, saved.tensor(key, matrix.value().shape()), matrix.value()));
         }
         saved.refuseUnknown(states.keySet());
         return states;

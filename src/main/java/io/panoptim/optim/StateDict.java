@@ -1,8 +1,6 @@
 package io.panoptim.optim;
 
 import io.panoptim.PanoptimException;
-import io.panoptim.engine.Engine;
-import io.panoptim.engine.Stream;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
@@ -41,10 +39,10 @@ final class StateDict {
         }
 
         /** A number, a boolean or a tensor of one element. */
-        double number(Engine engine, String key) {
+        double number(Optimizer optimizer, String key) {
             Object value = require(key);
             if (value instanceof Tensor tensor && tensor.elements() == 1) {
-                return onHost(engine, tensor).get(0);
+                return scalar(optimizer, tensor);
             }
             if (value instanceof Boolean flag) {
                 return flag ? 1 : 0;
@@ -136,23 +134,23 @@ final class StateDict {
     }
 
     /** A copy with the type and layout of another tensor of the same shape, rounded once (as torch does, by way of float32). */
-    static Tensor copyLike(Engine engine, Memory memory, Tensor from, Tensor like) {
+    static Tensor copyLike(Optimizer optimizer, Memory memory, Tensor from, Tensor like) {
         Tensor to = memory.zerosLike(like);
-        copy(engine, from, to);
+        copy(optimizer, from, to);
         return to;
     }
 
-    /** Copies the elements of a tensor of the same shape, of any type and layout. */
-    static void copy(Engine engine, Tensor from, Tensor to) {
+    /** Copies the elements of a tensor of the same shape, of any type and layout, in the order of the optimizer's stream. */
+    static void copy(Optimizer optimizer, Tensor from, Tensor to) {
         if (from.elements() == 0) {
             return;
         }
         if (from.dtype() == to.dtype() && from.sameLayout(to)) {
-            engine.copy(from, to, Stream.DEFAULT);
+            optimizer.engine().copy(from, to, optimizer.stream());
             return;
         }
         try (Arena arena = Arena.ofShared()) {
-            Tensor source = onHost(engine, from);
+            Tensor source = onHost(optimizer, from);
             Tensor target = to.device().kind() == Device.Kind.CPU ? to : like(arena, to.dtype(), to);
             long[] shape = to.shape();
             long[] position = new long[shape.length];
@@ -161,17 +159,17 @@ final class StateDict {
                 advance(position, shape);
             }
             if (target != to) {
-                engine.copy(target, to, Stream.DEFAULT);
+                optimizer.engine().copy(target, to, optimizer.stream());
             }
         }
     }
 
-    private static Tensor onHost(Engine engine, Tensor tensor) {
+    private static Tensor onHost(Optimizer optimizer, Tensor tensor) {
         if (tensor.device().kind() == Device.Kind.CPU) {
             return tensor;
         }
         Tensor copy = like(Arena.ofAuto(), tensor.dtype(), tensor);
-        engine.copy(tensor, copy, Stream.DEFAULT);
+        optimizer.engine().copy(tensor, copy, optimizer.stream());
         return copy;
     }
 
@@ -197,7 +195,7 @@ final class StateDict {
     }
 
     /** One number of the optimizer's memory. */
-    static double scalar(Engine engine, Tensor tensor) {
-        return onHost(engine, tensor).get(0);
+    static double scalar(Optimizer optimizer, Tensor tensor) {
+        return onHost(optimizer, tensor).get(0);
     }
 }

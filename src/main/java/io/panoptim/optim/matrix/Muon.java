@@ -119,7 +119,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     /** An optimizer of one group on a given engine. */
     public Muon(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
-        step = new MuonStep(engine);
+        step = new MuonStep(engine, this::stream);
     }
 
     @Override

@@ -24,6 +24,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** What {@link Muon} does with the matrices that have a gradient: they stay the same until it is built anew. */
@@ -73,6 +74,7 @@ final class MuonStep implements AutoCloseable {
     }
 
     private final Engine engine;
+    private final Supplier<Stream> stream;
     private final List<Batch> batches = new ArrayList<>();
     private List<Matrix> matrices = List.of();
     private @Nullable Memory memory;
@@ -81,8 +83,9 @@ final class MuonStep implements AutoCloseable {
     private Rows directionRows = new Rows(1);
     private Rows updateRows = new Rows(1);
 
-    MuonStep(Engine engine) {
+    MuonStep(Engine engine, Supplier<Stream> stream) {
         this.engine = engine;
+        this.stream = stream;
     }
 
     /** Makes the tables and plans for some matrices. */
@@ -186,11 +189,11 @@ final class MuonStep implements AutoCloseable {
             updateRows.set(b, MuonUpdateRow.DECAY, 1 - lr * group.value(WEIGHT_DECAY))
                     .set(b, MuonUpdateRow.STEP_SIZE, -(lr * ratio(batches.get(b))));
         }
-        engine.step(directions, directionRows, null, Extras.NONE, Stream.DEFAULT);
+        engine.step(directions, directionRows, null, Extras.NONE, stream.get());
         for (Batch batch : batches) {
-            batch.newtonSchulz.run(batch.quintics(), Stream.DEFAULT);
+            batch.newtonSchulz.run(batch.quintics(), stream.get());
         }
-        engine.step(updates, updateRows, null, Extras.NONE, Stream.DEFAULT);
+        engine.step(updates, updateRows, null, Extras.NONE, stream.get());
     }
 
     /** torch's {@code _adjust_lr}. */

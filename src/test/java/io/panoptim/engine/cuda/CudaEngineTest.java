@@ -28,6 +28,7 @@ import io.panoptim.optim.AdamW;
 import io.panoptim.optim.FusedOptimizer;
 import io.panoptim.optim.SGD;
 import io.panoptim.optim.norm.NovoGrad;
+import io.panoptim.optim.norm.Prodigy;
 import io.panoptim.schedule.ExponentialLR;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
@@ -311,6 +312,10 @@ class CudaEngineTest {
         return new Adam(engine, parameters, Adam.Options.defaults());
     }
 
+    private static FusedOptimizer<?> prodigy(Engine engine, List<Parameter> parameters) {
+        return new Prodigy(engine, parameters, Prodigy.Options.defaults());
+    }
+
     private static FusedOptimizer<?> novograd(Engine engine, List<Parameter> parameters) {
         return new NovoGrad(engine, parameters, NovoGrad.Options.defaults());
     }
@@ -369,6 +374,34 @@ class CudaEngineTest {
                 shim.reset();
             }
             twins.compare("after 21 steps");
+        }
+    }
+
+    /** What a state dictionary has is read after the steps that were given to the optimizer's stream. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void statesAreCopiedInTheOrderOfTheStream(boolean global) {
+        BiFunction<Engine, List<Parameter>, FusedOptimizer<?>> make = global ? CudaEngineTest::prodigy : CudaEngineTest::adam;
+        try (CudaShim shim = shim(); CudaStream stream = engine.newStream(); Twins twins = new Twins(make, 3, DType.FLOAT32);
+             FusedOptimizer<?> other = make.apply(engine, twins.there)) {
+            twins.step(7);
+            engine.synchronize(Stream.DEFAULT);
+            twins.cuda.stream(stream.stream());
+            other.stream(stream.stream());
+            shim.set("lazy", 1);
+            try {
+                for (int step = 0; step < 3; step++) {
+                    twins.reference.step();
+                    twins.cuda.step();
+                }
+                other.loadStateDict(twins.cuda.stateDict());
+                stream.synchronize();
+            } finally {
+                shim.reset();
+            }
+            twins.reference.step();
+            other.step();
+            twins.compare("after 5 steps, the last by the other optimizer");
         }
     }
 
