@@ -27,22 +27,43 @@ import org.jspecify.annotations.Nullable;
 public final class OptionSchema<O extends Record> {
     private final String optimizer;
     private final O defaults;
-    private final RecordComponent[] components;
     private final Constructor<O> constructor;
-    private final Map<String, Integer> offsets = new LinkedHashMap<>();
-    private int size;
+    /** By torch's names, in the order of the record. */
+    private final Map<String, Option> options = new LinkedHashMap<>();
+    private final List<String> names;
+    private final int size;
+
+    /**
+     * One component of the record.
+     *
+     * @param type that of the value for an {@link Optional}
+     * @param single how its one number is kept; null for a record of several
+     * @param offset where its first number lies
+     */
+    private record Option(RecordComponent component, Class<?> type, @Nullable OptionType single, int offset) {
+        boolean isOptionalRecord() {
+            return component.getType() == Optional.class;
+        }
+
+        String typeName() {
+            return single == null ? size(type) + " numbers" : single.name();
+        }
+    }
 
     private OptionSchema(String optimizer, O defaults) {
         this.optimizer = optimizer;
         this.defaults = defaults;
-        this.components = defaults.getClass().getRecordComponents();
         @SuppressWarnings("unchecked")
         Class<O> type = (Class<O>) defaults.getClass();
         this.constructor = constructor(type);
-        for (RecordComponent component : components) {
-            offsets.put(torchName(component), size);
-            size += size(type(component));
+        int offset = 0;
+        for (RecordComponent component : type.getRecordComponents()) {
+            Class<?> of = type(component);
+            options.put(torchName(component), new Option(component, of, of.isRecord() ? null : OptionType.of(of), offset));
+            offset += size(of);
         }
+        this.size = offset;
+        this.names = List.copyOf(options.keySet());
     }
 
     /** The schema of an optimizer, from its options with torch's defaults. */
@@ -52,7 +73,7 @@ public final class OptionSchema<O extends Record> {
 
     /** torch's names, in the order of the record. */
     public List<String> names() {
-        return List.copyOf(offsets.keySet());
+        return names;
     }
 
     /** The options with torch's defaults. */
@@ -62,45 +83,45 @@ public final class OptionSchema<O extends Record> {
 
     /** Where a hyperparameter's first number lies. */
     public int index(String name) {
-        Integer offset = offsets.get(name);
-        if (offset == null) {
-            throw PanoptimException.invalid(optimizer, "unknown option '" + name + "': it has " + offsets.keySet());
+        return option(name).offset;
+    }
+
+    private Option option(String name) {
+        Option option = options.get(name);
+        if (option == null) {
+            throw PanoptimException.invalid(optimizer, "unknown option '" + name + "': it has " + names);
         }
-        return offset;
+        return option;
     }
 
     /** How many numbers a hyperparameter is kept as. */
     public int size(String name) {
-        return size(type(name));
+        return size(option(name).type);
     }
 
     /** How many numbers a hyperparameter is; 0 for a flag or a choice. */
     public int numbers(String name) {
-        index(name);
-        return type(name) == boolean.class || isChoice(name) ? 0 : size(name);
+        return option(name).type == boolean.class || isChoice(name) ? 0 : size(name);
     }
 
     /** Whether the number at a place is an integer. */
     boolean isInteger(int index) {
-        return names().stream().filter(name -> index(name) == index).map(this::type)
+        return options.values().stream().filter(option -> option.offset == index).map(Option::type)
                 .anyMatch(type -> type == int.class || type == long.class || type == OptionalInt.class);
     }
 
     /** What stands for Python's {@code None} where a hyperparameter may be none: an empty optional, or the constant NONE. */
     public Optional<Object> none(String name) {
-        if (type(name).isRecord()) {
-            return isOptionalRecord(name) ? Optional.of(Optional.empty()) : Optional.empty();
+        Option option = option(name);
+        if (option.single == null) {
+            return option.isOptionalRecord() ? Optional.of(Optional.empty()) : Optional.empty();
         }
-        return Optional.ofNullable(OptionType.of(type(name)).none());
-    }
-
-    private boolean isOptionalRecord(String name) {
-        return component(name).getType() == Optional.class;
+        return Optional.ofNullable(option.single.none());
     }
 
     /** Whether the values of a hyperparameter are strings in Python. */
     public boolean isChoice(String name) {
-        return type(name).isEnum();
+        return option(name).type.isEnum();
     }
 
     /** The first number of a hyperparameter; NaN if it is none. */
@@ -110,16 +131,17 @@ public final class OptionSchema<O extends Record> {
 
     /** A hyperparameter as its Java value. */
     Object get(double[] values, String name) {
-        int i = index(name);
-        Class<?> type = type(name);
-        if (type.isRecord()) {
-            Object[] numbers = Arrays.stream(values, i, i + type.getRecordComponents().length).boxed().toArray();
-            if (isOptionalRecord(name)) {
+        Option option = option(name);
+        int i = option.offset;
+        Class<?> type = option.type;
+        if (option.single == null) {
+            Object[] numbers = Arrays.stream(values, i, i + size(type)).boxed().toArray();
+            if (option.isOptionalRecord()) {
                 return Double.isNaN(values[i]) ? Optional.empty() : Optional.of(construct(constructor(type), numbers));
             }
             return construct(constructor(type), numbers);
         }
-        return OptionType.of(type).value().apply(values[i]);
+        return option.single.value().apply(values[i]);
     }
 
     /** A hyperparameter as a plain value: a number, a boolean, a string, a list of numbers, or null for none. */
@@ -157,7 +179,8 @@ public final class OptionSchema<O extends Record> {
         if (value instanceof Optional<?> record) {
             return record.isPresent() ? tuple((Record) record.get()) : "None";
         }
-        return value instanceof Record record ? tuple(record) : OptionType.of(type(name)).text(value);
+        OptionType single = option(name).single;
+        return single == null ? tuple((Record) value) : single.text(value);
     }
 
     private static String tuple(Record record) {
@@ -173,41 +196,40 @@ public final class OptionSchema<O extends Record> {
 
     /** Writes a Java value, or the numbers of one, into the numbers; what it says is checked when they become a record. */
     void set(double[] values, String name, Object value) {
-        int i = index(name);
-        Class<?> type = type(name);
-        if (value instanceof Optional<?> record && isOptionalRecord(name)) {
+        Option option = option(name);
+        int i = option.offset;
+        Class<?> type = option.type;
+        if (value instanceof Optional<?> record && option.isOptionalRecord()) {
             if (record.isPresent()) {
                 set(values, name, record.get());
             } else {
-                Arrays.fill(values, i, i + type.getRecordComponents().length, Double.NaN);
+                Arrays.fill(values, i, i + size(type), Double.NaN);
             }
             return;
         }
-        if (type.isRecord() && (type.isInstance(value) || value instanceof double[])) {
+        if (option.single == null && (type.isInstance(value) || value instanceof double[])) {
             double[] numbers = value instanceof double[] given ? given : numbers((Record) value);
-            if (numbers.length != type.getRecordComponents().length) {
-                throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type) + ", not "
+            if (numbers.length != size(type)) {
+                throw PanoptimException.invalid(optimizer, "option '" + name + "' takes " + option.typeName() + ", not "
                         + numbers.length);
             }
             System.arraycopy(numbers, 0, values, i, numbers.length);
             return;
         }
-        OptionalDouble number = type.isRecord() ? OptionalDouble.empty() : OptionType.of(type).number().apply(value);
-        values[i] = number.orElseThrow(() -> PanoptimException.invalid(optimizer, "option '" + name + "' takes " + typeName(type)
+        OptionalDouble number = option.single == null ? OptionalDouble.empty() : option.single.number().apply(value);
+        values[i] = number.orElseThrow(() -> PanoptimException.invalid(optimizer, "option '" + name + "' takes " + option.typeName()
                 + ", not " + value));
     }
 
     double[] values(Record options) {
         double[] values = new double[size];
-        for (RecordComponent component : components) {
-            set(values, torchName(component), read(component, options));
-        }
+        this.options.forEach((name, option) -> set(values, name, read(option.component, options)));
         return values;
     }
 
     /** The record of these numbers: its constructor refuses what is out of range. */
     O options(double[] values) {
-        return construct(constructor, names().stream().map(name -> get(values, name)).toArray());
+        return construct(constructor, names.stream().map(name -> get(values, name)).toArray());
     }
 
     private static <R> Constructor<R> constructor(Class<R> type) {
@@ -248,14 +270,6 @@ public final class OptionSchema<O extends Record> {
                 .mapToDouble(component -> (double) read(component, record)).toArray();
     }
 
-    private RecordComponent component(String name) {
-        return Arrays.stream(components).filter(component -> torchName(component).equals(name)).findFirst().orElseThrow();
-    }
-
-    private Class<?> type(String name) {
-        return type(component(name));
-    }
-
     /** A component's type; that of its value for an {@link Optional}. */
     private static Class<?> type(RecordComponent component) {
         return component.getGenericType() instanceof ParameterizedType optional ? (Class<?>) optional.getActualTypeArguments()[0]
@@ -264,10 +278,6 @@ public final class OptionSchema<O extends Record> {
 
     private static int size(Class<?> type) {
         return type.isRecord() ? type.getRecordComponents().length : 1;
-    }
-
-    private static String typeName(Class<?> type) {
-        return type.isRecord() ? type.getRecordComponents().length + " numbers" : OptionType.of(type).name();
     }
 
     /** {@code weightDecay} is {@code weight_decay}, and {@code betas1d} is {@code betas_1d}. */
