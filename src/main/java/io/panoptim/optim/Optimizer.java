@@ -53,6 +53,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     private final Engine engine;
     private final OptionSchema<?> schema;
     private final List<ParamGroup> groups;
+    private final List<ParamGroup> groupsView;
     /** The thread in one of the calls. */
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     /** Whether that thread is in the closure of a step; its alone to read. */
@@ -78,6 +79,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         this.engine = engine;
         this.schema = schema;
         this.groups = new ArrayList<>();
+        this.groupsView = Collections.unmodifiableList(groups);
         this.wrapped = null;
     }
 
@@ -86,6 +88,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         this.engine = wrapped.engine;
         this.schema = wrapped.schema;
         this.groups = wrapped.groups;
+        this.groupsView = wrapped.groupsView;
         this.wrapped = wrapped;
     }
 
@@ -99,7 +102,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     }
 
     public final List<ParamGroup> paramGroups() {
-        return Collections.unmodifiableList(groups);
+        return groupsView;
     }
 
     /**
