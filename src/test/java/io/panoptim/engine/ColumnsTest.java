@@ -1,11 +1,10 @@
 package io.panoptim.engine;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.golden.GoldenInputs;
@@ -28,7 +27,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -60,12 +58,6 @@ class ColumnsTest {
     @AfterEach
     void close() {
         arena.close();
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     // ---- Tensors of some type, at odd places, with inputs that depend on the seed only

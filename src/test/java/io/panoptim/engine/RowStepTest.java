@@ -1,10 +1,8 @@
 package io.panoptim.engine;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.tensor.DType;
@@ -16,7 +14,6 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -56,12 +53,6 @@ class RowStepTest {
 
     private static void step(Engine engine, Table table, RowGradient... gradients) {
         engine.stepRows(table, Rule.SPARSE_SGD, List.of(gradients), ROWS, null, Extras.NONE, Stream.DEFAULT);
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     @ParameterizedTest

@@ -1,5 +1,6 @@
 package io.panoptim.engine;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -325,11 +326,5 @@ class RuleLibraryTest {
 
     private static String list(List<String> names) {
         return names.stream().map(name -> "(" + name + ")").collect(Collectors.joining());
-    }
-
-    private static void refused(Code code, String message, Runnable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call::run);
-        assertEquals(code, refusal.code());
-        assertTrue(refusal.getMessage().contains(message), refusal.getMessage());
     }
 }

@@ -1,5 +1,6 @@
 package io.panoptim.optim;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -7,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
@@ -28,7 +28,6 @@ import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 
 /** Parameter groups, state dictionaries and hooks, in torch's layout and with torch's words. */
 class GroupsTest {
@@ -65,12 +64,6 @@ class GroupsTest {
 
     private SGD sgd(Parameter... parameters) {
         return opened(new SGD(engine, List.of(parameters), SGD.Options.defaults().withLr(0.5)));
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     /** A copy all of whose maps and lists can be changed. */

@@ -1,5 +1,6 @@
 package io.panoptim.optim;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -8,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
@@ -31,7 +31,6 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -50,12 +49,6 @@ class LBFGSTest {
     void close() {
         opened.forEach(Optimizer::close);
         arena.close();
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     private LBFGS lbfgs(Engine engine, LBFGS.Options options, Parameter... parameters) {

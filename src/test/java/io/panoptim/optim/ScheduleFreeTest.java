@@ -1,10 +1,9 @@
 package io.panoptim.optim;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
@@ -17,7 +16,6 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -40,12 +38,6 @@ class ScheduleFreeTest {
         tensor.set(0, value);
         gradient.set(0, 1);
         return Parameter.of(name, tensor).gradient(gradient);
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     @ParameterizedTest

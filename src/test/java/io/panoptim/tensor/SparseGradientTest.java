@@ -1,18 +1,16 @@
 package io.panoptim.tensor;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 
 /** What belongs together as a sparse gradient, and what a parameter takes. */
 class SparseGradientTest {
@@ -27,11 +25,6 @@ class SparseGradientTest {
         shape[0] = count;
         System.arraycopy(row, 0, shape, 1, row.length);
         return new SparseGradient(tensor(DType.INT64, count), tensor(DType.FLOAT32, shape));
-    }
-
-    private static void refused(String words, Executable call) {
-        String message = assertThrows(PanoptimException.class, call).getMessage();
-        assertTrue(message.contains(words), message);
     }
 
     @Test

@@ -1,24 +1,17 @@
 package io.panoptim.tensor;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 
 class TensorTest {
     private final MemorySegment segment = MemorySegment.ofArray(new byte[64]);
-
-    private static void refused(String words, Executable call) {
-        String message = assertThrows(PanoptimException.class, call).getMessage();
-        assertTrue(message.contains(words), message);
-    }
 
     @Test
     void wrapsTheBeginningOfASegmentWithoutCopying() {

@@ -1,13 +1,12 @@
 package io.panoptim.optim.wrap;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.optim.LBFGS;
@@ -28,7 +27,6 @@ import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -58,12 +56,6 @@ class LookaheadTest {
 
     private static Lookahead around(String engine, Lookahead.Options options, Parameter... parameters) {
         return new Lookahead(new SGD(TestEngines.named(engine), List.of(parameters), SGD_OPTIONS), options);
-    }
-
-    private static void refused(Code code, String words, Executable call) {
-        PanoptimException refusal = assertThrows(PanoptimException.class, call);
-        assertTrue(refusal.getMessage().contains(words), () -> "'" + words + "' is not in: " + refusal.getMessage());
-        assertEquals(code, refusal.code());
     }
 
     @ParameterizedTest
