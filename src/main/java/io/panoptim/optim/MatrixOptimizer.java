@@ -6,10 +6,8 @@ import io.panoptim.engine.Engine;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -138,7 +136,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
      */
     protected abstract void build(List<Matrix> stepping);
 
-    /** Some gradients lie elsewhere than before. */
+    /** Some gradients lie elsewhere than before: by the places of their matrices in the list given to {@link #build}. */
     protected abstract void moved(Map<Integer, @Nullable Tensor> gradients);
 
     /** One step of the matrices last given to {@link #build}, all of whose memory is there. */
@@ -169,48 +167,45 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    /** Finds out what has a gradient, and where. */
+    /** Finds out what has a gradient, and where; does nothing when nothing has changed. */
     private void synchronize() {
-        List<Matrix> now = new ArrayList<>();
-        Map<Integer, @Nullable Tensor> moves = new HashMap<>();
-        Map<Matrix, Tensor> gradients = new IdentityHashMap<>();
-        for (Matrix matrix : matrices.all()) {
-            if (matrix.group.isFrozen()) {
-                continue;
-            }
-            Tensor gradient = matrix.gradientNow(name());
-            if (gradient == null && matrix.sparseGradientNow(name()) != null) {
-                throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients");
-            }
-            if (gradient != null) {
-                if (gradient != matrix.gradient) {
-                    moves.put(now.size(), gradient);
-                }
-                gradients.put(matrix, gradient);
-                now.add(matrix);
-            }
+        boolean others = !built;
+        boolean moved = false;
+        for (int i = 0; i < matrices.all().size(); i++) {
+            Matrix matrix = matrices.all().get(i);
+            Tensor gradient = coming(matrix);
+            others |= (gradient == null) != (matrix.gradient == null);
+            moved |= gradient != matrix.gradient;
         }
-        boolean others = !built || !now.equals(present);
-        if (!others && moves.isEmpty()) {
-            return;
+        if (others) {
+            rebuild();
+        } else if (moved) {
+            move();
         }
-        if (!others) {
-            moved(moves.keySet().stream().filter(i -> now.get(i).value().elements() > 0)
-                    .collect(HashMap::new, (map, i) -> map.put(number(now, i), moves.get(i)), Map::putAll));
-            gradients.forEach((matrix, gradient) -> matrix.gradient = gradient);
-            return;
+    }
+
+    /** The gradient that a matrix has now. */
+    private @Nullable Tensor coming(Matrix matrix) {
+        if (matrix.group.isFrozen()) {
+            return null;
         }
-        Map<Matrix, @Nullable Tensor> before = new IdentityHashMap<>();
-        now.forEach(matrix -> before.put(matrix, matrix.gradient));
-        gradients.forEach((matrix, gradient) -> matrix.gradient = gradient);
+        Tensor gradient = matrix.gradientNow(name());
+        if (gradient == null && matrix.sparseGradientNow(name()) != null) {
+            throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients");
+        }
+        return gradient;
+    }
+
+    private void rebuild() {
         built = false;
         present = List.of();
         freePlans();
+        matrices.all().forEach(matrix -> matrix.gradient = coming(matrix));
+        List<Matrix> now = matrices.all().stream().filter(matrix -> matrix.gradient != null).toList();
         try {
             now.forEach(this::allocate);
             build(now.stream().filter(matrix -> matrix.value().elements() > 0).toList());
         } catch (RuntimeException | Error refused) {
-            before.forEach((matrix, gradient) -> matrix.gradient = gradient);
             freePlans();
             throw refused;
         }
@@ -218,9 +213,20 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         built = true;
     }
 
-    /** The number of a matrix among those that are not empty. */
-    private static int number(List<Matrix> now, int index) {
-        return (int) now.subList(0, index).stream().filter(matrix -> matrix.value().elements() > 0).count();
+    private void move() {
+        Map<Integer, @Nullable Tensor> moves = new HashMap<>();
+        int number = 0;
+        for (Matrix matrix : present) {
+            Tensor gradient = coming(matrix);
+            if (matrix.value().elements() > 0) {
+                if (gradient != matrix.gradient) {
+                    moves.put(number, gradient);
+                }
+                number++;
+            }
+        }
+        moved(moves);
+        present.forEach(matrix -> matrix.gradient = coming(matrix));
     }
 
     private void allocate(Matrix matrix) {
