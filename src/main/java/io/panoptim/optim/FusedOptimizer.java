@@ -46,13 +46,16 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** The count of steps, as the sources call it whose optimizers share something among all tensors. */
     private static final String UPDATES = "k";
 
-    /** What a group keeps of its steps besides its options, whichever of its parameters took part in them. */
-    private static class GroupHistory {
+    /**
+     * What is kept of steps besides the options, as the last one left it and as the coming one will: a group's, whichever of its
+     * parameters took part, or a class's.
+     */
+    private static class History {
         final ParamGroup group;
         double[] history;
         double[] next;
 
-        GroupHistory(ParamGroup group, double[] history) {
+        History(ParamGroup group, double[] history) {
             this.group = group;
             this.history = history.clone();
             this.next = history.clone();
@@ -66,7 +69,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     /** Parameters that share a group and a history of their own, and so a row. */
-    private static final class ScalarClass extends GroupHistory {
+    private static final class ScalarClass extends History {
         /** Whether its parameters have sparse gradients. */
         final boolean sparse;
         /** Whether there is state to be shown: before the first step there is none, whatever has been allocated. */
@@ -146,8 +149,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final TiedParameters<Entry> parameters = new TiedParameters<>();
     private final List<Entry> entries = parameters.all();
     private final FusedStates states;
-    private final List<GroupHistory> groupHistories = new ArrayList<>();
-    private final Map<ParamGroup, GroupHistory> historyByGroup = new IdentityHashMap<>();
+    private final List<History> groupHistories = new ArrayList<>();
+    private final Map<ParamGroup, History> historyByGroup = new IdentityHashMap<>();
     private @Nullable Table table;
     private @Nullable Graph graph;
     private @Nullable PairPass pairs;
@@ -316,10 +319,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         parameters.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Entry(name, group, id));
     }
 
-    private GroupHistory kept(ParamGroup group) {
-        GroupHistory kept = historyByGroup.get(group);
+    private History kept(ParamGroup group) {
+        History kept = historyByGroup.get(group);
         if (kept == null) {
-            kept = new GroupHistory(group, initialGroupHistory());
+            kept = new History(group, initialGroupHistory());
             historyByGroup.put(group, kept);
             groupHistories.add(kept);
         }
@@ -409,7 +412,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             paramGroups().forEach(this::kept);
         }
         for (int i = 0; i < groupHistories.size(); i++) {
-            GroupHistory kept = groupHistories.get(i);
+            History kept = groupHistories.get(i);
             advance(kept.group, kept.history, kept.next);
         }
     }
@@ -581,7 +584,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         groupHistories.clear();
         historyByGroup.clear();
         for (int i = 0; i < histories.size(); i++) {
-            GroupHistory kept = new GroupHistory(paramGroups().get(i), histories.get(i));
+            History kept = new History(paramGroups().get(i), histories.get(i));
             groupHistories.add(kept);
             historyByGroup.put(kept.group, kept);
         }
