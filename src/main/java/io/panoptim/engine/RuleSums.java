@@ -22,4 +22,19 @@ public record RuleSums(Over over, int flag, int columns, List<String> sums, List
         /** All elements of all tensors. */
         GLOBAL
     }
+
+    /** Whether a row asks for the sums. */
+    public boolean isAsked(Rows rows, int row) {
+        return (rows.flags(row) & flag) == flag;
+    }
+
+    /** Whether one of the first rows does. */
+    public boolean isAskedByAny(Rows rows, int count) {
+        for (int row = 0; row < count; row++) {
+            if (isAsked(rows, row)) {
+                return true;
+            }
+        }
+        return false;
+    }
 }

@@ -297,11 +297,8 @@ public abstract class Table implements AutoCloseable {
         if (rule == null || rule.sums() == null || sums == null || sums.cut() == null) {
             return;
         }
-        int flag = rule.sums().flag();
-        for (int row = 0; row < classCount; row++) {
-            if ((rows.flags(row) & flag) == flag) {
-                throw PanoptimException.invalid(call, sums.cut());
-            }
+        if (rule.sums().isAskedByAny(rows, classCount)) {
+            throw PanoptimException.invalid(call, sums.cut());
         }
     }
 

@@ -153,26 +153,14 @@ final class CudaTable extends Table {
         final MemorySegment function;
         final KernelArguments arguments;
         final int blocks;
-        final Over over;
-        final int flag;
+        final RuleSums sums;
 
         FinishLaunch(Rule rule, RuleSums sums, long reductions, int blocks, long partials, long reduced) {
             this.function = engine.function(CudaKernels.Source.STEP, rule, "panoptim_finish_" + rule.name());
             this.blocks = blocks;
-            this.over = sums.over();
-            this.flag = sums.flag();
+            this.sums = sums;
             this.arguments = new KernelArguments(arena, true);
             arguments.pointers(records, reductions, 0, partials, reduced);
-        }
-
-        /** Whether some row asks for the sums. */
-        boolean isAsked(Rows rows, int count) {
-            for (int row = 0; row < count; row++) {
-                if ((rows.flags(row) & flag) == flag) {
-                    return true;
-                }
-            }
-            return false;
         }
     }
 
@@ -200,9 +188,9 @@ final class CudaTable extends Table {
         long device = graph != null ? graph.add(this, rows, count) : fit(count) ? 0 : copyRows(rows, count, stream);
         int given = 0;
         try {
-            if (finish != null && (graph != null || finish.isAsked(rows, count))) { // a replay's rows may ask when these do not
+            if (finish != null && (graph != null || finish.sums.isAskedByAny(rows, count))) { // a replay's rows may ask when these do not
                 finish.arguments.rows(rows, count, device == 0 ? 0 : device + count * KernelRows.FLOAT);
-                if (finish.over == Over.GLOBAL) {
+                if (finish.sums.over() == Over.GLOBAL) {
                     given += finish(true, stream);
                 }
                 for (int i = 0; i < launches.size(); i++) {

@@ -87,7 +87,7 @@ final class Step {
     }
 
     private boolean takes(RuleSums sums, int tensor) {
-        return table.classOf(tensor) != Table.ABSENT && (rows.flags(table.classOf(tensor)) & sums.flag()) == sums.flag();
+        return table.classOf(tensor) != Table.ABSENT && sums.isAsked(rows, table.classOf(tensor));
     }
 
     /** Adds one row of a tensor, whose leaves begin with it. */
