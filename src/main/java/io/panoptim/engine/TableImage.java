@@ -101,11 +101,12 @@ public final class TableImage {
         panoptim_record.dtype(record, column, (byte) (place == null ? 0 : place.dtype().ordinal()));
     }
 
-    /** Copies all classes from the table. */
-    public void updateClasses() {
-        for (int i = 0; i < table.size(); i++) {
-            panoptim_record.scalar_class(record(i), table.classOf(i));
-        }
+    /** Copies the class of a tensor from the table, and says whether it was another one. */
+    public boolean updateClass(int tensor) {
+        MemorySegment record = record(tensor);
+        boolean changed = panoptim_record.scalar_class(record) != table.classOf(tensor);
+        panoptim_record.scalar_class(record, table.classOf(tensor));
+        return changed;
     }
 
     /** A {@code panoptim_table} over some consecutive chunks. */

@@ -129,8 +129,13 @@ final class CpuTable extends Table {
 
     @Override
     protected void classesChanged() {
-        image.updateClasses();
-        stepParts.renew();
+        boolean changed = false;
+        for (int i = 0; i < size(); i++) {
+            changed |= image.updateClass(i);
+        }
+        if (changed) {
+            stepParts.renew();
+        }
     }
 
     @Override

@@ -45,9 +45,10 @@ final class CudaTable extends Table {
     private final long records;
     /** Records that differ from those on the device. */
     private final BitSet changed = new BitSet();
-    private final int[] classesOnDevice;
     private final List<StepLaunch> launches;
     private final @Nullable FinishLaunch finish;
+    /** How many rows can travel among the kernels' arguments. */
+    private final int mostRows;
     /** Made when a verb over columns is first used. */
     private @Nullable ColumnLaunches columns;
     private long closures;
@@ -62,13 +63,13 @@ final class CudaTable extends Table {
         this.engine = engine;
         this.memory = engine.memory("tables");
         this.uploads = new UploadRing(engine);
-        this.classesOnDevice = new int[size()];
         try {
             this.image = new TableImage(this, rule == null ? NO_RULE : rule.id(), chunkElements(engine, entries), arena);
             this.records = upload(image.records());
-            IntStream.range(0, size()).forEach(i -> classesOnDevice[i] = classOf(i));
             this.launches = rule == null ? List.of() : launches(rule);
             this.finish = rule == null || rule.sums() == null || sums() == null ? null : finish(rule, rule.sums(), sums());
+            this.mostRows = finish == null && launches.stream().noneMatch(launch -> launch.wide) ? KernelArguments.MOST_FLOATS
+                    : KernelArguments.MOST_DOUBLES;
         } catch (RuntimeException refused) {
             free();
             throw refused;
@@ -185,24 +186,27 @@ final class CudaTable extends Table {
         checkStillThere("Engine.step");
         CudaGraph graph = engine.capturing(stream);
         copyChanges(stream, graph != null);
-        long device = graph != null ? graph.add(this, rows, count) : fit(count) ? 0 : copyRows(rows, count, stream);
+        long device = graph != null ? graph.add(this, rows, count) : count <= mostRows ? 0 : copyRows(rows, count, stream);
         int given = 0;
         try {
+            for (int i = 0; i < launches.size(); i++) {
+                KernelArguments arguments = launches.get(i).arguments;
+                arguments.rows(rows, count, device);
+                arguments.word(extras.flags());
+            }
             if (finish != null && (graph != null || finish.sums.isAskedByAny(rows, count))) { // a replay's rows may ask when these do not
-                finish.arguments.rows(rows, count, device == 0 ? 0 : device + count * KernelRows.FLOAT);
+                finish.arguments.rows(rows, count, device);
                 if (finish.sums.over() == Over.GLOBAL) {
                     given += finish(true, stream);
                 }
                 for (int i = 0; i < launches.size(); i++) {
                     StepLaunch launch = launches.get(i);
-                    write(launch, rows, count, device, extras);
                     engine.launch(launch.measure, launch.blocks, launch.arguments.pointer(), stream);
                 }
                 given += finish(false, stream);
             }
             for (int i = 0; i < launches.size(); i++) {
                 StepLaunch launch = launches.get(i);
-                write(launch, rows, count, device, extras);
                 engine.launch(launch.step, launch.blocks, launch.arguments.pointer(), stream);
                 given++;
             }
@@ -218,11 +222,6 @@ final class CudaTable extends Table {
             checkAccessible(call);
             closures = now;
         }
-    }
-
-    /** Whether rows travel among the kernels' arguments. */
-    private boolean fit(int count) {
-        return count <= KernelArguments.MOST_DOUBLES || finish == null && !anyWide() && count <= KernelArguments.MOST_FLOATS;
     }
 
     /** Changes when what a captured graph relies on does: which tensors take part, with which rows, and where they lie. */
@@ -251,11 +250,6 @@ final class CudaTable extends Table {
         finish.arguments.word(before ? 1 : 0);
         engine.launch(finish.function, finish.blocks, finish.arguments.pointer(), stream);
         return 1;
-    }
-
-    private static void write(StepLaunch launch, Rows rows, int count, long device, Extras extras) {
-        launch.arguments.rows(rows, count, device == 0 || !launch.wide ? device : device + count * KernelRows.FLOAT);
-        launch.arguments.word(extras.flags());
     }
 
     /** The same with sparse gradients, each of which is looked at before anything is written: this waits for the device. */
@@ -305,15 +299,6 @@ final class CudaTable extends Table {
                     new ColumnLaunches.Group(wide == 1 ? "float64" : "float32", chunks, blocks)), records, leaves, image.leafCount(), arena);
         }
         return columns;
-    }
-
-    private boolean anyWide() {
-        for (int i = 0; i < launches.size(); i++) {
-            if (launches.get(i).wide) {
-                return true;
-            }
-        }
-        return false;
     }
 
     /** Copies rows to the device, the rounded ones first, and says where they lie there. */
@@ -382,9 +367,7 @@ final class CudaTable extends Table {
     @Override
     protected void classesChanged() {
         for (int i = 0; i < size(); i++) {
-            if (classesOnDevice[i] != classOf(i)) {
-                classesOnDevice[i] = classOf(i);
-                panoptim_record.scalar_class(image.records().asSlice(i * RECORD, RECORD), classOf(i));
+            if (image.updateClass(i)) {
                 changed.set(i);
                 version++;
             }

@@ -46,9 +46,9 @@ final class KernelArguments {
         segment.set(ValueLayout.JAVA_LONG, REDUCED, reduced);
     }
 
-    /** Sets the rows: here, or where they lie on the device. */
+    /** Sets the rows: here or, if that is not 0, where on the device they lie as {@link KernelRows#write} has written them. */
     void rows(Rows rows, int count, long onDevice) {
-        segment.set(ValueLayout.JAVA_LONG, ROWS, onDevice);
+        segment.set(ValueLayout.JAVA_LONG, ROWS, onDevice == 0 || !wide ? onDevice : onDevice + count * KernelRows.FLOAT);
         if (onDevice == 0 && wide) {
             KernelRows.writeDoubles(rows, count, segment, HEADER);
         } else if (onDevice == 0) {

@@ -213,7 +213,7 @@ class KernelsOnHostTest {
             this.of = of;
             this.type = of.value.computeType().toString();
             TableImage image = new TableImage(table, of.rule.id(), CHUNK, arena);
-            image.updateClasses();
+            IntStream.range(0, table.size()).forEach(image::updateClass);
             chunks = image.steps().plan().size();
             MemorySegment plan = image.over(image.steps(), 0, chunks, arena);
             reductions = (int) panoptim_table.reduction_count(plan);
