@@ -2,6 +2,7 @@
 // block finishes them. Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
+#include "block_sum.h"
 #include "half.h"
 #include "leaf.h"
 #include "map.h"
@@ -147,22 +148,9 @@ __device__ inline void largest(const ColumnArguments& arguments) {
     *arguments.result = own;
 }
 
-// As step.cu adds up what a rule sums.
 __device__ inline void add_up(const ColumnArguments& arguments) {
-    alignas(ExactSum) __shared__ char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
-    ExactSum* exact = (ExactSum*)memory;
-    ExactSum own;
-    for (uint64_t i = threadIdx.x; i < arguments.leaf_count; i += PANOPTIM_THREADS) own.show(arguments.leaves[i]);
-    exact[threadIdx.x] = own;
-    __syncthreads();
-    for (int i = 0; i < PANOPTIM_THREADS; i++) own.show(exact[i]);
-    __syncthreads();
-    for (uint64_t i = threadIdx.x; i < arguments.leaf_count; i += PANOPTIM_THREADS) own.add(arguments.leaves[i]);
-    exact[threadIdx.x] = own;
-    __syncthreads();
-    if (threadIdx.x != 0) return;
-    for (int i = 1; i < PANOPTIM_THREADS; i++) own.add(exact[i]);
-    *arguments.result = own.result();
+    const double total = block_sum<PANOPTIM_THREADS>(arguments.leaves, arguments.leaf_count, 1);
+    if (threadIdx.x == 0) *arguments.result = total;
 }
 
 }  // namespace panoptim

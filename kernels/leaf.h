@@ -59,6 +59,14 @@ private:
     PANOPTIM_INLINE static double power(int e) { return from_bits((uint64_t)(BIAS + e) << 52); }
 };
 
+// The sum of some numbers, of which each lies at a distance from the one before.
+PANOPTIM_INLINE double exact_sum(const double* numbers, uint64_t count, uint64_t distance) {
+    ExactSum exact;
+    for (uint64_t i = 0; i < count; ++i) exact.show(numbers[i * distance]);
+    for (uint64_t i = 0; i < count; ++i) exact.add(numbers[i * distance]);
+    return exact.result();
+}
+
 // What whole columns are reduced to: an element's term, and how two of them come together in a lane.
 struct Dot {
     PANOPTIM_INLINE static double term(double left, double right) { return left * right; }

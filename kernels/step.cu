@@ -4,9 +4,9 @@
 // Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
+#include "block_sum.h"
 #include "groups.h"
 #include "half.h"
-#include "leaf.h"
 #include "panoptim_rules.h"
 
 #define PANOPTIM_THREADS 256
@@ -366,36 +366,19 @@ static_assert(sizeof(FinishArguments) == 4096, "as Java writes them");
 // The exact sum over each row's leaves, which comes to lie where the row's number says: no row's leaves begin before that.
 template <int SUMS>
 __device__ void add_up(const panoptim_reduction& reduction, double* partials) {
-    alignas(ExactSum) __shared__ char memory[PANOPTIM_THREADS * sizeof(ExactSum)];
-    ExactSum* exact = (ExactSum*)memory;
     if (reduction.rows == 1) {
         for (int sum = 0; sum < SUMS; sum++) {
-            ExactSum own;
-            for (uint64_t i = threadIdx.x; i < reduction.row_leaves; i += PANOPTIM_THREADS) own.show(partials[i * SUMS + sum]);
-            exact[threadIdx.x] = own;
-            __syncthreads();
-            for (int i = 0; i < PANOPTIM_THREADS; i++) own.show(exact[i]);
-            __syncthreads();
-            for (uint64_t i = threadIdx.x; i < reduction.row_leaves; i += PANOPTIM_THREADS) own.add(partials[i * SUMS + sum]);
-            exact[threadIdx.x] = own;
-            __syncthreads();
-            if (threadIdx.x == 0) {
-                for (int i = 1; i < PANOPTIM_THREADS; i++) own.add(exact[i]);
-                partials[sum] = own.result();
-            }
-            __syncthreads();
+            const double total = block_sum<PANOPTIM_THREADS>(partials + sum, reduction.row_leaves, SUMS);
+            if (threadIdx.x == 0) partials[sum] = total;
         }
+        __syncthreads();
         return;
     }
     for (uint64_t first = 0; first < reduction.rows; first += PANOPTIM_THREADS) {
         const uint64_t row = first + threadIdx.x;
         double total[SUMS];
         for (int sum = 0; sum < SUMS && row < reduction.rows; sum++) {
-            const double* leaf = partials + row * reduction.row_leaves * SUMS + sum;
-            ExactSum own;
-            for (uint64_t i = 0; i < reduction.row_leaves; i++) own.show(leaf[i * SUMS]);
-            for (uint64_t i = 0; i < reduction.row_leaves; i++) own.add(leaf[i * SUMS]);
-            total[sum] = own.result();
+            total[sum] = exact_sum(partials + row * reduction.row_leaves * SUMS + sum, reduction.row_leaves, SUMS);
         }
         __syncthreads();
         for (int sum = 0; sum < SUMS && row < reduction.rows; sum++) partials[row * SUMS + sum] = total[sum];

@@ -231,13 +231,6 @@ static void reduce_chunks(const void* context, uint64_t begin, uint64_t end) {
     }
 }
 
-static double sum(const double* leaves, uint64_t count) {
-    ExactSum exact;
-    for (uint64_t i = 0; i < count; ++i) exact.show(leaves[i]);
-    for (uint64_t i = 0; i < count; ++i) exact.add(leaves[i]);
-    return exact.result();
-}
-
 static double largest(const double* leaves, uint64_t count) {
     double result = 0;
     for (uint64_t i = 0; i < count; ++i) result = AbsoluteMaximum::join(result, leaves[i]);
@@ -252,7 +245,7 @@ int32_t reduce(panoptim_pool* pool, const panoptim_table* table, panoptim_reduce
     Chunks chunks(*pool, *table, elements);
     chunks.run(reduce_chunks, &pass);
     reduce->result = reduce->kind == PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM ? largest(reduce->leaves, reduce->leaf_count)
-                                                                      : sum(reduce->leaves, reduce->leaf_count);
+                                                                      : exact_sum(reduce->leaves, reduce->leaf_count, 1);
     return PANOPTIM_OK;
 }
 

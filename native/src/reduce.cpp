@@ -77,11 +77,7 @@ void measure_chunks(const void* context, uint64_t begin, uint64_t end) {
 static void add_up(const panoptim_reduction& reduction, uint32_t sums, double* partials) {
     for (uint64_t row = 0; row < reduction.rows; ++row) {
         for (uint32_t sum = 0; sum < sums; ++sum) {
-            const double* leaf = partials + row * reduction.row_leaves * sums + sum;
-            ExactSum exact;
-            for (uint64_t i = 0; i < reduction.row_leaves; ++i) exact.show(leaf[i * sums]);
-            for (uint64_t i = 0; i < reduction.row_leaves; ++i) exact.add(leaf[i * sums]);
-            partials[row * sums + sum] = exact.result();
+            partials[row * sums + sum] = exact_sum(partials + row * reduction.row_leaves * sums + sum, reduction.row_leaves, sums);
         }
     }
 }

@@ -1,0 +1,28 @@
+// exact_sum of leaf.h by a whole CUDA block, for step.cu and columns.cu.
+#pragma once
+#include "leaf.h"
+
+namespace panoptim {
+
+// All threads call it; the first one has the result, and may write to the numbers then.
+template <int THREADS>
+__device__ double block_sum(const double* numbers, uint64_t count, uint64_t distance) {
+    alignas(ExactSum) __shared__ char memory[THREADS * sizeof(ExactSum)];
+    ExactSum* exact = (ExactSum*)memory;
+    ExactSum own;
+    for (uint64_t i = threadIdx.x; i < count; i += THREADS) own.show(numbers[i * distance]);
+    exact[threadIdx.x] = own;
+    __syncthreads();
+    for (int i = 0; i < THREADS; i++) own.show(exact[i]);
+    __syncthreads();
+    for (uint64_t i = threadIdx.x; i < count; i += THREADS) own.add(numbers[i * distance]);
+    exact[threadIdx.x] = own;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (int i = 1; i < THREADS; i++) own.add(exact[i]);
+    }
+    __syncthreads();  // before the memory is used again
+    return own.result();
+}
+
+}  // namespace panoptim
