@@ -111,15 +111,12 @@ static T* in_place(const panoptim_record& record, uint32_t column, uint64_t star
 
 // Elements in float32: where they lie or, if they have another type, in the buffer.
 static float* loaded(const panoptim_record& record, uint32_t column, uint64_t start, uint64_t elements, float* buffer) {
-    if (record.dtype[column] == PANOPTIM_FLOAT32) return in_place<float>(record, column, start);
-    load(record.dtype[column], element(record, int(column), start), elements, buffer);
-    return buffer;
+    return widened(record.dtype[column], element(record, int(column), start), elements, buffer);
 }
 
 // What is in a buffer goes to a column of another type than float32.
 static void stored(const panoptim_record& record, uint32_t column, uint64_t start, uint64_t elements, const float* buffer) {
-    if (record.dtype[column] == PANOPTIM_FLOAT32) return;
-    store(record.dtype[column], buffer, elements, element(record, int(column), start));
+    narrow(record.dtype[column], buffer, elements, element(record, int(column), start));
 }
 
 static void zero(const panoptim_record& record, uint32_t target, uint64_t start, uint64_t elements) {

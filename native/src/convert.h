@@ -1,6 +1,8 @@
 // Conversions between half types and float32: widening is exact, each store rounds once, to nearest even.
 #pragma once
 #include <stdint.h>
+
+#include <type_traits>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #else
@@ -69,6 +71,26 @@ inline void store(uint8_t dtype, const float* __restrict buffer, uint64_t elemen
         uint16_t last[FLOAT16_LANES];
         round_to_float16(buffer + whole, last);
         for (uint64_t i = whole; i < elements; ++i) out[i] = last[i - whole];
+    }
+}
+
+// Memory in the compute type: where it lies or, if it has another type, converted into the buffer.
+template <class T>
+T* widened(uint8_t dtype, char* memory, uint64_t elements, T* buffer) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (dtype != PANOPTIM_FLOAT32) {
+            load(dtype, memory, elements, buffer);
+            return buffer;
+        }
+    }
+    return reinterpret_cast<T*>(memory);
+}
+
+// What was converted into the buffer goes back.
+template <class T>
+void narrow(uint8_t dtype, const T* buffer, uint64_t elements, char* memory) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (dtype != PANOPTIM_FLOAT32) store(dtype, buffer, elements, memory);
     }
 }
 

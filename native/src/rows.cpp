@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <type_traits>
 
 #include "check.h"
 #include "error.h"
@@ -116,18 +115,6 @@ struct Stretch {
     uint64_t repeats;
 };
 
-// Memory in the compute type: where it lies or, if it has another type, converted into the buffer.
-template <class T>
-static T* widened(uint8_t dtype, char* memory, uint64_t elements, T* buffer) {
-    if constexpr (std::is_same_v<T, float>) {
-        if (dtype != PANOPTIM_FLOAT32) {
-            load(dtype, memory, elements, buffer);
-            return buffer;
-        }
-    }
-    return reinterpret_cast<T*>(memory);
-}
-
 // The sum of what some places have for [begin, begin + elements), in their order, from the first one on.
 template <class T>
 static T* sum(const panoptim_row_gradient& gradient, const uint64_t* places, uint64_t repeats, uint64_t begin, uint64_t elements,
@@ -176,11 +163,9 @@ static void update(const panoptim_record& record, const panoptim_row_gradient& g
             sweep(row, nullptr, elements, data);
             used += together;
         } while (used < stretch.repeats);
-        if constexpr (std::is_same_v<T, float>) {
-            for (int column = 0; column < columns; ++column) {
-                if (column == PANOPTIM_GRADIENT || record.dtype[column] == PANOPTIM_FLOAT32) continue;
-                store(record.dtype[column], buffer[column], elements, element(record, column, start));
-            }
+        for (int column = 0; column < columns; ++column) {
+            if (column == PANOPTIM_GRADIENT) continue;
+            narrow(record.dtype[column], buffer[column], elements, element(record, column, start));
         }
     }
 }

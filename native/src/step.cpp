@@ -32,19 +32,12 @@ static void update_converted(const panoptim_record& record, const Piece& piece, 
         const uint64_t elements = std::min(BLOCK, piece.elements - done);
         float* data[PANOPTIM_STATE + PANOPTIM_STATES];
         for (int column = 0; column < columns; ++column) {
-            char* memory = element(record, column, start);
-            if (record.dtype[column] == PANOPTIM_FLOAT32) {
-                data[column] = reinterpret_cast<float*>(memory);
-            } else {
-                data[column] = buffer[column];
-                load(record.dtype[column], memory, elements, buffer[column]);
-            }
+            data[column] = widened(record.dtype[column], element(record, column, start), elements, buffer[column]);
         }
         sweep(row, piece.reduced, elements, data);
         for (int column = 0; column < columns; ++column) {
-            if (column != PANOPTIM_GRADIENT && record.dtype[column] != PANOPTIM_FLOAT32) {
-                store(record.dtype[column], buffer[column], elements, element(record, column, start));
-            }
+            if (column == PANOPTIM_GRADIENT) continue;
+            narrow(record.dtype[column], buffer[column], elements, element(record, column, start));
         }
     }
 }
