@@ -117,6 +117,14 @@ void run(panoptim_pool& pool, const Loop& loop) {
     wait(pool, CALLER, [](uint32_t state) { return (state & INSIDE) == 0; });
 }
 
+void run(panoptim_pool& pool, const Loop& loop, uint64_t items) {
+    for (uint32_t part = 0; part < loop.parts; ++part) {
+        pool.members[part].next.store(items * part / loop.parts, std::memory_order_relaxed);
+        pool.members[part].end = items * (part + 1) / loop.parts;
+    }
+    run(pool, loop);
+}
+
 static int32_t available_processors() {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);

@@ -42,6 +42,9 @@ void release(panoptim_pool& pool);
 // Runs the loop over all members' parts, by the calling thread and whichever workers come in time.
 void run(panoptim_pool& pool, const Loop& loop);
 
+// The same, after giving each part about the same number of items.
+void run(panoptim_pool& pool, const Loop& loop, uint64_t items);
+
 }  // namespace panoptim
 
 struct panoptim_pool {

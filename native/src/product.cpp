@@ -334,12 +334,7 @@ int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_
         body(&work, 0, items);
         return PANOPTIM_OK;
     }
-    const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool->threads), items));
-    for (uint32_t part = 0; part < parts; ++part) {
-        pool->members[part].next.store(items * part / parts, std::memory_order_relaxed);
-        pool->members[part].end = items * (part + 1) / parts;
-    }
-    run(*pool, {body, &work, 1, parts});
+    run(*pool, {body, &work, 1, uint32_t(std::min<uint64_t>(uint64_t(pool->threads), items))}, items);
     release(*pool);
     return PANOPTIM_OK;
 }

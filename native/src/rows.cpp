@@ -258,11 +258,7 @@ static void apply(panoptim_pool& pool, const RowPass& pass) {
         return;
     }
     const uint32_t parts = uint32_t(std::min<uint64_t>(uint64_t(pool.threads), elements / BATCH));
-    for (uint32_t part = 0; part < parts; ++part) {
-        pool.members[part].next.store(items / parts * part, std::memory_order_relaxed);
-        pool.members[part].end = part + 1 < parts ? items / parts * (part + 1) : items;
-    }
-    run(pool, {step_items, &pass, std::max<uint64_t>(1, items / (elements / BATCH)), parts});
+    run(pool, {step_items, &pass, std::max<uint64_t>(1, items / (elements / BATCH)), parts}, items);
     release(pool);
 }
 
