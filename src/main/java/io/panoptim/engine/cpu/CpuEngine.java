@@ -147,14 +147,14 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     void run(CpuProduct product) {
         checkOpen(multiply);
-        List<CpuProduct.Part> parts = product.parts();
+        List<GuardedCall> parts = product.parts();
         if (parts.size() > 1) {
             product.check();
         }
         for (int i = 0; i < parts.size(); i++) {
-            CpuProduct.Part part = parts.get(i);
+            GuardedCall part = parts.get(i);
             try {
-                library.check(multiply.call, multiply.function.call(product.blas(), part.product(), part.guards()));
+                library.check(multiply.call, multiply.function.call(product.blas(), part.subject(), part.guards()));
             } catch (IllegalStateException | WrongThreadException refusedGuard) {
                 if (i == 0) {
                     product.check(); // in words that name the matrices
@@ -178,7 +178,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         CpuTable own = step.own(table);
         checkOpen(step);
         own.checkAccessible(own.stepParts(), step.call);
-        List<CpuRows.Part> parts = own.rows(library.number(rule), gradients).parts();
+        List<GuardedCall> parts = own.rows(library.number(rule), gradients).parts();
         boolean dense = table.classCount() > 0;
         boolean written = false;
         int prepare = panoptim_h.PANOPTIM_PREPARE();
@@ -187,14 +187,14 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             if (!dense && parts.size() == 1) {
                 run(own, parts.getFirst(), prepare | apply, gradients, rows);
             } else {
-                for (CpuRows.Part part : parts) {
+                for (GuardedCall part : parts) {
                     run(own, part, prepare, gradients, rows);
                 }
                 if (dense) {
                     update(table, rows, Extras.NONE);
                     written = true;
                 }
-                for (CpuRows.Part part : parts) {
+                for (GuardedCall part : parts) {
                     run(own, part, apply, gradients, rows);
                     written = true;
                 }
@@ -206,11 +206,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         Reference.reachabilityFence(rows);
     }
 
-    private void run(CpuTable table, CpuRows.Part part, int phases, List<RowGradient> gradients, Rows rows) {
-        panoptim_row_step.phases(part.step(), phases);
+    private void run(CpuTable table, GuardedCall part, int phases, List<RowGradient> gradients, Rows rows) {
+        panoptim_row_step.phases(part.subject(), phases);
         MemorySegment[] guards = part.guards();
         int result = panoptim_api.step_rows.invoke(stepRowsFunction, pool, table.recordsOnly(), table.fill(rows, Extras.NONE),
-                part.step(), guards[0], guards[1], guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]);
+                part.subject(), guards[0], guards[1], guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]);
         if (result != panoptim_h.PANOPTIM_OK()) {
             gradients.forEach(gradient -> gradient.checkIndices("Engine.stepRows", table)); // in words that name the tensor
             library.check("Engine.stepRows", result);
@@ -259,7 +259,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private void runParts(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {
         checkOpen(verb);
         table.checkAccessible(parts, verb.call);
-        List<CpuParts.Part> calls = parts.get();
+        List<GuardedCall> calls = parts.get();
         for (int i = 0; i < calls.size(); i++) {
             try {
                 run(verb, calls.get(i), argument);
@@ -273,8 +273,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         return new PanoptimException(code, verb.call, "an arena was closed while it was running", cause);
     }
 
-    private void run(Verb verb, CpuParts.Part part, MemorySegment argument) {
-        library.check(verb.call, verb.function.call(part.table(), argument, part.guards()));
+    private void run(Verb verb, GuardedCall part, MemorySegment argument) {
+        library.check(verb.call, verb.function.call(part.subject(), argument, part.guards()));
     }
 
     private void checkOpen(Verb verb) {

@@ -6,32 +6,20 @@ import io.panoptim.engine.Matrices;
 import io.panoptim.engine.MatrixProduct;
 import io.panoptim.ffi.panoptim_h;
 import io.panoptim.ffi.panoptim_product;
-import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /** A matrix product as the native library reads it. */
 final class CpuProduct extends HostProduct {
-    private static final List<DType> TYPES = List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16);
-
-    /**
-     * Consecutive matrices that lie in no more arenas than a native call can guard; nearly always all of them.
-     *
-     * @param product a {@code panoptim_product}
-     * @param guards one segment for each arena, then NULLs
-     */
-    record Part(MemorySegment product, MemorySegment[] guards) {}
-
     private final CpuEngine engine;
     private final Arena arena = Arena.ofShared();
     private final BlasLibrary blas;
-    private final List<Part> parts = new ArrayList<>();
+    private final List<GuardedCall> parts;
 
     CpuProduct(CpuEngine engine, BlasLibrary blas, MatrixProduct product) {
         super(engine, product, false);
@@ -47,7 +35,7 @@ final class CpuProduct extends HostProduct {
                     + ": cut the matrices into blocks");
         }
         MemorySegment[] addresses = operands().stream().map(this::addresses).toArray(MemorySegment[]::new);
-        cut(addresses);
+        this.parts = GuardedCall.cut(p.d().batch(), this::tensors, (first, end) -> part(addresses, first, end));
     }
 
     private MemorySegment addresses(Matrices matrices) {
@@ -59,39 +47,14 @@ final class CpuProduct extends HostProduct {
         return addresses;
     }
 
-    private void cut(MemorySegment[] addresses) {
-        long batch = product().d().batch();
-        Set<MemorySegment.Scope> guarded = new HashSet<>();
-        List<MemorySegment> guards = new ArrayList<>();
-        long first = 0;
-        for (long matrix = 0; matrix < batch; matrix++) {
-            List<MemorySegment> more = unguarded(matrix, guarded);
-            if (guards.size() + more.size() > CpuParts.GUARDS) {
-                parts.add(part(addresses, first, matrix, guards));
-                first = matrix;
-                guards.clear();
-                guarded.clear();
-                more = unguarded(matrix, guarded);
-            }
-            more.forEach(segment -> guarded.add(segment.scope()));
-            guards.addAll(more);
-        }
-        parts.add(part(addresses, first, batch, guards));
-    }
-
-    private List<MemorySegment> unguarded(long matrix, Set<MemorySegment.Scope> guarded) {
-        List<MemorySegment> segments = new ArrayList<>();
-        Set<MemorySegment.Scope> seen = new HashSet<>(guarded);
+    private void tensors(long matrix, Consumer<@Nullable Tensor> each) {
         for (Matrices matrices : operands()) {
-            Tensor tensor = matrices.tensor(matrices.batch() == 1 ? 0 : matrix);
-            if (CpuParts.closeable(tensor.segment()) && seen.add(tensor.segment().scope())) {
-                segments.add(tensor.segment());
-            }
+            each.accept(matrices.tensor(matrices.batch() == 1 ? 0 : matrix));
         }
-        return segments;
     }
 
-    private Part part(MemorySegment[] addresses, long begin, long end, List<MemorySegment> guards) {
+    /** A {@code panoptim_product} of some of the matrices. */
+    private MemorySegment part(MemorySegment[] addresses, long begin, long end) {
         MatrixProduct p = product();
         MemorySegment shape = panoptim_product.allocate(arena);
         panoptim_product.size(shape, (int) panoptim_product.sizeof());
@@ -106,7 +69,7 @@ final class CpuProduct extends HostProduct {
             panoptim_product.leading(shape, i, operands().get(i).leading());
             panoptim_product.addresses(shape, i, addresses[i].asSlice(begin * ValueLayout.JAVA_LONG.byteSize()));
         }
-        return new Part(shape, CpuParts.padded(guards));
+        return shape;
     }
 
     /** The library's functions, for the calls. */
@@ -115,16 +78,16 @@ final class CpuProduct extends HostProduct {
     }
 
     /** The calls that it takes, in order. */
-    List<Part> parts() {
+    List<GuardedCall> parts() {
         return parts;
     }
 
     @Override
     protected void multiply(double alpha, double beta, double gamma) {
-        for (Part part : parts) {
-            panoptim_product.alpha(part.product(), alpha);
-            panoptim_product.beta(part.product(), beta);
-            panoptim_product.gamma(part.product(), gamma);
+        for (GuardedCall part : parts) {
+            panoptim_product.alpha(part.subject(), alpha);
+            panoptim_product.beta(part.subject(), beta);
+            panoptim_product.gamma(part.subject(), gamma);
         }
         engine.run(this);
     }

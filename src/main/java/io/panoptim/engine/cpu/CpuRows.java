@@ -9,11 +9,8 @@ import io.panoptim.ffi.panoptim_row_step;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
-import java.util.stream.Stream;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,21 +18,13 @@ import org.jspecify.annotations.Nullable;
  * arenas that must stay open while it does. Memory is kept from step to step and grows as needed.
  */
 final class CpuRows implements AutoCloseable {
-    /**
-     * Consecutive gradients that lie, with their tensors, in no more arenas than a native call can guard; nearly always all.
-     *
-     * @param step a {@code panoptim_row_step}
-     * @param guards one segment for each arena, then NULLs
-     */
-    record Part(MemorySegment step, MemorySegment[] guards) {}
-
     private static final long GRADIENT = panoptim_row_gradient.sizeof();
     private static final long STEP = panoptim_row_step.sizeof();
     /** What an engine needs in order to sort one index, in int64s. */
     private static final int WORKSPACE = 4;
 
     private final CpuTable table;
-    private final List<Part> parts = new ArrayList<>();
+    private List<GuardedCall> parts = List.of();
     private @Nullable HostMemory memory;
     private MemorySegment gradients = MemorySegment.NULL;
     private MemorySegment steps = MemorySegment.NULL;
@@ -46,7 +35,7 @@ final class CpuRows implements AutoCloseable {
     }
 
     /** What to call the native library with, in order. */
-    List<Part> parts() {
+    List<GuardedCall> parts() {
         return parts;
     }
 
@@ -58,7 +47,7 @@ final class CpuRows implements AutoCloseable {
             write(gradients.asSlice(i * GRADIENT, GRADIENT), given.get(i), place);
             used += WORKSPACE * given.get(i).gradient().count();
         }
-        cut(ruleNumber, given);
+        parts = GuardedCall.cut(given.size(), (i, each) -> tensors(given.get((int) i), each), (first, end) -> step(ruleNumber, first, end));
     }
 
     private void reserve(int count, long words) {
@@ -91,43 +80,24 @@ final class CpuRows implements AutoCloseable {
         panoptim_row_gradient.workspace(struct, place);
     }
 
-    private void cut(int ruleNumber, List<RowGradient> given) {
-        parts.clear();
-        List<MemorySegment> guards = new ArrayList<>();
-        Set<MemorySegment.Scope> guarded = new HashSet<>();
-        int first = 0;
-        for (int i = 0; i < given.size(); i++) {
-            List<MemorySegment> more = unguarded(given.get(i), guarded);
-            if (guards.size() + more.size() > CpuParts.GUARDS && i > first) {
-                parts.add(part(ruleNumber, first, i, guards));
-                first = i;
-                guards.clear();
-                guarded.clear();
-                more = unguarded(given.get(i), guarded);
-            }
-            more.forEach(segment -> guarded.add(segment.scope()));
-            guards.addAll(more);
+    private void tensors(RowGradient given, Consumer<@Nullable Tensor> each) {
+        for (int column = 0; column < Column.COUNT; column++) {
+            each.accept(table.tensor(given.tensor(), column));
         }
-        parts.add(part(ruleNumber, first, given.size(), guards));
+        each.accept(given.gradient().indices());
+        each.accept(given.gradient().values());
+        each.accept(given.moving());
     }
 
-    private List<MemorySegment> unguarded(RowGradient given, Set<MemorySegment.Scope> guarded) {
-        Stream<@Nullable Tensor> columns = Stream.iterate(0, column -> column < Column.COUNT, column -> column + 1)
-                .map(column -> table.tensor(given.tensor(), column));
-        Set<MemorySegment.Scope> seen = new HashSet<>(guarded);
-        return Stream.concat(columns, Stream.of(given.gradient().indices(), given.gradient().values(), given.moving()))
-                .filter(tensor -> tensor != null && CpuParts.closeable(tensor.segment()) && seen.add(tensor.segment().scope()))
-                .map(Tensor::segment).toList();
-    }
-
-    private Part part(int ruleNumber, int first, int end, List<MemorySegment> guards) {
-        MemorySegment step = steps.asSlice(parts.size() * STEP, STEP);
+    /** A {@code panoptim_row_step} over some gradients. */
+    private MemorySegment step(int ruleNumber, long first, long end) {
+        MemorySegment step = steps.asSlice(first * STEP, STEP);
         panoptim_row_step.size(step, (int) STEP);
         panoptim_row_step.rule(step, ruleNumber);
         panoptim_row_step.gradient_size(step, (int) GRADIENT);
         panoptim_row_step.gradients(step, gradients.asSlice(first * GRADIENT));
         panoptim_row_step.gradient_count(step, end - first);
-        return new Part(step, CpuParts.padded(guards));
+        return step;
     }
 
     @Override

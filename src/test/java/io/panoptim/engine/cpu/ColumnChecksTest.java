@@ -62,7 +62,7 @@ class ColumnChecksTest {
         Tensor state = Tensor.zeros(arena, DType.FLOAT32, 2048);
         state.set(0, 1);
         try (CpuTable table = (CpuTable) engine.table(List.of(new TensorEntry("w", value, null, List.of(state), 0)))) {
-            MemorySegment struct = table.columnParts(AXPY.columns()).get().getFirst().table();
+            MemorySegment struct = table.columnParts(AXPY.columns()).get().getFirst().subject();
             MemorySegment argument = maps ? table.fill(AXPY) : table.fill(DOT);
             Call call = new Call(struct, panoptim_table.records(struct).reinterpret(panoptim_record.sizeof()),
                     panoptim_table.chunks(struct).reinterpret(2 * panoptim_chunk.sizeof()), argument);

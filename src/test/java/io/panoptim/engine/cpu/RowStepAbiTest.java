@@ -60,7 +60,7 @@ class RowStepAbiTest {
         Tensor values = Tensor.of(arena.allocateFrom(ValueLayout.JAVA_FLOAT, 1, 2, 3, 4, 5, 6), DType.FLOAT32, 3, 2);
         RowGradient sparse = new RowGradient(0, 0, new SparseGradient(indices, values), false, true, null);
         CpuRows filled = table.rows(Rule.SPARSE_SGD.id(), List.of(sparse));
-        step = filled.parts().getFirst().step();
+        step = filled.parts().getFirst().subject();
         gradient = panoptim_row_step.gradients(step).reinterpret(panoptim_row_gradient.sizeof());
     }
 
