@@ -75,13 +75,9 @@ public abstract class HostEngine extends TableEngine {
         }
     }
 
+    /** The CPU's engines do everything at once: they have no streams. */
     @Override
     protected final void checkStream(String call, Stream stream) {
-        checkNoStream(call, stream);
-    }
-
-    /** The CPU's engines do everything at once: they have no streams. */
-    static void checkNoStream(String call, Stream stream) {
         if (!stream.equals(Stream.DEFAULT)) {
             throw PanoptimException.invalid(call, "the CPU has no streams: pass Stream.DEFAULT");
         }

@@ -2,7 +2,6 @@ package io.panoptim.engine;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import io.panoptim.tensor.Tensor;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
@@ -10,6 +9,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 public abstract class HostProduct implements MatrixProduct.Plan {
     private static final String CALL = "matmul";
 
+    private final HostEngine engine;
     private final MatrixProduct product;
     private final AtomicBoolean busy = new AtomicBoolean();
     private boolean closed;
@@ -17,23 +17,13 @@ public abstract class HostProduct implements MatrixProduct.Plan {
     /**
      * @param acceptsHeap whether the engine can work on tensors on the Java heap
      */
-    protected HostProduct(Engine engine, MatrixProduct product, boolean acceptsHeap) {
+    protected HostProduct(HostEngine engine, MatrixProduct product, boolean acceptsHeap) {
+        this.engine = engine;
         this.product = product;
+        Reach reach = new Reach(engine, acceptsHeap);
         for (Matrices matrices : operands()) {
-            if (!matrices.device().equals(engine.device())) {
-                throw PanoptimException.invalid(CALL, matrices + " lies on " + matrices.device() + ", but the " + engine.name()
-                        + " engine works on " + engine.device() + ": copy it there, or choose that device's engine");
-            }
-            for (Tensor tensor : matrices.tensors()) {
-                if (!acceptsHeap && !tensor.segment().isNative()) {
-                    throw PanoptimException.invalid(CALL, matrices + " lies on the Java heap, where the " + engine.name()
-                            + " engine cannot reach it: allocate it from an Arena, or use the reference engine");
-                }
-                if (tensor.segment().isNative() && tensor.address() % tensor.dtype().bytes() != 0) {
-                    throw PanoptimException.invalid(CALL, matrices + " begins at an address that is not a multiple of its element "
-                            + "size, " + tensor.dtype().bytes() + " bytes: copy it to aligned memory");
-                }
-            }
+            reach.checkDevice(CALL, "" + matrices, matrices.device());
+            matrices.tensors().forEach(tensor -> reach.checkAddress(CALL, "" + matrices, tensor));
         }
         if (product.d().tensors().stream().anyMatch(tensor -> tensor.segment().isReadOnly())) {
             throw PanoptimException.invalid(CALL, "the result " + product.d() + " lies in a read-only segment");
@@ -57,7 +47,7 @@ public abstract class HostProduct implements MatrixProduct.Plan {
 
     @Override
     public final void run(double alpha, double beta, double gamma, Stream stream) {
-        HostEngine.checkNoStream(CALL, stream);
+        engine.checkStream(CALL, stream);
         if (!busy.compareAndSet(false, true)) {
             throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is running this plan: use one plan for each");
         }

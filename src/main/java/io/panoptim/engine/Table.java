@@ -35,7 +35,7 @@ public abstract class Table implements AutoCloseable {
 
     private final Engine engine;
     private final Device device;
-    private final boolean acceptsHeap;
+    private final Reach reach;
     private final @Nullable Rule rule;
     private final List<TensorEntry> entries;
     private final @Nullable SumPlan sums;
@@ -57,7 +57,7 @@ public abstract class Table implements AutoCloseable {
     protected Table(Engine engine, boolean acceptsHeap, @Nullable Rule rule, List<TensorEntry> entries) {
         this.engine = engine;
         this.device = engine.device();
-        this.acceptsHeap = acceptsHeap;
+        this.reach = new Reach(engine, acceptsHeap);
         this.rule = rule;
         this.entries = List.copyOf(entries);
         this.columns = new Tensor[entries.size()][Column.COUNT];
@@ -357,7 +357,7 @@ public abstract class Table implements AutoCloseable {
                     + " engine works on " + device);
         }
         tensor.checkAccessible(call, label);
-        checkReachable(call, label, tensor);
+        reach.checkAddress(call, label, tensor);
         spans.under(tensor).ifPresent(other -> {
             throw PanoptimException.invalid(call, label + " overlaps " + other + ": each needs memory of its own");
         });
@@ -449,10 +449,7 @@ public abstract class Table implements AutoCloseable {
     private void check(TensorEntry entry, int column, Tensor tensor) {
         String label = label(entry, column);
         Tensor value = entry.value();
-        if (!tensor.device().equals(device)) {
-            throw invalid(label, "lies on " + tensor.device() + ", but the " + engine.name() + " engine works on " + device
-                    + ": copy it there, or choose that device's engine");
-        }
+        reach.checkDevice("Table", label, tensor.device());
         if (isShared(entry, column)) {
             checkShared(entry, label, tensor);
             return;
@@ -484,20 +481,7 @@ public abstract class Table implements AutoCloseable {
             throw invalid(label, "lies in a read-only segment: "
                     + (rule == null ? "any column may be written" : "a step writes values and states, and zeroes gradients when asked"));
         }
-        checkReachable("Table", label, tensor);
-    }
-
-    private void checkReachable(String call, String label, Tensor tensor) {
-        boolean onHeap = device.kind() == Device.Kind.CPU && !tensor.segment().isNative();
-        if (onHeap && !acceptsHeap) {
-            throw PanoptimException.invalid(call, label + " lies on the Java heap, where the " + engine.name() + " engine cannot reach "
-                    + "it: allocate it from an Arena, or use the reference engine");
-        }
-        engine.checkAddress(call, label, tensor);
-        if (!onHeap && tensor.address() % tensor.dtype().bytes() != 0) {
-            throw PanoptimException.invalid(call, label + " begins at an address that is not a multiple of its element size, "
-                    + tensor.dtype().bytes() + " bytes: copy it to aligned memory");
-        }
+        reach.checkAddress("Table", label, tensor);
     }
 
     private String label(int index, int column) {
