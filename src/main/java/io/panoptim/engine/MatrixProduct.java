@@ -4,7 +4,11 @@ import io.panoptim.PanoptimException;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.BiPredicate;
 
 /**
  * Products of row-major matrices, {@code D = alpha * op(A) * op(B) + beta * C}, of which an engine makes a plan once, to be run
@@ -48,10 +52,11 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
         void close();
     }
 
-    /** A range of memory, and the matrices that lie in it. */
-    private record Range(Object space, long begin, long end, Matrices matrices) {
+    /** A range of memory, and the matrices that lie in it: of the result, or not. */
+    private record Range(Object space, long begin, long end, Matrices matrices, boolean result) {
+        /** Whether it overlaps another one of the same space. */
         boolean overlaps(Range other) {
-            return space == other.space && begin < other.end && other.begin < end && !besides(other);
+            return begin < other.end && other.begin < end && !besides(other);
         }
 
         /** Blocks of columns of one larger matrix: their ranges overlap, their elements do not. */
@@ -121,11 +126,9 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
             throw PanoptimException.invalid(CALL, "the matrices of the result overlap: they are " + d.stride()
                     + " elements apart, and each takes " + d.extent());
         }
-        List<Range> results = ranges(d);
-        for (int i = 0; i < results.size(); i++) {
-            if (results.subList(0, i).stream().anyMatch(results.get(i)::overlaps)) {
-                throw PanoptimException.invalid(CALL, "two matrices of the result overlap");
-            }
+        List<Range> results = ranges(d, true);
+        if (anyOverlap(results, (one, two) -> true)) {
+            throw PanoptimException.invalid(CALL, "two matrices of the result overlap");
         }
         checkApart("A", a, results);
         checkApart("B", b, results);
@@ -144,19 +147,39 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
         if (matrices.isEmpty()) {
             return;
         }
-        if (ranges(matrices).stream().anyMatch(range -> results.stream().anyMatch(range::overlaps))) {
+        List<Range> both = ranges(matrices, false);
+        both.addAll(results);
+        if (anyOverlap(both, (one, two) -> one.result != two.result)) {
             throw PanoptimException.invalid(CALL, name + " overlaps the result: the result needs memory of its own"
                     + (name.equals("C") ? ", or is C itself" : ""));
         }
     }
 
-    private static List<Range> ranges(Matrices matrices) {
+    /** In time that grows with the number of ranges, as those that overlap others are few. */
+    private static boolean anyOverlap(List<Range> ranges, BiPredicate<Range, Range> matter) {
+        Map<Object, List<Range>> spaces = new IdentityHashMap<>();
+        ranges.forEach(range -> spaces.computeIfAbsent(range.space, key -> new ArrayList<>()).add(range));
+        for (List<Range> space : spaces.values()) {
+            space.sort(Comparator.comparingLong(Range::begin));
+            for (int i = 0; i < space.size(); i++) {
+                Range one = space.get(i);
+                for (int j = i + 1; j < space.size() && space.get(j).begin < one.end; j++) {
+                    if (matter.test(one, space.get(j)) && one.overlaps(space.get(j))) {
+                        return true;
+                    }
+                }
+            }
+        }
+        return false;
+    }
+
+    private static List<Range> ranges(Matrices matrices, boolean result) {
         List<Range> ranges = new ArrayList<>();
         long elements = (matrices.count() - 1) * matrices.stride() + matrices.extent();
         for (Tensor tensor : matrices.tensors()) {
             Object space = tensor.device().kind() == Device.Kind.CPU ? tensor.segment().heapBase().orElse(NATIVE) : NATIVE;
             long begin = tensor.address() + matrices.offset() * tensor.dtype().bytes();
-            ranges.add(new Range(space, begin, begin + elements * tensor.dtype().bytes(), matrices));
+            ranges.add(new Range(space, begin, begin + elements * tensor.dtype().bytes(), matrices, result));
         }
         return ranges;
     }
