@@ -23,15 +23,20 @@ final class ColumnLaunches {
     private static final long B = 64;
 
     /**
-     * Chunks of one compute type.
+     * Chunks of one compute type, and the kernels for it.
      *
-     * @param type of the kernels' names
      * @param chunks on the device
      */
-    record Group(String type, long chunks, int blocks) {}
+    record Group(MemorySegment map, MemorySegment reduce, long chunks, int blocks) {
+        Group(CudaEngine engine, String type, long chunks, int blocks) {
+            this(kernel(engine, "map_" + type), kernel(engine, "reduce_" + type), chunks, blocks);
+        }
+    }
 
     private final CudaEngine engine;
     private final List<Group> groups;
+    private final MemorySegment finishSum;
+    private final MemorySegment finishLargest;
     private final MemorySegment arguments;
     private final MemorySegment pointer;
 
@@ -39,6 +44,8 @@ final class ColumnLaunches {
     ColumnLaunches(CudaEngine engine, List<Group> groups, long records, long leaves, long leafCount, Arena arena) {
         this.engine = engine;
         this.groups = groups;
+        this.finishSum = kernel(engine, "finish_sum");
+        this.finishLargest = kernel(engine, "finish_largest");
         this.arguments = arena.allocate(SIZE, 8);
         this.pointer = arena.allocate(ValueLayout.ADDRESS);
         pointer.set(ValueLayout.ADDRESS, 0, arguments);
@@ -48,11 +55,17 @@ final class ColumnLaunches {
         arguments.set(ValueLayout.JAVA_LONG, LEAF_COUNT, leafCount);
     }
 
+    private static MemorySegment kernel(CudaEngine engine, String name) {
+        return engine.function(CudaKernels.Source.COLUMNS, null, "panoptim_" + name);
+    }
+
     void map(MapOperation operation, long stream) {
         write(operation.kind().ordinal(), operation.target(), operation.source());
         arguments.set(ValueLayout.JAVA_DOUBLE, A, operation.a());
         arguments.set(ValueLayout.JAVA_DOUBLE, B, operation.b());
-        launch("panoptim_map_", stream);
+        for (int i = 0; i < groups.size(); i++) {
+            launch(groups.get(i), groups.get(i).map, stream);
+        }
     }
 
     Reduction.Result reduce(Reduction reduction, long stream) {
@@ -63,10 +76,10 @@ final class ColumnLaunches {
         };
         boolean dot = reduction.kind() == Reduction.Kind.DOT;
         write(kind, reduction.left(), dot ? reduction.right() : reduction.left());
-        launch("panoptim_reduce_", stream);
-        boolean largest = reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM;
-        engine.launch(engine.function(CudaKernels.Source.COLUMNS, null, largest ? "panoptim_finish_largest" : "panoptim_finish_sum"), 1, pointer,
-                stream);
+        for (int i = 0; i < groups.size(); i++) {
+            launch(groups.get(i), groups.get(i).reduce, stream);
+        }
+        engine.launch(reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM ? finishLargest : finishSum, 1, pointer, stream);
         return engine.results().of(arguments.get(ValueLayout.JAVA_LONG, RESULT), stream);
     }
 
@@ -76,11 +89,8 @@ final class ColumnLaunches {
         arguments.set(ValueLayout.JAVA_INT, SOURCE, source);
     }
 
-    private void launch(String kernel, long stream) {
-        for (int i = 0; i < groups.size(); i++) {
-            Group group = groups.get(i);
-            arguments.set(ValueLayout.JAVA_LONG, CHUNKS, group.chunks);
-            engine.launch(engine.function(CudaKernels.Source.COLUMNS, null, kernel + group.type), group.blocks, pointer, stream);
-        }
+    private void launch(Group group, MemorySegment kernel, long stream) {
+        arguments.set(ValueLayout.JAVA_LONG, CHUNKS, group.chunks);
+        engine.launch(kernel, group.blocks, pointer, stream);
     }
 }

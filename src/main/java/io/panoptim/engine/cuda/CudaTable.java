@@ -296,7 +296,7 @@ final class CudaTable extends Table {
         if (columns == null) {
             long leaves = doubles(image.leafCount() + 1);
             columns = new ColumnLaunches(engine, grouped(image.columns(), this::isWide, (wide, chunks, blocks) ->
-                    new ColumnLaunches.Group(wide == 1 ? "float64" : "float32", chunks, blocks)), records, leaves, image.leafCount(), arena);
+                    new ColumnLaunches.Group(engine, wide == 1 ? "float64" : "float32", chunks, blocks)), records, leaves, image.leafCount(), arena);
         }
         return columns;
     }
