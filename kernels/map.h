@@ -30,10 +30,7 @@ struct Axpy {
 struct Clamp {
     static constexpr bool SOURCE = false;
     template <class T>
-    static PANOPTIM_INLINE T apply(T t, T, T a, T b) {
-        T raised = t < a ? a : t;
-        return raised > b ? b : raised;
-    }
+    static PANOPTIM_INLINE T apply(T t, T, T a, T b) { return clamp(t, a, b); }
 };
 
 }  // namespace panoptim::operation

@@ -1,6 +1,6 @@
 // Cube roots and powers, of which no processor has an instruction and every library its own bits, as fixed sequences of IEEE
 // operations. They hold no table and no branch, so that loops over them vectorise; the Java twin is
-// io.panoptim.engine.reference.Powers, whose test states and checks the bounds.
+// io.panoptim.engine.Powers, whose test states and checks the bounds.
 #pragma once
 #include "bits.h"
 

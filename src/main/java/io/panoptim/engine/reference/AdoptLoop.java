@@ -40,9 +40,7 @@ final class AdoptLoop extends CautiousLoop {
 
     private static double average(Arithmetic a, Scalars h, Elements e, long i, double g) {
         double root = a.sqrt(e.state(EXP_AVG_SQ, i));
-        double normed = a.divide(g, root < h.get(EPS) ? h.get(EPS) : root);
-        normed = normed < -h.get(CLIP) ? -h.get(CLIP) : normed;
-        normed = normed > h.get(CLIP) ? h.get(CLIP) : normed;
+        double normed = Arithmetic.clamp(a.divide(g, root < h.get(EPS) ? h.get(EPS) : root), -h.get(CLIP), h.get(CLIP));
         return a.lerp(e.state(EXP_AVG, i), normed, h.get(EXP_AVG_WEIGHT));
     }
 }

@@ -35,10 +35,7 @@ final class Columns {
             case CAST -> s;
             case LERP -> arithmetic.lerp(t, s, a);
             case AXPY -> arithmetic.fma(a, s, t);
-            case CLAMP -> {
-                double raised = t < a ? a : t;
-                yield raised > b ? b : raised;
-            }
+            case CLAMP -> Arithmetic.clamp(t, a, b);
         };
     }
 

@@ -50,7 +50,7 @@ final class Projection {
 
     /** The step without its part along the parameters. */
     static double project(Arithmetic a, Scalars h, double p, double step) {
-        return isProjected(h) ? a.fma(-h.get(RADIAL), p, step) : step;
+        return a.fma(-h.get(RADIAL), p, step);
     }
 
     static boolean isProjected(Scalars h) {
