@@ -28,10 +28,10 @@ struct RowArguments {
     uint64_t columns;
     uint32_t piece;                 // elements in a chunk, at most
     uint32_t pieces;                // chunks for each row
-    uint32_t first_record;          // number of the first one of these records in the table of all
     int32_t scalar_class;
     uint32_t dtype;                 // of the values
     uint32_t negated;
+    uint32_t reserved;
 };
 static_assert(sizeof(RowArguments) == 88, "as Java writes them");
 
@@ -65,8 +65,8 @@ __device__ void prepare_rows(const RowArguments& arguments) {
     for (uint32_t i = threadIdx.x; i < arguments.pieces; i += PANOPTIM_THREADS) {
         const uint64_t start = (uint64_t)i * arguments.piece;
         const uint64_t rest = columns - start;
-        arguments.chunks[blockIdx.x * arguments.pieces + i] = {arguments.first_record + blockIdx.x,
-                                                               (uint32_t)(rest < arguments.piece ? rest : arguments.piece), start};
+        const uint32_t elements = (uint32_t)(rest < arguments.piece ? rest : arguments.piece);
+        arguments.chunks[blockIdx.x * arguments.pieces + i] = {blockIdx.x, elements, start};
     }
     if (threadIdx.x != 0) return;
     panoptim_record record = *arguments.record;

@@ -194,14 +194,6 @@ final class CudaContext implements AutoCloseable {
         return address.address();
     }
 
-    /** Free and total device memory, in bytes. */
-    long[] memory() {
-        long[] free = new long[1];
-        long[] total = new long[1];
-        check("cuMemGetInfo", JCudaDriver.cuMemGetInfo(free, total));
-        return new long[] {free[0], total[0]};
-    }
-
     @Override
     public void close() {
         if (!closed) {

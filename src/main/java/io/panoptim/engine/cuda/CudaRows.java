@@ -228,7 +228,7 @@ final class CudaRows {
         long[] addresses = {table.record(sorted.given.tensor()), base + recordsAt, base + chunksAt, base, base + placesAt,
             sorted.given.gradient().values().address(), base + gradientsAt, sorted.columns};
         MemorySegment.copy(addresses, 0, arguments, ValueLayout.JAVA_LONG, 0, addresses.length);
-        int[] numbers = {PIECE, sorted.pieces(), 0, sorted.given.scalarClass(), sorted.given.gradient().values().dtype().ordinal(),
+        int[] numbers = {PIECE, sorted.pieces(), sorted.given.scalarClass(), sorted.given.gradient().values().dtype().ordinal(),
             sorted.given.negated() ? 1 : 0};
         MemorySegment.copy(numbers, 0, arguments, ValueLayout.JAVA_INT, addresses.length * 8L, numbers.length);
         String type = sorted.wide ? "float64" : "float32";

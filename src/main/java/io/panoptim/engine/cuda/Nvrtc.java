@@ -181,10 +181,6 @@ final class Nvrtc {
         return file;
     }
 
-    int major() {
-        return major;
-    }
-
     /** Such as {@code 13.0}. */
     String version() {
         return major + "." + minor;

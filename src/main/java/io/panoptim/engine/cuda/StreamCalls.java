@@ -72,11 +72,6 @@ final class StreamCalls {
         context.check("cuEventRecord", cuda_driver.cuEventRecord(event.address(), stream(stream)));
     }
 
-    /** Makes what is yet to come on a stream wait for an event. */
-    void await(long stream, CudaContext.Event event) {
-        context.check("cuStreamWaitEvent", cuda_driver.cuStreamWaitEvent(stream(stream), event.address(), 0));
-    }
-
     /** Waits for an event, only if it has not happened yet. */
     void await(CudaContext.Event event) {
         int result = cuda_driver.cuEventQuery(event.address());
@@ -116,14 +111,6 @@ final class StreamCalls {
         value.set(ValueLayout.JAVA_INT, 0, 0);
         context.check("cuPointerGetAttribute", cuda_driver.cuPointerGetAttribute(value, attribute, address));
         return value.get(ValueLayout.JAVA_INT, 0);
-    }
-
-    boolean isCapturing(long stream) {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment status = arena.allocate(ValueLayout.JAVA_INT);
-            context.check("cuStreamIsCapturing", cuda_driver.cuStreamIsCapturing(stream(stream), status));
-            return status.get(ValueLayout.JAVA_INT, 0) != 0;
-        }
     }
 
     void beginCapture(long stream) {
