@@ -21,7 +21,7 @@ struct ColumnArguments {
     uint32_t kind;
     uint32_t target, source;       // the columns: written and read, or the left and the right one
     uint32_t reserved;
-    double a, b;                   // coefficients, before they are rounded to the compute type
+    double a, b;                   // coefficients, before they are rounded to the compute type; of reductions factor and exponent
 };
 static_assert(sizeof(ColumnArguments) == 72, "as Java writes them");
 
@@ -90,6 +90,7 @@ template <class T, class Reduction>
 __device__ double reduce_leaf(const panoptim_record& record, const ColumnArguments& arguments, uint64_t start, uint32_t elements) {
     constexpr int OF_THREAD = PANOPTIM_LANES / WARP;
     const uint32_t thread = threadIdx.x % WARP;
+    const T factor = (T)arguments.a;
     double lane[OF_THREAD] = {};
 #pragma unroll 1
     for (uint32_t at = 0; at < elements; at += PANOPTIM_LANES) {
@@ -97,9 +98,9 @@ __device__ double reduce_leaf(const panoptim_record& record, const ColumnArgumen
         for (int k = 0; k < OF_THREAD; k++) {
             const uint32_t i = at + k * WARP + thread;
             if (i < elements) {
-                const double left = (double)read<T>(record, arguments.target, start + i);
-                const double right = (double)read<T>(record, arguments.source, start + i);
-                lane[k] = Reduction::join(lane[k], Reduction::term(left, right));
+                const double left = (double)(read<T>(record, arguments.target, start + i) * factor);
+                const double right = (double)(read<T>(record, arguments.source, start + i) * factor);
+                lane[k] = Reduction::join(lane[k], Reduction::term(left, right, arguments.b));
             }
         }
     }
@@ -134,6 +135,7 @@ __device__ void reduce(const ColumnArguments& arguments) {
         case PANOPTIM_REDUCE_DOT: return reduce<T, Dot>(arguments);
         case PANOPTIM_REDUCE_ABSOLUTE_SUM: return reduce<T, AbsoluteSum>(arguments);
         case PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM: return reduce<T, AbsoluteMaximum>(arguments);
+        case PANOPTIM_REDUCE_POWER: return reduce<T, AbsolutePower>(arguments);
     }
 }
 

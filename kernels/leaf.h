@@ -3,7 +3,7 @@
 // j % PANOPTIM_LANES, in order, and then the upper half of the lanes to the lower, until one is left. The leaves' sums are
 // added as integers, exactly, so that their order does not matter; the Java twin is io.panoptim.engine.reference.LeafSum.
 #pragma once
-#include "bits.h"
+#include "power.h"
 
 namespace panoptim {
 
@@ -69,19 +69,25 @@ PANOPTIM_INLINE double exact_sum(const double* numbers, uint64_t count, uint64_t
 
 // What whole columns are reduced to: an element's term, and how two of them come together in a lane.
 struct Dot {
-    PANOPTIM_INLINE static double term(double left, double right) { return left * right; }
+    PANOPTIM_INLINE static double term(double left, double right, double) { return left * right; }
     PANOPTIM_INLINE static double join(double a, double b) { return a + b; }
 };
 
 struct AbsoluteSum {
-    PANOPTIM_INLINE static double term(double left, double) { return __builtin_fabs(left); }
+    PANOPTIM_INLINE static double term(double left, double, double) { return __builtin_fabs(left); }
     PANOPTIM_INLINE static double join(double a, double b) { return a + b; }
 };
 
 // NaN if any element is.
 struct AbsoluteMaximum {
-    PANOPTIM_INLINE static double term(double left, double) { return __builtin_fabs(left); }
+    PANOPTIM_INLINE static double term(double left, double, double) { return __builtin_fabs(left); }
     PANOPTIM_INLINE static double join(double a, double b) { return maximum(a, b); }
+};
+
+// NaN if any element is.
+struct AbsolutePower {
+    PANOPTIM_INLINE static double term(double left, double, double p) { return pow(__builtin_fabs(left), p); }
+    PANOPTIM_INLINE static double join(double a, double b) { return a + b; }
 };
 
 }  // namespace panoptim

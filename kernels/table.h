@@ -89,6 +89,8 @@ typedef struct panoptim_row {
     uint32_t flags;
     uint32_t reserved;
     double keep; /* what decay independent of the learning rate leaves of a value, before the rule sees it; 1 without */
+    double average; /* weight of the value in its moving average */
+    uint64_t noise; /* what stochastic rounding starts from in this step */
 } panoptim_row;
 
 /* Everything about one topology: built once, changed only through addresses and classes. */
@@ -116,24 +118,17 @@ typedef struct panoptim_table {
 /* What optimizers that share a loss scale share on a device. */
 typedef struct panoptim_control {
     uint32_t size;
-    float found_inf; /* non-zero: skip the step */
+    float found_inf; /* not 0: steps that may be skipped are */
     float scale;
     float inverse_scale;
-    float clip;   /* coefficient */
+    float clip_float32; /* the coefficient by which gradients are clipped, in either compute type */
     int32_t growth_tracker;
     int32_t hysteresis_tracker;
-    float growth_factor;
-    float backoff_factor;
-    int32_t growth_interval;
-    int32_t hysteresis;
+    uint32_t reserved;
+    double clip_float64;
     double norm;
-    uint64_t seed;
-    uint64_t applied; /* steps */
+    uint64_t applied; /* measured steps */
     uint64_t skipped;
-    uint64_t *class_applied; /* the same by class, of the tables that share this block in turn */
-    uint64_t *class_skipped;
-    double statistics[8];
-    uint64_t reserved[4];
 } panoptim_control;
 
 /* What rides along in the same pass. */
@@ -145,11 +140,16 @@ typedef struct panoptim_control {
 #define PANOPTIM_WRITE_COPY 32u
 #define PANOPTIM_FLUSH_SUBNORMAL 64u
 #define PANOPTIM_STATISTICS 128u
+#define PANOPTIM_SKIP 256u
+
+/* What statistics add up over each class. */
+#define PANOPTIM_STATISTIC_SUMS 3 /* squares of gradients, of changes of values, and of values */
 
 typedef struct panoptim_extras {
     uint32_t flags;
     int32_t copy_rounding; /* 0: to nearest even; 1: stochastic */
-    double average_decay;
+    double *statistic_leaves; /* PANOPTIM_STATISTIC_SUMS for each leaf, by the records' index of the first */
+    double *statistics;       /* the same for each class */
 } panoptim_extras;
 
 /* One step over one table. */
@@ -197,7 +197,7 @@ typedef struct panoptim_row_step {
 } panoptim_row_step;
 
 /* Of panoptim_rule, and of what its functions take: row.h and loop.h. */
-#define PANOPTIM_RULE_ABI 1u
+#define PANOPTIM_RULE_ABI 2u
 
 /* Instructions that not every processor of the lowest tier has. */
 #define PANOPTIM_AVX512 1u
@@ -242,13 +242,18 @@ typedef struct panoptim_map {
 #define PANOPTIM_REDUCE_DOT 0
 #define PANOPTIM_REDUCE_ABSOLUTE_SUM 1
 #define PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM 2
+#define PANOPTIM_REDUCE_POWER 3 /* the sum of the absolute values' powers */
 
 /* One reduction, over every tensor of a table that has the columns. */
 typedef struct panoptim_reduce {
     uint32_t size;
     uint32_t kind;
     uint32_t left;
-    uint32_t right;  /* of a dot product */
+    uint32_t right;     /* of a dot product */
+    double factor;      /* by which elements are multiplied first, in the compute type */
+    double p;           /* the exponent of a power */
+    uint32_t nonfinite; /* set to 1 where an element of the left column is infinite or NaN */
+    uint32_t reserved;
     double *leaves;  /* the result over each leaf, by the records' index of the first; kept between calls over parts of a table */
     uint64_t leaf_count;
     double result;   /* over all leaves, those of earlier calls included */

@@ -14,15 +14,27 @@ using Count = unsigned long long;
 
 static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8", "int64"};
 
-static constexpr const char* EXTRAS[] = {"unscale", "clip", "write gradient",  "zero gradient",
-                                         "average", "copy", "flush subnormal", "statistics"};
+static int32_t check_size(const char* verb, const char* structure, uint32_t size, size_t expected) {
+    if (size == expected) return PANOPTIM_OK;
+    return fail(PANOPTIM_INVALID, "%s: a %s has %u bytes for the caller and %zu for the library", verb, structure, size, expected);
+}
 
-static int32_t check_extras(uint32_t flags) {
-    uint32_t refused = flags & ~PANOPTIM_ZERO_GRADIENT;
-    if (refused == 0) return PANOPTIM_OK;
-    unsigned bit = unsigned(__builtin_ctz(refused));
-    if (bit >= std::size(EXTRAS)) return fail(PANOPTIM_INVALID, "step: unknown extra, bit %u", bit);
-    return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support '%s' in the same pass yet", EXTRAS[bit]);
+static constexpr uint32_t KNOWN_EXTRAS = 2 * PANOPTIM_SKIP - 1;
+static constexpr uint32_t CONTROLLED = PANOPTIM_UNSCALE | PANOPTIM_CLIP | PANOPTIM_SKIP;
+
+static int32_t check_extras(const panoptim_step& step) {
+    const panoptim_extras& extras = step.extras;
+    const uint32_t unknown = extras.flags & ~KNOWN_EXTRAS;
+    if (unknown != 0) return fail(PANOPTIM_INVALID, "step: unknown extra, bit %d", __builtin_ctz(unknown));
+    if ((extras.flags & CONTROLLED) != 0) {
+        if (step.control == nullptr) return fail(PANOPTIM_INVALID, "step: unscaling, clipping and skipping need a control block");
+        if (int32_t code = check_size("step", "panoptim_control", step.control->size, sizeof(panoptim_control))) return code;
+    }
+    const bool nowhere = extras.statistics == nullptr || extras.statistic_leaves == nullptr;
+    if ((extras.flags & PANOPTIM_STATISTICS) != 0 && nowhere) {
+        return fail(PANOPTIM_INVALID, "step: there is nowhere to put statistics");
+    }
+    return PANOPTIM_OK;
 }
 
 struct ColumnName {
@@ -133,7 +145,12 @@ static int32_t check_record(const panoptim_record& record, Count tensor, const R
         if (int32_t code = check_shared(record, tensor, columns++)) return code;
     }
     for (int column = columns; column < PANOPTIM_COLUMNS; ++column) {
-        if (record.address[column] != 0) return refuse_column(record, tensor, column);
+        if (record.address[column] == 0) continue;
+        if (column < PANOPTIM_MASTER || column == PANOPTIM_COMPENSATION) return refuse_column(record, tensor, column);
+        if (int32_t code = check_column("step", record, tensor, column)) return code;
+    }
+    if (record.address[PANOPTIM_MASTER] != 0 && record.dtype[PANOPTIM_MASTER] != record.compute) {
+        return fail(PANOPTIM_INVALID, "step: tensor %llu: the master is not of the compute type", tensor);
     }
     return PANOPTIM_OK;
 }
@@ -223,11 +240,6 @@ static int32_t check_chunks(const char* verb, const panoptim_table& table, Check
     return PANOPTIM_OK;
 }
 
-static int32_t check_size(const char* verb, const char* structure, uint32_t size, size_t expected) {
-    if (size == expected) return PANOPTIM_OK;
-    return fail(PANOPTIM_INVALID, "%s: a %s has %u bytes for the caller and %zu for the library", verb, structure, size, expected);
-}
-
 static int32_t check_table(const char* verb, const panoptim_table* table) {
     if (table == nullptr) return fail(PANOPTIM_INVALID, "%s: the table is null", verb);
     if (int32_t code = check_size(verb, "panoptim_table", table->size, sizeof(panoptim_table))) return code;
@@ -249,8 +261,7 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     if (step->ring != 1) {
         return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support a ring of %u rows, only of 1", step->ring);
     }
-    if (step->control != nullptr) return fail(PANOPTIM_UNSUPPORTED, "step: the CPU engine does not support a control block yet");
-    if (int32_t code = check_extras(step->extras.flags)) return code;
+    if (int32_t code = check_extras(*step)) return code;
 
     const bool reducing = reduces(*step, rule->reduction);
     if (reducing) {
@@ -389,7 +400,7 @@ int32_t check_reduce(const panoptim_table* table, const panoptim_reduce* reduce,
     if (int32_t code = check_table("reduce", table)) return code;
     if (reduce == nullptr) return fail(PANOPTIM_INVALID, "reduce: the reduction is null");
     if (int32_t code = check_size("reduce", "panoptim_reduce", reduce->size, sizeof(panoptim_reduce))) return code;
-    if (reduce->kind > PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM) {
+    if (reduce->kind > PANOPTIM_REDUCE_POWER) {
         return fail(PANOPTIM_INVALID, "reduce: reduction %u is unknown", reduce->kind);
     }
     if (int32_t code = check_number("reduce", reduce->left)) return code;

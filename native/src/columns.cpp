@@ -20,7 +20,7 @@ template <class T>
 using MapLoop = void (*)(T a, T b, uint64_t elements, T* target, const T* source);
 
 template <class T>
-using ReduceLoop = double (*)(uint64_t elements, const T* left, const T* right);
+using ReduceLoop = double (*)(T factor, double p, uint64_t elements, const T* left, const T* right);
 
 template <class Operation, class T>
 static PANOPTIM_INLINE void map(T a, T b, uint64_t elements, T* __restrict target, const T* __restrict source) {
@@ -36,22 +36,22 @@ static PANOPTIM_INLINE void map(T a, T b, uint64_t elements, T* __restrict targe
 
 // One element for each of the first lanes.
 template <class Reduction, class T>
-static PANOPTIM_INLINE void join_row(uint64_t count, double* __restrict lanes, const T* left, const T* right) {
+static PANOPTIM_INLINE void join_row(T factor, double p, uint64_t count, double* __restrict lanes, const T* left, const T* right) {
 #pragma omp simd
     for (uint64_t i = 0; i < count; ++i) {
-        lanes[i] = Reduction::join(lanes[i], Reduction::term(double(left[i]), double(right[i])));
+        lanes[i] = Reduction::join(lanes[i], Reduction::term(double(left[i] * factor), double(right[i] * factor), p));
     }
 }
 
 // Over one leaf. That most rows are full is told to the compiler: it then unrolls their loop.
 template <class Reduction, class T>
-static PANOPTIM_INLINE double reduce(uint64_t elements, const T* left, const T* right) {
+static PANOPTIM_INLINE double reduce(T factor, double p, uint64_t elements, const T* left, const T* right) {
     alignas(64) double lanes[PANOPTIM_LANES] = {};
     uint64_t done = 0;
     for (; elements - done >= PANOPTIM_LANES; done += PANOPTIM_LANES) {
-        join_row<Reduction>(PANOPTIM_LANES, lanes, left + done, right + done);
+        join_row<Reduction>(factor, p, PANOPTIM_LANES, lanes, left + done, right + done);
     }
-    join_row<Reduction>(elements - done, lanes, left + done, right + done);
+    join_row<Reduction>(factor, p, elements - done, lanes, left + done, right + done);
     return join_lanes(lanes, Reduction::join);
 }
 
@@ -60,8 +60,9 @@ static PANOPTIM_INLINE double reduce(uint64_t elements, const T* left, const T* 
         map<type, T>(a, b, elements, target, source);                                                                     \
     }
 #define REDUCE_LOOP(name, type, dtype, T)                                                                                \
-    extern "C" double panoptim_reduce_##name##_##dtype(uint64_t elements, const T* left, const T* right) {                \
-        return reduce<type, T>(elements, left, right);                                                                    \
+    extern "C" double panoptim_reduce_##name##_##dtype(T factor, double p, uint64_t elements, const T* left,              \
+                                                       const T* right) {                                                  \
+        return reduce<type, T>(factor, p, elements, left, right);                                                         \
     }
 
 MAP_LOOP(scale, operation::Scale, float32, float)
@@ -78,6 +79,8 @@ REDUCE_LOOP(absolute_sum, AbsoluteSum, float32, float)
 REDUCE_LOOP(absolute_sum, AbsoluteSum, float64, double)
 REDUCE_LOOP(absolute_maximum, AbsoluteMaximum, float32, float)
 REDUCE_LOOP(absolute_maximum, AbsoluteMaximum, float64, double)
+REDUCE_LOOP(absolute_power, AbsolutePower, float32, float)
+REDUCE_LOOP(absolute_power, AbsolutePower, float64, double)
 
 struct MapLoops {
     MapLoop<float> float32;
@@ -100,7 +103,7 @@ static constexpr MapLoops MAP_LOOPS[] = {{},
                                          BOTH(panoptim_map_clamp)};
 
 static constexpr ReduceLoops REDUCE_LOOPS[] = {BOTH(panoptim_reduce_dot), BOTH(panoptim_reduce_absolute_sum),
-                                               BOTH(panoptim_reduce_absolute_maximum)};
+                                               BOTH(panoptim_reduce_absolute_maximum), BOTH(panoptim_reduce_absolute_power)};
 
 // ---- Columns of a record
 
@@ -198,20 +201,37 @@ int32_t map(panoptim_pool* pool, const panoptim_table* table, const panoptim_map
 
 struct ReducePass {
     const panoptim_table& table;
-    const panoptim_reduce& reduce;
+    panoptim_reduce& reduce;
     uint64_t columns;
 };
 
-static double reduce_leaf(const panoptim_reduce& reduce, const panoptim_record& record, uint64_t start, uint64_t elements) {
+template <class T>
+static bool all_finite(uint64_t elements, const T* x) {
+    uint64_t other = 0;
+    for (uint64_t i = 0; i < elements; ++i) other += !(x[i] - x[i] == 0);
+    return other == 0;
+}
+
+// The terms are not negative, except for those of a dot product of two columns: an element that is not finite shows in the result.
+template <class T>
+static double reduce_leaf(panoptim_reduce& reduce, ReduceLoop<T> loop, uint64_t elements, const T* left, const T* right) {
+    const double result = loop(T(reduce.factor), reduce.p, elements, left, right);
+    if (!(result - result == 0) && !all_finite(elements, left)) __atomic_store_n(&reduce.nonfinite, 1, __ATOMIC_RELAXED);
+    return result;
+}
+
+static double reduce_leaf(panoptim_reduce& reduce, const panoptim_record& record, uint64_t start, uint64_t elements) {
     const uint32_t right = reduce.kind == PANOPTIM_REDUCE_DOT ? reduce.right : reduce.left;
     const ReduceLoops& loops = REDUCE_LOOPS[reduce.kind];
     if (record.compute == PANOPTIM_FLOAT64) {
-        return loops.float64(elements, in_place<double>(record, reduce.left, start), in_place<double>(record, right, start));
+        return reduce_leaf(reduce, loops.float64, elements, in_place<double>(record, reduce.left, start),
+                           in_place<double>(record, right, start));
     }
     alignas(64) float left_buffer[PANOPTIM_LEAF];
     alignas(64) float right_buffer[PANOPTIM_LEAF];
     const float* left = loaded(record, reduce.left, start, elements, left_buffer);
-    return loops.float32(elements, left, right == reduce.left ? left : loaded(record, right, start, elements, right_buffer));
+    return reduce_leaf(reduce, loops.float32, elements, left,
+                       right == reduce.left ? left : loaded(record, right, start, elements, right_buffer));
 }
 
 static void reduce_chunks(const void* context, uint64_t begin, uint64_t end) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "leaf.h"
+#include "stage.h"
 
 namespace panoptim {
 
@@ -18,29 +19,22 @@ static double* shared_states(const panoptim_record& record) {
     return reinterpret_cast<double*>(record.address[PANOPTIM_STATE + record.slots]);
 }
 
+template <class T>
+static void measure_leaf(const Pass& pass, Measure<T> measure, const panoptim_record& record, uint64_t start, uint64_t elements,
+                         const double* reduced, double* sums) {
+    Stage<T, PANOPTIM_LEAF> stage(record, pass.riding);
+    stage.load(start, elements, pass.rule.reduction.reads);
+    measure(rounded<T>(pass.step.rows[record.scalar_class]), reduced, elements, stage.data, sums);
+}
+
 static void measure_leaf(const Pass& pass, const panoptim_record& record, uint64_t start, uint64_t elements,
                          const double* reduced, double* sums) {
     const RuleReduction& reduction = pass.rule.reduction;
-    const panoptim_row& given = pass.step.rows[record.scalar_class];
-    const int columns = PANOPTIM_STATE + record.slots;
     if (record.compute == PANOPTIM_FLOAT64) {
-        const double* data[PANOPTIM_STATE + PANOPTIM_STATES];
-        for (int column = 0; column < columns; ++column) {
-            data[column] = reinterpret_cast<double*>(element(record, column, start));
-        }
-        return reduction.float64[record.slots](rounded<double>(given), reduced, elements, data, sums);
+        measure_leaf(pass, reduction.float64[record.slots], record, start, elements, reduced, sums);
+    } else {
+        measure_leaf(pass, reduction.float32[record.slots], record, start, elements, reduced, sums);
     }
-    alignas(64) float buffer[PANOPTIM_STATE + PANOPTIM_STATES][PANOPTIM_LEAF];
-    const float* data[PANOPTIM_STATE + PANOPTIM_STATES];
-    for (int column = 0; column < columns; ++column) {
-        char* memory = element(record, column, start);
-        data[column] = reinterpret_cast<float*>(memory);
-        if (record.dtype[column] != PANOPTIM_FLOAT32) {
-            data[column] = buffer[column];
-            if (reduction.reads >> column & 1) load(record.dtype[column], memory, elements, buffer[column]);
-        }
-    }
-    reduction.float32[record.slots](rounded<float>(given), reduced, elements, data, sums);
 }
 
 void measure_chunks(const void* context, uint64_t begin, uint64_t end) {

@@ -5,10 +5,13 @@
 
 namespace panoptim {
 
+struct Riding;
+
 struct Pass {
     const panoptim_table& table;
     const panoptim_step& step;
     const RuleSweeps& rule;
+    const Riding& riding;
     bool reduces;
 };
 
@@ -25,6 +28,8 @@ Row<T> rounded(const panoptim_row& given) {
     for (int i = 0; i < PANOPTIM_SCALARS; ++i) row.scalar[i] = T(given.scalar[i]);
     row.flags = given.flags;
     row.keep = T(given.keep);
+    row.average = T(given.average);
+    row.noise = given.noise;
     return row;
 }
 

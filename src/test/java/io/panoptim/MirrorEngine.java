@@ -2,6 +2,7 @@ package io.panoptim;
 
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
@@ -59,7 +60,7 @@ public final class MirrorEngine extends HostEngine {
     }
 
     @Override
-    protected void update(Table table, Rows rows, Extras extras) {
+    protected void update(Table table, Rows rows, @Nullable HostControl control, Extras extras) {
         MirrorTable own = own(table);
         own.checkPresent();
         own.up(own::isPresent, ALL);
@@ -109,11 +110,12 @@ public final class MirrorEngine extends HostEngine {
     }
 
     @Override
-    protected double reduceColumns(Table table, Reduction reduction) {
+    protected Total reduceColumns(Table table, Reduction reduction) {
         MirrorTable own = own(table);
         own.checkColumns("Engine.reduce", reduction.columns());
         own.up(tensor -> own.has(tensor, reduction.columns()), reduction.columns());
-        return cuda.reduce(own.twin, reduction, Stream.DEFAULT).get();
+        double value = cuda.reduce(own.twin, reduction, Stream.DEFAULT).get();
+        return new Total(value, Double.isFinite(value));
     }
 
     private static MirrorTable own(Table table) {

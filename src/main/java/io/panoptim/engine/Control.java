@@ -1,17 +1,46 @@
 package io.panoptim.engine;
 
-import java.lang.foreign.MemorySegment;
-
 /**
- * A loss-scaling domain's block of results on a device, shared by the optimizers and tables in it: scale, overflow,
- * norm, clip coefficient, counts of applied and skipped steps ({@code panoptim_control}).
+ * What optimizers that share a loss scale share on a device ({@code panoptim_control}): the scale, and what was measured of the
+ * gradients. All but {@link #latest} and {@link #read} is ordered on a stream, and waits for nothing.
  */
 public interface Control extends AutoCloseable {
-    /** The most recent values that have arrived, without waiting for the device. */
-    MemorySegment latest();
+    /**
+     * What a block holds.
+     *
+     * @param scale of the loss
+     * @param inverseScale rounded to float32
+     * @param foundInf whether a gradient was infinite or NaN
+     * @param norm of the gradients, before clipping
+     * @param clip the coefficient in float32
+     * @param growthTracker steps without overflow since the scale last changed
+     * @param hysteresisTracker overflows that it takes until the scale shrinks
+     * @param applied how many measured steps were taken
+     * @param skipped how many were not
+     */
+    record Values(float scale, float inverseScale, boolean foundInf, double norm, float clip, int growthTracker,
+                  int hysteresisTracker, long applied, long skipped) {}
 
-    /** Adds another device's block of the same domain to this one. */
+    /** The most recent values that have arrived, without waiting for the device. */
+    Values latest();
+
+    /** Those after all that has been ordered so far: waits for the device. */
+    Values read();
+
+    /** Sets the scale, with its trackers. */
+    void scale(float scale, int growthTracker, int hysteresisTracker, Stream stream);
+
+    /** Sets whether an overflow was found; a NaN is one. */
+    void foundInf(float foundInf, Stream stream);
+
+    /** Takes over another block's scale, of the same device. */
+    void scaleOf(Control other, Stream stream);
+
+    /** Takes what another block has found for found here, too. */
     void merge(Control other, Stream stream);
+
+    /** Lets the scale follow what has been found, which then counts as not found. */
+    void update(Scaling scaling, Stream stream);
 
     @Override
     void close();

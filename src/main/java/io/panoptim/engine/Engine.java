@@ -53,7 +53,7 @@ public interface Engine {
     /**
      * One fused pass: every tensor of the table that has a class is updated with that class's row.
      *
-     * @param control the loss-scaling domain, or null
+     * @param control the block that {@link #measure} wrote: for unscaling, clipping and skipping, otherwise null
      */
     void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream);
 
@@ -62,8 +62,12 @@ public interface Engine {
         throw unsupported("map");
     }
 
-    /** Norm and finiteness of the gradients of one or several tables, into a control block. */
-    default void measure(List<Table> tables, Control control, Stream stream) {
+    /**
+     * Norm and finiteness of the gradients of one or several tables, into a control block: of all tensors that have one. The norm's
+     * sum is exact over each table and rounded once, and then added up in the tables' order. Slices must be cut at multiples of
+     * {@link ChunkPlan#LEAF} elements.
+     */
+    default void measure(List<Table> tables, Measurement measurement, Control control, Stream stream) {
         throw unsupported("measure");
     }
 

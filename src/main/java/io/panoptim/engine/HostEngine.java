@@ -5,6 +5,7 @@ import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** What the engines that work on the CPU's memory have in common: each call returns when its work is done. */
 public abstract class HostEngine extends TableEngine {
@@ -26,12 +27,55 @@ public abstract class HostEngine extends TableEngine {
     }
 
     @Override
-    protected final void update(Table table, Rows rows, Extras extras, Stream stream) {
-        update(table, rows, extras);
+    protected final void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
+        update(table, rows, control == null ? null : HostControl.of("Engine.step", control), extras);
     }
 
     /** Carries out a step whose arguments are valid and whose table no other thread uses. */
-    protected abstract void update(Table table, Rows rows, Extras extras);
+    protected abstract void update(Table table, Rows rows, @Nullable HostControl control, Extras extras);
+
+    @Override
+    protected final int extras() {
+        return Extras.of(Extras.Part.values()).flags();
+    }
+
+    @Override
+    public final Control control() {
+        return new HostControl(this);
+    }
+
+    @Override
+    protected final void checkControl(String call, Control control) {
+        HostControl.of(call, control);
+    }
+
+    @Override
+    public final void measure(List<Table> tables, Measurement measurement, Control control, Stream stream) {
+        checkStream("Engine.measure", stream);
+        HostControl block = HostControl.of("Engine.measure", control);
+        tables.forEach(table -> table.checkWholeLeaves("Engine.measure"));
+        Reduction norm = Reduction.norm(Column.GRADIENT, measurement.p()).times(measurement.unscale() ? block.unscale() : 1);
+        double total = 0;
+        boolean finite = true;
+        for (Table table : tables) {
+            table.enter("Engine.measure");
+            try {
+                Total part = reduceColumns(table, norm.parts());
+                total = norm.join(total, part.value);
+                finite &= part.finite;
+            } finally {
+                table.exit();
+            }
+        }
+        block.measured(measurement, norm.finish(total), finite);
+    }
+
+    /**
+     * What all elements were reduced to.
+     *
+     * @param finite whether all elements of the left column were
+     */
+    public record Total(double value, boolean finite) {}
 
     @Override
     protected final void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, Stream stream) {
@@ -51,16 +95,16 @@ public abstract class HostEngine extends TableEngine {
 
     @Override
     protected final Reduction.Result reduceColumns(Table table, Reduction reduction, Stream stream) {
-        double result = reduceColumns(table, reduction);
+        double result = reduceColumns(table, reduction).value;
         return () -> result;
     }
 
     /**
      * Carries out a reduction whose columns exist, on a table that no other thread uses.
      *
-     * @param reduction a dot product, a norm of order 1 or an absolute maximum
+     * @param reduction a dot product, an absolute maximum, or a norm of whose powers the sum is wanted
      */
-    protected abstract double reduceColumns(Table table, Reduction reduction);
+    protected abstract Total reduceColumns(Table table, Reduction reduction);
 
     @Override
     public final void fill(Tensor tensor, double value, Stream stream) {

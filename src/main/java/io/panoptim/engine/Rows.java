@@ -18,6 +18,8 @@ public final class Rows {
     private static final long SCALAR = panoptim_row.scalar$offset();
     private static final long FLAGS = panoptim_row.flags$offset();
     private static final long KEEP = panoptim_row.keep$offset();
+    private static final long AVERAGE = panoptim_row.average$offset();
+    private static final long NOISE = panoptim_row.noise$offset();
 
     private final MemorySegment segment;
     private final int count;
@@ -64,6 +66,26 @@ public final class Rows {
 
     public double keep(int row) {
         return segment.get(ValueLayout.JAVA_DOUBLE, row * SIZE + KEEP);
+    }
+
+    /** Sets the weight of the values in their moving average, 1 - decay, for {@link Extras.Part#AVERAGE}. */
+    public Rows average(int row, double weight) {
+        segment.set(ValueLayout.JAVA_DOUBLE, row * SIZE + AVERAGE, weight);
+        return this;
+    }
+
+    public double average(int row) {
+        return segment.get(ValueLayout.JAVA_DOUBLE, row * SIZE + AVERAGE);
+    }
+
+    /** Sets what stochastic rounding starts from: another number in every step. */
+    public Rows noise(int row, long noise) {
+        segment.set(ValueLayout.JAVA_LONG, row * SIZE + NOISE, noise);
+        return this;
+    }
+
+    public long noise(int row) {
+        return segment.get(ValueLayout.JAVA_LONG, row * SIZE + NOISE);
     }
 
     /** {@code flag} if the condition holds, else no flag. */

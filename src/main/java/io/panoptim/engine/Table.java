@@ -292,6 +292,24 @@ public abstract class Table implements AutoCloseable {
         }
     }
 
+    /** Refuses statistics over tensors that are cut within a leaf, or taken apart into rows. */
+    final void checkStatistics(String call) {
+        checkWholeLeaves(call);
+        if (over() == Over.ROW) {
+            throw PanoptimException.unsupported(call, rule + " takes sums over rows: there are no statistics of its steps");
+        }
+    }
+
+    /**
+     * What the last step with {@link Extras.Part#STATISTICS} added up, for each class in turn: the squares of its gradients, as the
+     * update used them, of the changes of its values, and of its values. Waits for the device.
+     *
+     * @throws PanoptimException where there was none
+     */
+    public double[] statistics() {
+        throw PanoptimException.unsupported("Table.statistics", "the " + engine.name() + " engine has no statistics yet");
+    }
+
     /** Refuses a step that takes sums over tensors that are cut within a leaf. */
     final void checkSums(String call, Rows rows) {
         if (rule == null || rule.sums() == null || sums == null || sums.cut() == null) {
@@ -423,8 +441,14 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void checkOther(TensorEntry entry, int column) {
-        if (rule != null || column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
+        boolean known = rule == null || column == Column.MASTER || column == Column.AVERAGE || column == Column.COPY;
+        if (!known || column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
             throw PanoptimException.unsupported("Table", "the " + engine.name() + " engine does not have " + label(entry, column) + " yet");
+        }
+        Tensor tensor = Objects.requireNonNull(entry.others().get(column));
+        if (rule != null && column == Column.MASTER && (tensor.dtype() != DType.FLOAT32 || entry.value().dtype() == DType.FLOAT32)) {
+            throw invalid(label(entry, column), "is " + tensor + ", the value " + entry.value()
+                    + ": a float32 master is for a value of a half type");
         }
         if (column < Column.SCALE || column >= Column.COUNT) {
             throw invalid(label(entry, column), "is not one of the other columns");

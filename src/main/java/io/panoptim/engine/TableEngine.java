@@ -12,26 +12,43 @@ public abstract class TableEngine implements Engine {
     public final void step(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         checkStream("Engine.step", stream);
         checkRule("Engine.step", table);
-        if (control != null) {
-            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have loss scaling yet");
-        }
-        if ((extras.flags() & ~Extras.Part.ZERO_GRADIENT.flag()) != 0) {
-            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have "
-                    + Arrays.stream(Extras.Part.values()).filter(extras::has)
-                    .filter(part -> part != Extras.Part.ZERO_GRADIENT).toList() + " in the same pass yet");
-        }
+        checkExtras(control, extras);
         checkRows("Engine.step", table, rows);
         table.enter("Engine.step");
         try {
             table.checkSums("Engine.step", rows);
-            update(table, rows, extras, stream);
+            if (extras.has(Extras.Part.STATISTICS)) {
+                table.checkStatistics("Engine.step");
+            }
+            update(table, rows, control, extras, stream);
         } finally {
             table.exit();
         }
     }
 
     /** Carries out a step whose arguments are valid and whose table no other thread uses. */
-    protected abstract void update(Table table, Rows rows, Extras extras, Stream stream);
+    protected abstract void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream);
+
+    /** The parts that a step can do in the same pass, as bits. */
+    protected abstract int extras();
+
+    /** Refuses a control block that is closed or another device's. */
+    protected abstract void checkControl(String call, Control control);
+
+    private void checkExtras(@Nullable Control control, Extras extras) {
+        int missing = extras.flags() & ~extras();
+        if (missing != 0) {
+            throw PanoptimException.unsupported("Engine.step", "the " + name() + " engine does not have "
+                    + Arrays.stream(Extras.Part.values()).filter(part -> (missing & part.flag()) != 0).toList()
+                    + " in the same pass yet");
+        }
+        if (control != null) {
+            checkControl("Engine.step", control);
+        } else if (extras.isControlled()) {
+            throw PanoptimException.invalid("Engine.step", "unscaling, clipping and skipping need the control block that was measured "
+                    + "into, and it is null");
+        }
+    }
 
     @Override
     public final void stepRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, @Nullable Control control,
@@ -79,13 +96,8 @@ public abstract class TableEngine implements Engine {
         table.checkWholeLeaves("Engine.reduce");
         table.enter("Engine.reduce");
         try {
-            int column = reduction.left();
-            if (reduction.kind() == Reduction.Kind.NORM && reduction.p() == 2) {
-                Reduction.Result squares = reduceColumns(table, Reduction.dot(column, column), stream);
-                return () -> Math.sqrt(squares.get());
-            }
-            boolean largest = reduction.kind() == Reduction.Kind.NORM && reduction.p() == Double.POSITIVE_INFINITY;
-            return reduceColumns(table, largest ? Reduction.absoluteMaximum(column) : reduction, stream);
+            Reduction.Result total = reduceColumns(table, reduction.parts(), stream);
+            return () -> reduction.finish(total.get());
         } finally {
             table.exit();
         }
@@ -94,7 +106,7 @@ public abstract class TableEngine implements Engine {
     /**
      * Carries out a reduction whose columns exist, on a table that no other thread uses.
      *
-     * @param reduction a dot product, a norm of order 1 or an absolute maximum
+     * @param reduction a dot product, an absolute maximum, or a norm of whose powers the sum is wanted
      */
     protected abstract Reduction.Result reduceColumns(Table table, Reduction reduction, Stream stream);
 

@@ -19,21 +19,14 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     float found_inf;
  *     float scale;
  *     float inverse_scale;
- *     float clip;
+ *     float clip_float32;
  *     int32_t growth_tracker;
  *     int32_t hysteresis_tracker;
- *     float growth_factor;
- *     float backoff_factor;
- *     int32_t growth_interval;
- *     int32_t hysteresis;
+ *     uint32_t reserved;
+ *     double clip_float64;
  *     double norm;
- *     uint64_t seed;
  *     uint64_t applied;
  *     uint64_t skipped;
- *     uint64_t *class_applied;
- *     uint64_t *class_skipped;
- *     double statistics[8];
- *     uint64_t reserved[4];
  * }
  * }
  */
@@ -48,22 +41,14 @@ public class panoptim_control {
         panoptim_h.C_FLOAT.withName("found_inf"),
         panoptim_h.C_FLOAT.withName("scale"),
         panoptim_h.C_FLOAT.withName("inverse_scale"),
-        panoptim_h.C_FLOAT.withName("clip"),
+        panoptim_h.C_FLOAT.withName("clip_float32"),
         panoptim_h.C_INT.withName("growth_tracker"),
         panoptim_h.C_INT.withName("hysteresis_tracker"),
-        panoptim_h.C_FLOAT.withName("growth_factor"),
-        panoptim_h.C_FLOAT.withName("backoff_factor"),
-        panoptim_h.C_INT.withName("growth_interval"),
-        panoptim_h.C_INT.withName("hysteresis"),
-        MemoryLayout.paddingLayout(4),
+        panoptim_h.C_INT.withName("reserved"),
+        panoptim_h.C_DOUBLE.withName("clip_float64"),
         panoptim_h.C_DOUBLE.withName("norm"),
-        panoptim_h.C_LONG.withName("seed"),
         panoptim_h.C_LONG.withName("applied"),
-        panoptim_h.C_LONG.withName("skipped"),
-        panoptim_h.C_POINTER.withName("class_applied"),
-        panoptim_h.C_POINTER.withName("class_skipped"),
-        MemoryLayout.sequenceLayout(8, panoptim_h.C_DOUBLE).withName("statistics"),
-        MemoryLayout.sequenceLayout(4, panoptim_h.C_LONG).withName("reserved")
+        panoptim_h.C_LONG.withName("skipped")
     ).withName("panoptim_control");
 
     /**
@@ -249,48 +234,48 @@ public class panoptim_control {
         struct.set(inverse_scale$LAYOUT, inverse_scale$OFFSET, fieldValue);
     }
 
-    private static final OfFloat clip$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("clip"));
+    private static final OfFloat clip_float32$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("clip_float32"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * float clip
+     * float clip_float32
      * }
      */
-    public static final OfFloat clip$layout() {
-        return clip$LAYOUT;
+    public static final OfFloat clip_float32$layout() {
+        return clip_float32$LAYOUT;
     }
 
-    private static final long clip$OFFSET = $LAYOUT.byteOffset(groupElement("clip"));
+    private static final long clip_float32$OFFSET = $LAYOUT.byteOffset(groupElement("clip_float32"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * float clip
+     * float clip_float32
      * }
      */
-    public static final long clip$offset() {
-        return clip$OFFSET;
+    public static final long clip_float32$offset() {
+        return clip_float32$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * float clip
+     * float clip_float32
      * }
      */
-    public static float clip(MemorySegment struct) {
-        return struct.get(clip$LAYOUT, clip$OFFSET);
+    public static float clip_float32(MemorySegment struct) {
+        return struct.get(clip_float32$LAYOUT, clip_float32$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * float clip
+     * float clip_float32
      * }
      */
-    public static void clip(MemorySegment struct, float fieldValue) {
-        struct.set(clip$LAYOUT, clip$OFFSET, fieldValue);
+    public static void clip_float32(MemorySegment struct, float fieldValue) {
+        struct.set(clip_float32$LAYOUT, clip_float32$OFFSET, fieldValue);
     }
 
     private static final OfInt growth_tracker$LAYOUT = (OfInt)$LAYOUT.select(groupElement("growth_tracker"));
@@ -381,180 +366,92 @@ public class panoptim_control {
         struct.set(hysteresis_tracker$LAYOUT, hysteresis_tracker$OFFSET, fieldValue);
     }
 
-    private static final OfFloat growth_factor$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("growth_factor"));
+    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * float growth_factor
+     * uint32_t reserved
      * }
      */
-    public static final OfFloat growth_factor$layout() {
-        return growth_factor$LAYOUT;
+    public static final OfInt reserved$layout() {
+        return reserved$LAYOUT;
     }
 
-    private static final long growth_factor$OFFSET = $LAYOUT.byteOffset(groupElement("growth_factor"));
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * float growth_factor
+     * uint32_t reserved
      * }
      */
-    public static final long growth_factor$offset() {
-        return growth_factor$OFFSET;
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * float growth_factor
+     * uint32_t reserved
      * }
      */
-    public static float growth_factor(MemorySegment struct) {
-        return struct.get(growth_factor$LAYOUT, growth_factor$OFFSET);
+    public static int reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * float growth_factor
+     * uint32_t reserved
      * }
      */
-    public static void growth_factor(MemorySegment struct, float fieldValue) {
-        struct.set(growth_factor$LAYOUT, growth_factor$OFFSET, fieldValue);
+    public static void reserved(MemorySegment struct, int fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
-    private static final OfFloat backoff_factor$LAYOUT = (OfFloat)$LAYOUT.select(groupElement("backoff_factor"));
+    private static final OfDouble clip_float64$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("clip_float64"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * float backoff_factor
+     * double clip_float64
      * }
      */
-    public static final OfFloat backoff_factor$layout() {
-        return backoff_factor$LAYOUT;
+    public static final OfDouble clip_float64$layout() {
+        return clip_float64$LAYOUT;
     }
 
-    private static final long backoff_factor$OFFSET = $LAYOUT.byteOffset(groupElement("backoff_factor"));
+    private static final long clip_float64$OFFSET = $LAYOUT.byteOffset(groupElement("clip_float64"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * float backoff_factor
+     * double clip_float64
      * }
      */
-    public static final long backoff_factor$offset() {
-        return backoff_factor$OFFSET;
+    public static final long clip_float64$offset() {
+        return clip_float64$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * float backoff_factor
+     * double clip_float64
      * }
      */
-    public static float backoff_factor(MemorySegment struct) {
-        return struct.get(backoff_factor$LAYOUT, backoff_factor$OFFSET);
+    public static double clip_float64(MemorySegment struct) {
+        return struct.get(clip_float64$LAYOUT, clip_float64$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * float backoff_factor
+     * double clip_float64
      * }
      */
-    public static void backoff_factor(MemorySegment struct, float fieldValue) {
-        struct.set(backoff_factor$LAYOUT, backoff_factor$OFFSET, fieldValue);
-    }
-
-    private static final OfInt growth_interval$LAYOUT = (OfInt)$LAYOUT.select(groupElement("growth_interval"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int32_t growth_interval
-     * }
-     */
-    public static final OfInt growth_interval$layout() {
-        return growth_interval$LAYOUT;
-    }
-
-    private static final long growth_interval$OFFSET = $LAYOUT.byteOffset(groupElement("growth_interval"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int32_t growth_interval
-     * }
-     */
-    public static final long growth_interval$offset() {
-        return growth_interval$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int32_t growth_interval
-     * }
-     */
-    public static int growth_interval(MemorySegment struct) {
-        return struct.get(growth_interval$LAYOUT, growth_interval$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int32_t growth_interval
-     * }
-     */
-    public static void growth_interval(MemorySegment struct, int fieldValue) {
-        struct.set(growth_interval$LAYOUT, growth_interval$OFFSET, fieldValue);
-    }
-
-    private static final OfInt hysteresis$LAYOUT = (OfInt)$LAYOUT.select(groupElement("hysteresis"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * int32_t hysteresis
-     * }
-     */
-    public static final OfInt hysteresis$layout() {
-        return hysteresis$LAYOUT;
-    }
-
-    private static final long hysteresis$OFFSET = $LAYOUT.byteOffset(groupElement("hysteresis"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * int32_t hysteresis
-     * }
-     */
-    public static final long hysteresis$offset() {
-        return hysteresis$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * int32_t hysteresis
-     * }
-     */
-    public static int hysteresis(MemorySegment struct) {
-        return struct.get(hysteresis$LAYOUT, hysteresis$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * int32_t hysteresis
-     * }
-     */
-    public static void hysteresis(MemorySegment struct, int fieldValue) {
-        struct.set(hysteresis$LAYOUT, hysteresis$OFFSET, fieldValue);
+    public static void clip_float64(MemorySegment struct, double fieldValue) {
+        struct.set(clip_float64$LAYOUT, clip_float64$OFFSET, fieldValue);
     }
 
     private static final OfDouble norm$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("norm"));
@@ -599,50 +496,6 @@ public class panoptim_control {
      */
     public static void norm(MemorySegment struct, double fieldValue) {
         struct.set(norm$LAYOUT, norm$OFFSET, fieldValue);
-    }
-
-    private static final OfLong seed$LAYOUT = (OfLong)$LAYOUT.select(groupElement("seed"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * uint64_t seed
-     * }
-     */
-    public static final OfLong seed$layout() {
-        return seed$LAYOUT;
-    }
-
-    private static final long seed$OFFSET = $LAYOUT.byteOffset(groupElement("seed"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * uint64_t seed
-     * }
-     */
-    public static final long seed$offset() {
-        return seed$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * uint64_t seed
-     * }
-     */
-    public static long seed(MemorySegment struct) {
-        return struct.get(seed$LAYOUT, seed$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * uint64_t seed
-     * }
-     */
-    public static void seed(MemorySegment struct, long fieldValue) {
-        struct.set(seed$LAYOUT, seed$OFFSET, fieldValue);
     }
 
     private static final OfLong applied$LAYOUT = (OfLong)$LAYOUT.select(groupElement("applied"));
@@ -731,248 +584,6 @@ public class panoptim_control {
      */
     public static void skipped(MemorySegment struct, long fieldValue) {
         struct.set(skipped$LAYOUT, skipped$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout class_applied$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("class_applied"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * uint64_t *class_applied
-     * }
-     */
-    public static final AddressLayout class_applied$layout() {
-        return class_applied$LAYOUT;
-    }
-
-    private static final long class_applied$OFFSET = $LAYOUT.byteOffset(groupElement("class_applied"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * uint64_t *class_applied
-     * }
-     */
-    public static final long class_applied$offset() {
-        return class_applied$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * uint64_t *class_applied
-     * }
-     */
-    public static MemorySegment class_applied(MemorySegment struct) {
-        return struct.get(class_applied$LAYOUT, class_applied$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * uint64_t *class_applied
-     * }
-     */
-    public static void class_applied(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(class_applied$LAYOUT, class_applied$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout class_skipped$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("class_skipped"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * uint64_t *class_skipped
-     * }
-     */
-    public static final AddressLayout class_skipped$layout() {
-        return class_skipped$LAYOUT;
-    }
-
-    private static final long class_skipped$OFFSET = $LAYOUT.byteOffset(groupElement("class_skipped"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * uint64_t *class_skipped
-     * }
-     */
-    public static final long class_skipped$offset() {
-        return class_skipped$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * uint64_t *class_skipped
-     * }
-     */
-    public static MemorySegment class_skipped(MemorySegment struct) {
-        return struct.get(class_skipped$LAYOUT, class_skipped$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * uint64_t *class_skipped
-     * }
-     */
-    public static void class_skipped(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(class_skipped$LAYOUT, class_skipped$OFFSET, fieldValue);
-    }
-
-    private static final SequenceLayout statistics$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("statistics"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static final SequenceLayout statistics$layout() {
-        return statistics$LAYOUT;
-    }
-
-    private static final long statistics$OFFSET = $LAYOUT.byteOffset(groupElement("statistics"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static final long statistics$offset() {
-        return statistics$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static MemorySegment statistics(MemorySegment struct) {
-        return struct.asSlice(statistics$OFFSET, statistics$LAYOUT.byteSize());
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static void statistics(MemorySegment struct, MemorySegment fieldValue) {
-        MemorySegment.copy(fieldValue, 0L, struct, statistics$OFFSET, statistics$LAYOUT.byteSize());
-    }
-
-    private static long[] statistics$DIMS = { 8 };
-
-    /**
-     * Dimensions for array field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static long[] statistics$dimensions() {
-        return statistics$DIMS;
-    }
-    private static final VarHandle statistics$ELEM_HANDLE = statistics$LAYOUT.varHandle(sequenceElement());
-
-    /**
-     * Indexed getter for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static double statistics(MemorySegment struct, long index0) {
-        return (double)statistics$ELEM_HANDLE.get(struct, statistics$OFFSET, index0);
-    }
-
-    /**
-     * Indexed setter for field:
-     * {@snippet lang=c :
-     * double statistics[8]
-     * }
-     */
-    public static void statistics(MemorySegment struct, long index0, double fieldValue) {
-        statistics$ELEM_HANDLE.set(struct, statistics$OFFSET, index0, fieldValue);
-    }
-
-    private static final SequenceLayout reserved$LAYOUT = (SequenceLayout)$LAYOUT.select(groupElement("reserved"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static final SequenceLayout reserved$layout() {
-        return reserved$LAYOUT;
-    }
-
-    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static final long reserved$offset() {
-        return reserved$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static MemorySegment reserved(MemorySegment struct) {
-        return struct.asSlice(reserved$OFFSET, reserved$LAYOUT.byteSize());
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static void reserved(MemorySegment struct, MemorySegment fieldValue) {
-        MemorySegment.copy(fieldValue, 0L, struct, reserved$OFFSET, reserved$LAYOUT.byteSize());
-    }
-
-    private static long[] reserved$DIMS = { 4 };
-
-    /**
-     * Dimensions for array field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static long[] reserved$dimensions() {
-        return reserved$DIMS;
-    }
-    private static final VarHandle reserved$ELEM_HANDLE = reserved$LAYOUT.varHandle(sequenceElement());
-
-    /**
-     * Indexed getter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static long reserved(MemorySegment struct, long index0) {
-        return (long)reserved$ELEM_HANDLE.get(struct, reserved$OFFSET, index0);
-    }
-
-    /**
-     * Indexed setter for field:
-     * {@snippet lang=c :
-     * uint64_t reserved[4]
-     * }
-     */
-    public static void reserved(MemorySegment struct, long index0, long fieldValue) {
-        reserved$ELEM_HANDLE.set(struct, reserved$OFFSET, index0, fieldValue);
     }
 
     /**

@@ -17,7 +17,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  * struct panoptim_extras {
  *     uint32_t flags;
  *     int32_t copy_rounding;
- *     double average_decay;
+ *     double *statistic_leaves;
+ *     double *statistics;
  * }
  * }
  */
@@ -30,7 +31,8 @@ public class panoptim_extras {
     private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
         panoptim_h.C_INT.withName("flags"),
         panoptim_h.C_INT.withName("copy_rounding"),
-        panoptim_h.C_DOUBLE.withName("average_decay")
+        panoptim_h.C_POINTER.withName("statistic_leaves"),
+        panoptim_h.C_POINTER.withName("statistics")
     ).withName("panoptim_extras");
 
     /**
@@ -128,48 +130,92 @@ public class panoptim_extras {
         struct.set(copy_rounding$LAYOUT, copy_rounding$OFFSET, fieldValue);
     }
 
-    private static final OfDouble average_decay$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("average_decay"));
+    private static final AddressLayout statistic_leaves$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("statistic_leaves"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * double average_decay
+     * double *statistic_leaves
      * }
      */
-    public static final OfDouble average_decay$layout() {
-        return average_decay$LAYOUT;
+    public static final AddressLayout statistic_leaves$layout() {
+        return statistic_leaves$LAYOUT;
     }
 
-    private static final long average_decay$OFFSET = $LAYOUT.byteOffset(groupElement("average_decay"));
+    private static final long statistic_leaves$OFFSET = $LAYOUT.byteOffset(groupElement("statistic_leaves"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * double average_decay
+     * double *statistic_leaves
      * }
      */
-    public static final long average_decay$offset() {
-        return average_decay$OFFSET;
+    public static final long statistic_leaves$offset() {
+        return statistic_leaves$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * double average_decay
+     * double *statistic_leaves
      * }
      */
-    public static double average_decay(MemorySegment struct) {
-        return struct.get(average_decay$LAYOUT, average_decay$OFFSET);
+    public static MemorySegment statistic_leaves(MemorySegment struct) {
+        return struct.get(statistic_leaves$LAYOUT, statistic_leaves$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * double average_decay
+     * double *statistic_leaves
      * }
      */
-    public static void average_decay(MemorySegment struct, double fieldValue) {
-        struct.set(average_decay$LAYOUT, average_decay$OFFSET, fieldValue);
+    public static void statistic_leaves(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(statistic_leaves$LAYOUT, statistic_leaves$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout statistics$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("statistics"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double *statistics
+     * }
+     */
+    public static final AddressLayout statistics$layout() {
+        return statistics$LAYOUT;
+    }
+
+    private static final long statistics$OFFSET = $LAYOUT.byteOffset(groupElement("statistics"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double *statistics
+     * }
+     */
+    public static final long statistics$offset() {
+        return statistics$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double *statistics
+     * }
+     */
+    public static MemorySegment statistics(MemorySegment struct) {
+        return struct.get(statistics$LAYOUT, statistics$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double *statistics
+     * }
+     */
+    public static void statistics(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(statistics$LAYOUT, statistics$OFFSET, fieldValue);
     }
 
     /**

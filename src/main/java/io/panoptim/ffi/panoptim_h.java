@@ -194,6 +194,15 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_COLUMNS() {
         return PANOPTIM_COLUMNS;
     }
+    private static final int PANOPTIM_STATISTIC_SUMS = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_STATISTIC_SUMS 3
+     * }
+     */
+    public static int PANOPTIM_STATISTIC_SUMS() {
+        return PANOPTIM_STATISTIC_SUMS;
+    }
     private static final int PANOPTIM_REDUCE_DOT = (int)0L;
     /**
      * {@snippet lang=c :
@@ -220,6 +229,15 @@ public class panoptim_h extends panoptim_h$shared {
      */
     public static int PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM() {
         return PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM;
+    }
+    private static final int PANOPTIM_REDUCE_POWER = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_REDUCE_POWER 3
+     * }
+     */
+    public static int PANOPTIM_REDUCE_POWER() {
+        return PANOPTIM_REDUCE_POWER;
     }
     private static final int PANOPTIM_OK = (int)0L;
     /**
@@ -338,10 +356,10 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_APPLY() {
         return PANOPTIM_APPLY;
     }
-    private static final int PANOPTIM_RULE_ABI = (int)1L;
+    private static final int PANOPTIM_RULE_ABI = (int)2L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_RULE_ABI 1
+     * #define PANOPTIM_RULE_ABI 2
      * }
      */
     public static int PANOPTIM_RULE_ABI() {

@@ -19,6 +19,10 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint32_t kind;
  *     uint32_t left;
  *     uint32_t right;
+ *     double factor;
+ *     double p;
+ *     uint32_t nonfinite;
+ *     uint32_t reserved;
  *     double *leaves;
  *     uint64_t leaf_count;
  *     double result;
@@ -36,6 +40,10 @@ public class panoptim_reduce {
         panoptim_h.C_INT.withName("kind"),
         panoptim_h.C_INT.withName("left"),
         panoptim_h.C_INT.withName("right"),
+        panoptim_h.C_DOUBLE.withName("factor"),
+        panoptim_h.C_DOUBLE.withName("p"),
+        panoptim_h.C_INT.withName("nonfinite"),
+        panoptim_h.C_INT.withName("reserved"),
         panoptim_h.C_POINTER.withName("leaves"),
         panoptim_h.C_LONG.withName("leaf_count"),
         panoptim_h.C_DOUBLE.withName("result")
@@ -222,6 +230,182 @@ public class panoptim_reduce {
      */
     public static void right(MemorySegment struct, int fieldValue) {
         struct.set(right$LAYOUT, right$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble factor$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("factor"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double factor
+     * }
+     */
+    public static final OfDouble factor$layout() {
+        return factor$LAYOUT;
+    }
+
+    private static final long factor$OFFSET = $LAYOUT.byteOffset(groupElement("factor"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double factor
+     * }
+     */
+    public static final long factor$offset() {
+        return factor$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double factor
+     * }
+     */
+    public static double factor(MemorySegment struct) {
+        return struct.get(factor$LAYOUT, factor$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double factor
+     * }
+     */
+    public static void factor(MemorySegment struct, double fieldValue) {
+        struct.set(factor$LAYOUT, factor$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble p$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("p"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double p
+     * }
+     */
+    public static final OfDouble p$layout() {
+        return p$LAYOUT;
+    }
+
+    private static final long p$OFFSET = $LAYOUT.byteOffset(groupElement("p"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double p
+     * }
+     */
+    public static final long p$offset() {
+        return p$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double p
+     * }
+     */
+    public static double p(MemorySegment struct) {
+        return struct.get(p$LAYOUT, p$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double p
+     * }
+     */
+    public static void p(MemorySegment struct, double fieldValue) {
+        struct.set(p$LAYOUT, p$OFFSET, fieldValue);
+    }
+
+    private static final OfInt nonfinite$LAYOUT = (OfInt)$LAYOUT.select(groupElement("nonfinite"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint32_t nonfinite
+     * }
+     */
+    public static final OfInt nonfinite$layout() {
+        return nonfinite$LAYOUT;
+    }
+
+    private static final long nonfinite$OFFSET = $LAYOUT.byteOffset(groupElement("nonfinite"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint32_t nonfinite
+     * }
+     */
+    public static final long nonfinite$offset() {
+        return nonfinite$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint32_t nonfinite
+     * }
+     */
+    public static int nonfinite(MemorySegment struct) {
+        return struct.get(nonfinite$LAYOUT, nonfinite$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint32_t nonfinite
+     * }
+     */
+    public static void nonfinite(MemorySegment struct, int fieldValue) {
+        struct.set(nonfinite$LAYOUT, nonfinite$OFFSET, fieldValue);
+    }
+
+    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint32_t reserved
+     * }
+     */
+    public static final OfInt reserved$layout() {
+        return reserved$LAYOUT;
+    }
+
+    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint32_t reserved
+     * }
+     */
+    public static final long reserved$offset() {
+        return reserved$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint32_t reserved
+     * }
+     */
+    public static int reserved(MemorySegment struct) {
+        return struct.get(reserved$LAYOUT, reserved$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint32_t reserved
+     * }
+     */
+    public static void reserved(MemorySegment struct, int fieldValue) {
+        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
     }
 
     private static final AddressLayout leaves$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("leaves"));

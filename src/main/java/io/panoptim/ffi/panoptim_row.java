@@ -19,6 +19,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint32_t flags;
  *     uint32_t reserved;
  *     double keep;
+ *     double average;
+ *     uint64_t noise;
  * }
  * }
  */
@@ -32,7 +34,9 @@ public class panoptim_row {
         MemoryLayout.sequenceLayout(16, panoptim_h.C_DOUBLE).withName("scalar"),
         panoptim_h.C_INT.withName("flags"),
         panoptim_h.C_INT.withName("reserved"),
-        panoptim_h.C_DOUBLE.withName("keep")
+        panoptim_h.C_DOUBLE.withName("keep"),
+        panoptim_h.C_DOUBLE.withName("average"),
+        panoptim_h.C_LONG.withName("noise")
     ).withName("panoptim_row");
 
     /**
@@ -249,6 +253,94 @@ public class panoptim_row {
      */
     public static void keep(MemorySegment struct, double fieldValue) {
         struct.set(keep$LAYOUT, keep$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble average$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("average"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double average
+     * }
+     */
+    public static final OfDouble average$layout() {
+        return average$LAYOUT;
+    }
+
+    private static final long average$OFFSET = $LAYOUT.byteOffset(groupElement("average"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double average
+     * }
+     */
+    public static final long average$offset() {
+        return average$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double average
+     * }
+     */
+    public static double average(MemorySegment struct) {
+        return struct.get(average$LAYOUT, average$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double average
+     * }
+     */
+    public static void average(MemorySegment struct, double fieldValue) {
+        struct.set(average$LAYOUT, average$OFFSET, fieldValue);
+    }
+
+    private static final OfLong noise$LAYOUT = (OfLong)$LAYOUT.select(groupElement("noise"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t noise
+     * }
+     */
+    public static final OfLong noise$layout() {
+        return noise$LAYOUT;
+    }
+
+    private static final long noise$OFFSET = $LAYOUT.byteOffset(groupElement("noise"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t noise
+     * }
+     */
+    public static final long noise$offset() {
+        return noise$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t noise
+     * }
+     */
+    public static long noise(MemorySegment struct) {
+        return struct.get(noise$LAYOUT, noise$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t noise
+     * }
+     */
+    public static void noise(MemorySegment struct, long fieldValue) {
+        struct.set(noise$LAYOUT, noise$OFFSET, fieldValue);
     }
 
     /**

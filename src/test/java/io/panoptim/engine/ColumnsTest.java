@@ -408,8 +408,8 @@ class ColumnsTest {
 
     @Test
     void operationsAndReductionsThatCannotBe() {
-        refused(Code.UNSUPPORTED, "a norm of order p = 3.0: there are those of 1, 2 and infinity", () -> Reduction.norm(0, 3));
-        refused(Code.UNSUPPORTED, "p = NaN", () -> Reduction.norm(0, Double.NaN));
+        refused(Code.INVALID, "a norm of order p = -1.0: expected a positive number, or infinity", () -> Reduction.norm(0, -1));
+        refused(Code.INVALID, "p = NaN", () -> Reduction.norm(0, Double.NaN));
         refused(Code.INVALID, "column 18 is none of a tensor's elements", () -> Reduction.absoluteMaximum(18));
         refused(Code.INVALID, "column -1", () -> Reduction.dot(0, -1));
         refused(Code.INVALID, "scales of state 1 is none", () -> MapOperation.zero(Column.SCALE + 1));

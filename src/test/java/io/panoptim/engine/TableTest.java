@@ -138,15 +138,10 @@ class TableTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
-    void whatComesLaterIsRefusedByName(String name) {
+    void streamsAndMissingRowsAreRefused(String name) {
         Engine engine = TestEngines.named(name);
         try (Table table = engine.table(Rule.SGD, List.of(entry("a")))) {
             Rows rows = new Rows(1);
-            refused(Code.UNSUPPORTED, "the " + engine.name() + " engine does not have [AVERAGE] in the same pass yet",
-                    () -> engine.step(table, rows, null, Extras.of(Extras.Part.AVERAGE), Stream.DEFAULT));
-            refused(Code.UNSUPPORTED, "Engine.measure: the " + engine.name() + " engine does not have this verb yet",
-                    () -> engine.measure(List.of(table), null, Stream.DEFAULT));
-            refused(Code.UNSUPPORTED, "Engine.control", engine::control);
             refused(Code.INVALID, "the CPU has no streams",
                     () -> engine.step(table, rows, null, Extras.NONE, new Stream(1)));
             table.classes(new int[] {1});
@@ -159,8 +154,10 @@ class TableTest {
     @ValueSource(strings = {"reference", "cpu"})
     void columnsForWhatComesLaterAreRefusedByName(String name) {
         Engine engine = TestEngines.named(name);
-        TensorEntry averaged = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.AVERAGE, vector(4)), 0, 0, 4, 0, 1);
-        refused(Code.UNSUPPORTED, "the average of 'w'", () -> engine.table(Rule.SGD, List.of(averaged)));
+        TensorEntry compensated = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.COMPENSATION, vector(4)), 0, 0, 4, 0, 1);
+        refused(Code.UNSUPPORTED, "the compensation of 'w'", () -> engine.table(Rule.SGD, List.of(compensated)));
+        TensorEntry mastered = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.MASTER, vector(4)), 0, 0, 4, 0, 1);
+        refused(Code.INVALID, "a float32 master is for a value of a half type", () -> engine.table(Rule.SGD, List.of(mastered)));
     }
 
     @ParameterizedTest

@@ -3,6 +3,7 @@ package io.panoptim.engine.cpu;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.MatrixProduct;
@@ -20,6 +21,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Native SIMD loops over chunks, shared among the threads of a pool: one downcall per verb, whatever the number of
@@ -166,10 +168,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     }
 
     @Override
-    protected void update(Table table, Rows rows, Extras extras) {
+    protected void update(Table table, Rows rows, @Nullable HostControl control, Extras extras) {
         CpuTable own = step.own(table);
-        run(step, own, own.stepParts(), own.fill(rows, extras));
+        run(step, own, own.stepParts(), own.fill(rows, control, extras));
         Reference.reachabilityFence(rows);
+        Reference.reachabilityFence(control);
     }
 
     /** One call where there are no dense gradients; else all indices are checked before the dense gradients are used. */
@@ -191,7 +194,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
                     run(own, part, prepare, gradients, rows);
                 }
                 if (dense) {
-                    update(table, rows, Extras.NONE);
+                    update(table, rows, null, Extras.NONE);
                     written = true;
                 }
                 for (GuardedCall part : parts) {
@@ -209,7 +212,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private void run(CpuTable table, GuardedCall part, int phases, List<RowGradient> gradients, Rows rows) {
         panoptim_row_step.phases(part.subject(), phases);
         MemorySegment[] guards = part.guards();
-        int result = panoptim_api.step_rows.invoke(stepRowsFunction, pool, table.recordsOnly(), table.fill(rows, Extras.NONE),
+        int result = panoptim_api.step_rows.invoke(stepRowsFunction, pool, table.recordsOnly(), table.fill(rows, null, Extras.NONE),
                 part.subject(), guards[0], guards[1], guards[2], guards[3], guards[4], guards[5], guards[6], guards[7]);
         if (result != panoptim_h.PANOPTIM_OK()) {
             gradients.forEach(gradient -> gradient.checkIndices("Engine.stepRows", table)); // in words that name the tensor
@@ -224,11 +227,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     }
 
     @Override
-    protected double reduceColumns(Table table, Reduction reduction) {
+    protected Total reduceColumns(Table table, Reduction reduction) {
         CpuTable own = reduce.own(table);
         MemorySegment argument = own.fill(reduction);
         run(reduce, own, own.columnParts(reduction.columns()), argument);
-        return panoptim_reduce.result(argument);
+        return new Total(panoptim_reduce.result(argument), panoptim_reduce.nonfinite(argument) == 0);
     }
 
     private void run(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {

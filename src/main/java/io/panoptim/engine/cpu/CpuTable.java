@@ -1,6 +1,8 @@
 package io.panoptim.engine.cpu;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostControl;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
@@ -26,6 +28,7 @@ import org.jspecify.annotations.Nullable;
 /** A table as the native library reads it, with the arguments of the calls over it. */
 final class CpuTable extends Table {
     private static final int ALL_COLUMNS = -1;
+    private static final int STATISTICS = panoptim_h.PANOPTIM_STATISTIC_SUMS();
 
     private final Arena arena = Arena.ofShared();
     private final TableImage image;
@@ -36,6 +39,7 @@ final class CpuTable extends Table {
     /** By the columns that a verb works on, by bit. */
     private final Map<Integer, CpuParts> columnParts = new HashMap<>();
     private @Nullable MemorySegment reduce;
+    private @Nullable MemorySegment statistics;
     private final CpuRows rows = new CpuRows(this);
     private final MemorySegment recordsOnly;
 
@@ -54,11 +58,34 @@ final class CpuTable extends Table {
     }
 
     /** Fills in the {@code panoptim_step} of the coming call. */
-    MemorySegment fill(Rows rows, Extras extras) {
+    MemorySegment fill(Rows rows, @Nullable HostControl control, Extras extras) {
         panoptim_step.classes(step, rows.count());
         panoptim_step.rows(step, rows.segment());
+        panoptim_step.control(step, control == null ? MemorySegment.NULL : control.segment());
         panoptim_extras.flags(stepExtras, extras.flags());
+        panoptim_extras.copy_rounding(stepExtras, extras.stochasticCopy() ? 1 : 0);
+        if (extras.has(Extras.Part.STATISTICS)) {
+            allocateStatistics(rows.count());
+        }
         return step;
+    }
+
+    private void allocateStatistics(int classes) {
+        if (statistics == null) {
+            panoptim_extras.statistic_leaves(stepExtras, arena.allocate(ValueLayout.JAVA_DOUBLE, image.leafCount() * STATISTICS));
+        }
+        if (statistics == null || statistics.byteSize() < (long) classes * STATISTICS * Double.BYTES) {
+            statistics = arena.allocate(ValueLayout.JAVA_DOUBLE, (long) classes * STATISTICS);
+            panoptim_extras.statistics(stepExtras, statistics);
+        }
+    }
+
+    @Override
+    public double[] statistics() {
+        if (statistics == null) {
+            throw PanoptimException.invalid("Table.statistics", "there was no step with statistics");
+        }
+        return statistics.asSlice(0, (long) classCount() * STATISTICS * Double.BYTES).toArray(ValueLayout.JAVA_DOUBLE);
     }
 
     /** Fills in the {@code panoptim_map} of the coming call. */
@@ -71,7 +98,7 @@ final class CpuTable extends Table {
         return map;
     }
 
-    /** Fills in the {@code panoptim_reduce} of the coming call: a dot product, a norm of order 1 or an absolute maximum. */
+    /** Fills in the {@code panoptim_reduce} of the coming call: a dot product, an absolute maximum, or the sum of a norm's powers. */
     MemorySegment fill(Reduction reduction) {
         if (reduce == null) {
             reduce = panoptim_reduce.allocate(arena);
@@ -81,11 +108,14 @@ final class CpuTable extends Table {
         }
         panoptim_reduce.kind(reduce, switch (reduction.kind()) {
             case DOT -> panoptim_h.PANOPTIM_REDUCE_DOT();
-            case NORM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM();
+            case NORM -> reduction.p() == 1 ? panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM() : panoptim_h.PANOPTIM_REDUCE_POWER();
             case ABSOLUTE_MAXIMUM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM();
         });
         panoptim_reduce.left(reduce, reduction.left());
         panoptim_reduce.right(reduce, reduction.right());
+        panoptim_reduce.factor(reduce, reduction.factor());
+        panoptim_reduce.p(reduce, reduction.p());
+        panoptim_reduce.nonfinite(reduce, 0);
         return reduce;
     }
 

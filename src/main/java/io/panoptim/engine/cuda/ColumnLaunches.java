@@ -71,11 +71,13 @@ final class ColumnLaunches {
     Reduction.Result reduce(Reduction reduction, long stream) {
         int kind = switch (reduction.kind()) {
             case DOT -> panoptim_h.PANOPTIM_REDUCE_DOT();
-            case NORM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM();
+            case NORM -> reduction.p() == 1 ? panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_SUM() : panoptim_h.PANOPTIM_REDUCE_POWER();
             case ABSOLUTE_MAXIMUM -> panoptim_h.PANOPTIM_REDUCE_ABSOLUTE_MAXIMUM();
         };
         boolean dot = reduction.kind() == Reduction.Kind.DOT;
         write(kind, reduction.left(), dot ? reduction.right() : reduction.left());
+        arguments.set(ValueLayout.JAVA_DOUBLE, A, reduction.factor());
+        arguments.set(ValueLayout.JAVA_DOUBLE, B, reduction.p());
         for (int i = 0; i < groups.size(); i++) {
             launch(groups.get(i), groups.get(i).reduce, stream);
         }

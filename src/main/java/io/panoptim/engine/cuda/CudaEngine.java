@@ -2,6 +2,7 @@ package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Graph;
 import io.panoptim.engine.MapOperation;
@@ -435,7 +436,17 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     }
 
     @Override
-    protected void update(Table table, Rows rows, Extras extras, Stream stream) {
+    protected int extras() {
+        return Extras.Part.ZERO_GRADIENT.flag();
+    }
+
+    @Override
+    protected void checkControl(String call, Control control) {
+        throw PanoptimException.unsupported(call, "the cuda engine does not have loss scaling yet");
+    }
+
+    @Override
+    protected void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         CudaTable own = own("Engine.step", table);
         enter("Engine.step");
         try {

@@ -8,7 +8,7 @@ import java.lang.foreign.ValueLayout;
 /** Rows as kernels read them: {@code Row<float>} and {@code Row<double>} of {@code kernels/row.h}. */
 final class KernelRows {
     /** The size of a float32 row. */
-    static final long FLOAT = Rows.SCALARS * 4L + 8;
+    static final long FLOAT = Rows.SCALARS * 4L + 24;
     /** The size of a float64 row, which is that of a row before rounding. */
     static final long DOUBLE = panoptim_row.sizeof();
 
@@ -18,6 +18,8 @@ final class KernelRows {
     private static final long SCALAR = panoptim_row.scalar$offset();
     private static final long FLAGS = panoptim_row.flags$offset();
     private static final long KEEP = panoptim_row.keep$offset();
+    private static final long AVERAGE = panoptim_row.average$offset();
+    private static final long NOISE = panoptim_row.noise$offset();
 
     private KernelRows() {}
 
@@ -38,6 +40,8 @@ final class KernelRows {
             }
             to.set(ValueLayout.JAVA_INT, out + Rows.SCALARS * 4L, from.get(ValueLayout.JAVA_INT, in + FLAGS));
             to.set(ValueLayout.JAVA_FLOAT, out + Rows.SCALARS * 4L + 4, (float) from.get(ValueLayout.JAVA_DOUBLE, in + KEEP));
+            to.set(ValueLayout.JAVA_FLOAT, out + Rows.SCALARS * 4L + 8, (float) from.get(ValueLayout.JAVA_DOUBLE, in + AVERAGE));
+            to.set(ValueLayout.JAVA_LONG, out + Rows.SCALARS * 4L + 16, from.get(ValueLayout.JAVA_LONG, in + NOISE));
         }
     }
 

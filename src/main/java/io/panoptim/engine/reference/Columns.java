@@ -1,6 +1,7 @@
 package io.panoptim.engine.reference;
 
 import io.panoptim.engine.Arithmetic;
+import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.Table;
@@ -39,28 +40,39 @@ final class Columns {
         };
     }
 
-    /** A dot product, a norm of order 1 or an absolute maximum. */
-    static double reduce(Table table, Reduction reduction) {
+    /** A dot product, an absolute maximum, or the sum of a norm's powers. */
+    static HostEngine.Total reduce(Table table, Reduction reduction) {
         LeafSum sum = new LeafSum(1);
         double largest = 0;
+        boolean finite = true;
         for (int i = 0; i < table.size(); i++) {
             if (table.has(i, reduction.columns())) {
                 TensorEntry entry = table.entry(i);
                 Tensor left = column(table, i, reduction.left());
                 Tensor right = reduction.kind() == Reduction.Kind.DOT ? column(table, i, reduction.right()) : left;
+                Arithmetic arithmetic = Arithmetic.of(entry.value().dtype().computeType());
+                double factor = arithmetic.round(reduction.factor());
                 for (long element = entry.begin(); element < entry.end(); element++) {
-                    double a = left.get(element);
+                    finite &= Double.isFinite(left.get(element));
+                    double a = arithmetic.multiply(left.get(element), factor);
                     if (reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM) {
                         largest = Math.max(largest, Math.abs(a));
                     } else {
-                        double term = reduction.kind() == Reduction.Kind.DOT ? a * right.get(element) : Math.abs(a);
-                        sum.add(element - entry.begin(), new double[] {term});
+                        double b = arithmetic.multiply(right.get(element), factor);
+                        sum.add(element - entry.begin(), new double[] {term(reduction, a, b)});
                     }
                 }
                 sum.endLeaf();
             }
         }
-        return reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM ? largest : sum.sums()[0];
+        return new HostEngine.Total(reduction.kind() == Reduction.Kind.ABSOLUTE_MAXIMUM ? largest : sum.sums()[0], finite);
+    }
+
+    private static double term(Reduction reduction, double a, double b) {
+        if (reduction.kind() == Reduction.Kind.DOT) {
+            return a * b;
+        }
+        return reduction.p() == 1 ? Math.abs(a) : Arithmetic.FLOAT64.pow(Math.abs(a), reduction.p());
     }
 
     private static Tensor column(Table table, int tensor, int column) {

@@ -5,6 +5,7 @@ import io.panoptim.engine.Column;
 import io.panoptim.engine.Table;
 import io.panoptim.tensor.Tensor;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** The columns of one tensor, element by element, in its compute type. */
 final class Elements {
@@ -15,16 +16,20 @@ final class Elements {
     private final long end;
     private final Arithmetic arithmetic;
     private final double keep;
+    private final @Nullable Tensor master;
+    private final Riding riding;
 
     /**
      * Some of a tensor's elements.
      *
      * @param keep what is left of each value before the rule sees it, not rounded
      */
-    Elements(Table table, int tensor, long begin, long end, double keep) {
+    Elements(Table table, int tensor, long begin, long end, double keep, Riding riding) {
         this.arithmetic = Arithmetic.of(table.entry(tensor).value().dtype().computeType());
         this.keep = arithmetic.round(keep);
+        this.riding = riding;
         value = Objects.requireNonNull(table.tensor(tensor, Column.VALUE));
+        master = table.tensor(tensor, Column.MASTER);
         gradient = Objects.requireNonNull(table.tensor(tensor, Column.GRADIENT));
         states = new Tensor[table.slots(tensor)];
         for (int slot = 0; slot < states.length; slot++) {
@@ -38,6 +43,8 @@ final class Elements {
     Elements(Arithmetic arithmetic, Tensor value, Tensor gradient, Tensor[] states) {
         this.arithmetic = arithmetic;
         keep = 1;
+        master = null;
+        riding = Riding.NOTHING;
         this.value = value;
         this.gradient = gradient;
         this.states = states;
@@ -58,11 +65,28 @@ final class Elements {
     }
 
     double value(long i) {
-        return arithmetic.multiply(value.get(i), keep);
+        return arithmetic.multiply(stored(i), keep);
+    }
+
+    /** A value as it is now. */
+    double stored(long i) {
+        return (master == null ? value : master).get(i);
     }
 
     void value(long i, double newValue) {
+        if (master != null) {
+            master.set(i, newValue);
+        }
         value.set(i, newValue);
+    }
+
+    /** All values as they are now. */
+    double[] values() {
+        double[] values = new double[Math.toIntExact(end - begin)];
+        for (long i = begin; i < end; i++) {
+            values[(int) (i - begin)] = stored(i);
+        }
+        return values;
     }
 
     /** For a rule that leaves the values as they are: what is left of each before it sees them stays. */
@@ -73,7 +97,7 @@ final class Elements {
     }
 
     double gradient(long i) {
-        return gradient.get(i);
+        return riding.scaled(arithmetic, gradient.get(i));
     }
 
     double state(int slot, long i) {
@@ -81,7 +105,22 @@ final class Elements {
     }
 
     void state(int slot, long i, double newState) {
-        states[slot].set(i, newState);
+        states[slot].set(i, riding.flushed(arithmetic, newState));
+    }
+
+    /** For states that the rule has left as they are, too. */
+    void flushStates() {
+        for (int slot = 0; slot < states.length; slot++) {
+            for (long i = begin; i < end; i++) {
+                state(slot, i, state(slot, i));
+            }
+        }
+    }
+
+    void writeGradient() {
+        for (long i = begin; i < end; i++) {
+            gradient.set(i, gradient(i));
+        }
     }
 
     void zeroGradient() {

@@ -3,6 +3,7 @@ package io.panoptim.engine.reference;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.MatrixProduct;
@@ -14,6 +15,7 @@ import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import java.util.List;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /** Every rule in plain Java, one element at a time, on native and heap memory: slow, and what the others must equal. */
 public final class ReferenceEngine extends HostEngine {
@@ -45,11 +47,11 @@ public final class ReferenceEngine extends HostEngine {
     }
 
     @Override
-    protected void update(Table table, Rows rows, Extras extras) {
+    protected void update(Table table, Rows rows, @Nullable HostControl control, Extras extras) {
         ReferenceTable own = own("Engine.step", table);
         own.checkAccessible();
         run("Engine.step", Code.FAULT, () -> {
-            new Step(own, rows).run(extras);
+            new Step(own, rows, new Riding(extras, control)).run();
             return null;
         });
     }
@@ -60,7 +62,7 @@ public final class ReferenceEngine extends HostEngine {
         ReferenceTable own = own("Engine.stepRows", table);
         own.checkAccessible();
         run("Engine.stepRows", Code.FAULT, () -> {
-            new Step(own, rows).run(Extras.NONE);
+            new Step(own, rows, Riding.NOTHING).run();
             gradients.forEach(gradient -> new RowLoop(own, rule, gradient, rows).run());
             return null;
         });
@@ -76,7 +78,7 @@ public final class ReferenceEngine extends HostEngine {
     }
 
     @Override
-    protected double reduceColumns(Table table, Reduction reduction) {
+    protected Total reduceColumns(Table table, Reduction reduction) {
         own("Engine.reduce", table).checkColumns("Engine.reduce", reduction.columns());
         return run("Engine.reduce", Code.CLOSED, () -> Columns.reduce(table, reduction));
     }

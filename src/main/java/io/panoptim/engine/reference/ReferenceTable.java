@@ -1,5 +1,6 @@
 package io.panoptim.engine.reference;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.SumPlan;
 import io.panoptim.engine.Table;
@@ -13,6 +14,7 @@ final class ReferenceTable extends Table {
     private final @Nullable UpdateLoop loop;
     /** For each row, by its place in the plan of the sums. */
     private final double[][] reduced;
+    private double @Nullable [] statistics;
 
     ReferenceTable(ReferenceEngine engine, @Nullable Rule rule, List<TensorEntry> entries) {
         super(engine, true, rule, entries);
@@ -28,6 +30,18 @@ final class ReferenceTable extends Table {
 
     double[][] reduced() {
         return reduced;
+    }
+
+    @Override
+    public double[] statistics() {
+        if (statistics == null) {
+            throw PanoptimException.invalid("Table.statistics", "there was no step with statistics");
+        }
+        return statistics.clone();
+    }
+
+    void statistics(double[] sums) {
+        statistics = sums;
     }
 
     void checkAccessible() {

@@ -23,27 +23,75 @@ final class Step {
     private final Rule rule;
     private final Rows rows;
     private final UpdateLoop loop;
+    private final Riding riding;
 
-    Step(ReferenceTable table, Rows rows) {
+    Step(ReferenceTable table, Rows rows, Riding riding) {
         this.table = table;
+        this.riding = riding;
         this.rule = Objects.requireNonNull(table.rule());
         this.rows = rows;
         this.loop = table.loop();
     }
 
-    void run(Extras extras) {
+    void run() {
+        if (!riding.skips()) {
+            update();
+        }
+        if (riding.has(Extras.Part.ZERO_GRADIENT)) {
+            for (int i = 0; i < table.size(); i++) {
+                if (table.classOf(i) != Table.ABSENT) {
+                    whole(i).zeroGradient();
+                }
+            }
+        }
+    }
+
+    private void update() {
         RuleSums sums = rule.sums();
         if (sums != null && loop instanceof SummingLoop summing) {
             takeSums(sums, Objects.requireNonNull(table.sums()), summing);
         }
+        Statistics statistics = new Statistics(table.classCount());
         for (int i = 0; i < table.size(); i++) {
             if (table.classOf(i) != Table.ABSENT) {
+                Elements elements = whole(i);
+                double[] before = riding.has(Extras.Part.STATISTICS) ? elements.values() : NONE;
                 update(i);
-                if (extras.has(Extras.Part.ZERO_GRADIENT)) {
-                    elements(i, table.entry(i).begin(), table.entry(i).end()).zeroGradient();
+                rideAlong(i, elements);
+                if (riding.has(Extras.Part.STATISTICS)) {
+                    statistics.add(table.classOf(i), elements, before);
+                }
+                if (riding.has(Extras.Part.WRITE_GRADIENT)) {
+                    elements.writeGradient();
                 }
             }
         }
+        if (riding.has(Extras.Part.STATISTICS)) {
+            table.statistics(statistics.sums());
+        }
+    }
+
+    /** What follows from new values and states. */
+    private void rideAlong(int tensor, Elements elements) {
+        if (riding.has(Extras.Part.FLUSH_SUBNORMAL)) {
+            elements.flushStates();
+        }
+        Tensor average = riding.has(Extras.Part.AVERAGE) ? table.tensor(tensor, Column.AVERAGE) : null;
+        Tensor copy = riding.has(Extras.Part.COPY) ? table.tensor(tensor, Column.COPY) : null;
+        Arithmetic arithmetic = Arithmetic.of(table.entry(tensor).value().dtype().computeType());
+        double weight = arithmetic.round(rows.average(table.classOf(tensor)));
+        for (long i = elements.begin(); i < elements.end(); i++) {
+            if (average != null) {
+                average.set(i, arithmetic.lerp(average.get(i), elements.stored(i), weight));
+            }
+            if (copy != null) {
+                copy.set(i, elements.stored(i));
+            }
+        }
+    }
+
+    private Elements whole(int tensor) {
+        return elements(tensor, table.entry(tensor).begin(), table.entry(tensor).end());
     }
 
     private void update(int tensor) {
@@ -111,7 +159,7 @@ final class Step {
     }
 
     private Elements elements(int tensor, long begin, long end) {
-        return new Elements(table, tensor, begin, end, rows.keep(table.classOf(tensor)));
+        return new Elements(table, tensor, begin, end, rows.keep(table.classOf(tensor)), riding);
     }
 
     private double[] reduced(SumPlan.Place place, long row) {

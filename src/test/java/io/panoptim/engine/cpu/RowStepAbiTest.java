@@ -76,7 +76,7 @@ class RowStepAbiTest {
         panoptim_row_step.phases(step, phases);
         MemorySegment none = MemorySegment.NULL;
         library.check("test", panoptim_api.step_rows.invoke(panoptim_api.step_rows(library.api()), pool, table.recordsOnly(),
-                table.fill(rows, Extras.NONE), step, none, none, none, none, none, none, none, none));
+                table.fill(rows, null, Extras.NONE), step, none, none, none, none, none, none, none, none));
     }
 
     private void refused(Code code, String words, Consumer<MemorySegment> change) {

@@ -1,0 +1,150 @@
+package io.panoptim.engine;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.ffi.panoptim_control;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** A control block in the CPU's memory, where everything has happened when a call returns. */
+public final class HostControl implements Control {
+    private final MemorySegment block = panoptim_control.allocate(Arena.ofAuto());
+    private final HostEngine engine;
+    private boolean closed;
+
+    HostControl(HostEngine engine) {
+        this.engine = engine;
+        panoptim_control.size(block, (int) panoptim_control.sizeof());
+        panoptim_control.scale(block, 1);
+        panoptim_control.inverse_scale(block, 1);
+        panoptim_control.clip_float32(block, 1);
+        panoptim_control.clip_float64(block, 1);
+        panoptim_control.hysteresis_tracker(block, 1);
+    }
+
+    /** One of the CPU's blocks that is open, or a refusal. */
+    static HostControl of(String call, Control control) {
+        if (!(control instanceof HostControl own)) {
+            throw PanoptimException.invalid(call, "the control block is another device's");
+        }
+        if (own.closed) {
+            throw new PanoptimException(Code.CLOSED, call, "the control block is closed");
+        }
+        return own;
+    }
+
+    /** The {@code panoptim_control}; it lives as long as this object. */
+    public MemorySegment segment() {
+        return block;
+    }
+
+    /** The coefficients by which a step multiplies gradients, one after the other, in one compute type. */
+    public double unscale() {
+        return panoptim_control.inverse_scale(block);
+    }
+
+    /** See {@link #unscale}. */
+    public double clip(Arithmetic arithmetic) {
+        return arithmetic == Arithmetic.FLOAT64 ? panoptim_control.clip_float64(block) : panoptim_control.clip_float32(block);
+    }
+
+    /** Whether an overflow was found. */
+    public boolean hasFoundInf() {
+        return panoptim_control.found_inf(block) != 0;
+    }
+
+    void measured(Measurement measurement, double norm, boolean finite) {
+        panoptim_control.found_inf(block, finite ? 0 : 1);
+        panoptim_control.norm(block, norm);
+        panoptim_control.clip_float32(block, (float) measurement.clip(Arithmetic.FLOAT32, norm));
+        panoptim_control.clip_float64(block, measurement.clip(Arithmetic.FLOAT64, norm));
+        if (measurement.skips() && !finite) {
+            panoptim_control.skipped(block, panoptim_control.skipped(block) + 1);
+        } else {
+            panoptim_control.applied(block, panoptim_control.applied(block) + 1);
+        }
+    }
+
+    @Override
+    public Values latest() {
+        of("Control.latest", this);
+        return new Values(panoptim_control.scale(block), panoptim_control.inverse_scale(block), hasFoundInf(),
+                panoptim_control.norm(block), panoptim_control.clip_float32(block), panoptim_control.growth_tracker(block),
+                panoptim_control.hysteresis_tracker(block), panoptim_control.applied(block), panoptim_control.skipped(block));
+    }
+
+    @Override
+    public Values read() {
+        return latest();
+    }
+
+    @Override
+    public void scale(float scale, int growthTracker, int hysteresisTracker, Stream stream) {
+        check("Control.scale", stream);
+        if (!(scale > 0) || scale == Float.POSITIVE_INFINITY) {
+            throw PanoptimException.invalid("Control.scale", "a loss scale of " + scale + ": expected a finite number more than 0");
+        }
+        setScale(scale);
+        panoptim_control.growth_tracker(block, growthTracker);
+        panoptim_control.hysteresis_tracker(block, hysteresisTracker);
+    }
+
+    private void setScale(float scale) {
+        panoptim_control.scale(block, scale);
+        panoptim_control.inverse_scale(block, (float) (1 / (double) scale));
+    }
+
+    @Override
+    public void foundInf(float foundInf, Stream stream) {
+        check("Control.foundInf", stream);
+        panoptim_control.found_inf(block, foundInf);
+    }
+
+    @Override
+    public void scaleOf(Control other, Stream stream) {
+        check("Control.scaleOf", stream);
+        setScale(panoptim_control.scale(of("Control.scaleOf", other).block));
+    }
+
+    @Override
+    public void merge(Control other, Stream stream) {
+        check("Control.merge", stream);
+        if (of("Control.merge", other).hasFoundInf()) {
+            panoptim_control.found_inf(block, 1);
+        }
+    }
+
+    @Override
+    public void update(Scaling scaling, Stream stream) {
+        check("Control.update", stream);
+        float scale = panoptim_control.scale(block);
+        int growth = panoptim_control.growth_tracker(block) + 1;
+        int hysteresis = scaling.hysteresis();
+        if (hasFoundInf()) {
+            growth = 0;
+            hysteresis = panoptim_control.hysteresis_tracker(block) - 1;
+            if (hysteresis <= 0) {
+                setScale((float) (scale * scaling.backoffFactor()));
+            }
+        } else if (growth == scaling.growthInterval()) {
+            growth = 0;
+            float grown = (float) (scale * scaling.growthFactor());
+            if (Float.isFinite(grown)) {
+                setScale(grown);
+            }
+        }
+        panoptim_control.growth_tracker(block, growth);
+        panoptim_control.hysteresis_tracker(block, hysteresis);
+        panoptim_control.found_inf(block, 0);
+    }
+
+    private void check(String call, Stream stream) {
+        engine.checkStream(call, stream);
+        of(call, this);
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+    }
+}
