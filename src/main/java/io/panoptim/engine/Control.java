@@ -27,6 +27,9 @@ public interface Control extends AutoCloseable {
     /** Those after all that has been ordered so far: waits for the device. */
     Values read();
 
+    /** Whether an overflow has been found after all that has been ordered so far: waits for the device. */
+    boolean foundInf();
+
     /** Sets the scale, with its trackers. */
     void scale(float scale, int growthTracker, int hysteresisTracker, Stream stream);
 

@@ -48,8 +48,9 @@ public final class HostControl implements Control {
         return arithmetic == Arithmetic.FLOAT64 ? panoptim_control.clip_float64(block) : panoptim_control.clip_float32(block);
     }
 
-    /** Whether an overflow was found. */
-    public boolean hasFoundInf() {
+    @Override
+    public boolean foundInf() {
+        of("Control.foundInf", this);
         return panoptim_control.found_inf(block) != 0;
     }
 
@@ -68,7 +69,7 @@ public final class HostControl implements Control {
     @Override
     public Values latest() {
         of("Control.latest", this);
-        return new Values(panoptim_control.scale(block), panoptim_control.inverse_scale(block), hasFoundInf(),
+        return new Values(panoptim_control.scale(block), panoptim_control.inverse_scale(block), foundInf(),
                 panoptim_control.norm(block), panoptim_control.clip_float32(block), panoptim_control.growth_tracker(block),
                 panoptim_control.hysteresis_tracker(block), panoptim_control.applied(block), panoptim_control.skipped(block));
     }
@@ -109,7 +110,7 @@ public final class HostControl implements Control {
     @Override
     public void merge(Control other, Stream stream) {
         check("Control.merge", stream);
-        if (of("Control.merge", other).hasFoundInf()) {
+        if (of("Control.merge", other).foundInf()) {
             panoptim_control.found_inf(block, 1);
         }
     }
@@ -120,7 +121,7 @@ public final class HostControl implements Control {
         float scale = panoptim_control.scale(block);
         int growth = panoptim_control.growth_tracker(block) + 1;
         int hysteresis = scaling.hysteresis();
-        if (hasFoundInf()) {
+        if (foundInf()) {
             growth = 0;
             hysteresis = panoptim_control.hysteresis_tracker(block) - 1;
             if (hysteresis <= 0) {

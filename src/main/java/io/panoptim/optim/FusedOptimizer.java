@@ -96,6 +96,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         final Map<String, Tensor> states = new LinkedHashMap<>();
         /** Those that its elements share, one after the other. */
         @Nullable Tensor shared;
+        /** What rides along with its updates, by column. */
+        final Map<Integer, Tensor> carried = new LinkedHashMap<>();
         @Nullable Tensor gradient;
         boolean sparse;
         /** The rows that step without a gradient too: {@link Sparse#moving}. */
@@ -159,6 +161,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
     private Rows rows = new Rows(1);
+    private StepContext context = StepContext.ALONE;
+    /** Whether other tensors ride along than those in the table. */
+    private boolean carriedAnew;
     private boolean anySparse;
     private long updates;
 
@@ -256,9 +261,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Called in each step for which there is a gradient, before its rows are computed; may refuse it. */
     protected void beforeStep() {}
 
-    /** The norm of all gradients of the coming step, added up in float64. Waits for the device, if it is another than the CPU. */
+    /**
+     * The norm of all gradients of the coming step, unscaled and clipped if they are, added up in float64. Waits for the device, if it
+     * is another than the CPU.
+     */
     protected final double gradientNorm() {
-        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get();
+        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get() * context.gradientFactor();
     }
 
     /** How many steps there were with a gradient for some parameter. */
@@ -380,31 +388,79 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 row(classes[i].group, classes[i].history, classes[i].next, rows, i);
             }
             rows.keep(i, 1 - classes[i].group.independentWeightDecay());
+            rows.average(i, context.averageWeight());
+            rows.noise(i, context.noise());
         }
     }
 
     @Override
     protected final void update() {
+        update(StepContext.ALONE);
+    }
+
+    @Override
+    final boolean update(StepContext given) {
         advanceGroups();
         synchronize();
+        boolean carrying = given.extras().flags() != 0;
+        Check.check(!carrying || graph == null, name() + ".step", "a captured step cannot carry anything else: call releaseCapture() first");
+        checkDense(carrying);
+        boolean skipped = given.isSkipped();
         if (graph != null || table != null && classes.length > 0) {
-            beforeStep();
-            fillRows();
+            context = given;
+            if (!skipped) {
+                beforeStep();
+                fillRows();
+            }
             if (graph != null) {
                 graph.replay(stream());
             } else if (anySparse) {
                 stepRows(Objects.requireNonNull(table));
             } else {
-                engine().step(table, rows, null, Extras.NONE, stream());
+                engine().step(table, rows, given.control(), given.extras(), stream());
             }
-            for (int i = 0; i < classes.length; i++) {
-                classes[i].advance();
+            if (!skipped) {
+                for (int i = 0; i < classes.length; i++) {
+                    classes[i].advance();
+                }
+                updates++;
             }
-            updates++;
         }
-        for (int i = 0; i < groupHistories.size(); i++) {
-            groupHistories.get(i).advance();
+        if (!skipped) {
+            for (int i = 0; i < groupHistories.size(); i++) {
+                groupHistories.get(i).advance();
+            }
         }
+        return !skipped;
+    }
+
+    private void checkDense(boolean carrying) {
+        if (carrying && anySparse) {
+            throw PanoptimException.unsupported(name() + ".step", "sparse gradients are not measured, clipped or unscaled: make them dense");
+        }
+    }
+
+    /** The table of the coming step's gradients, if there is one. */
+    final List<Table> gradientTables() {
+        change("measure", () -> {
+            advanceGroups();
+            synchronize();
+            checkDense(true);
+        });
+        return table == null ? List.of() : List.of(table);
+    }
+
+    /** Lets tensors ride along with parameters' updates, in place of those that the column had. */
+    final void carry(int column, Map<Parameter, Tensor> tensors) {
+        change("carry", () -> {
+            Check.check(graph == null, name() + ".carry", "a captured step cannot carry anything else: call releaseCapture() first");
+            for (Entry entry : entries) {
+                entry.carried.remove(column);
+                entry.parameters.stream().filter(tensors::containsKey).findFirst()
+                        .ifPresent(parameter -> entry.carried.put(column, tensors.get(parameter)));
+            }
+            carriedAnew = true;
+        });
     }
 
     private void advanceGroups() {
@@ -475,7 +531,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Brings the table up to date with the parameters' gradients; does nothing when nothing has changed. */
     private void synchronize() {
-        boolean rebuild = slotsChanged() || table != null && table.rule() != rule();
+        boolean rebuild = carriedAnew || slotsChanged() || table != null && table.rule() != rule();
         boolean regroup = ungrouped;
         anySparse = false;
         Map<Integer, @Nullable Tensor> moved = Map.of();
@@ -649,11 +705,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
                 states.checkShared(entry);
                 members.add(entry);
-                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states.of(entry), entry.id,
-                        rows(entry.group, entry.parameters.getFirst())));
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states.of(entry), entry.carried, 0, 0,
+                        entry.value().elements(), entry.id, rows(entry.group, entry.parameters.getFirst())));
             }
         }
         Table built = engine().table(rule(), topology);
+        carriedAnew = false;
         if (table != null) {
             table.close();
         }

@@ -166,6 +166,17 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         runHooks("step", stepPostHooks);
     }
 
+    /** A step that is part of something larger; hooks see it like any other, also if it is skipped. */
+    final void step(StepContext context) {
+        runHooks("step", stepPreHooks);
+        change("step", () -> {
+            if (update(context)) {
+                steps++;
+            }
+        });
+        runHooks("step", stepPostHooks);
+    }
+
     /**
      * Carries out a call that changes parameters or state: refused as a step is, and if it fails half-way every later call says
      * so.
@@ -524,6 +535,19 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
 
     /** One step, on a valid, open optimizer. What it refuses with {@link Code#FAULT} is half-written. */
     protected abstract void update();
+
+    /**
+     * The same as part of something larger.
+     *
+     * @return whether it took place: it does not where it is skipped
+     */
+    boolean update(StepContext context) {
+        if (context.extras().flags() != 0) {
+            throw PanoptimException.unsupported(call("step"), name() + " does several passes of its own, with which nothing rides along");
+        }
+        update();
+        return true;
+    }
 
     /**
      * One step after a first evaluation of the closure.

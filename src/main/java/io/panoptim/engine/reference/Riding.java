@@ -19,7 +19,7 @@ record Riding(Extras extras, @Nullable HostControl control) {
     }
 
     boolean skips() {
-        return control != null && has(Extras.Part.SKIP) && control.hasFoundInf();
+        return control != null && has(Extras.Part.SKIP) && control.foundInf();
     }
 
     /** A gradient as the rule sees it. */

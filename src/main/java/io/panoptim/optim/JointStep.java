@@ -1,0 +1,79 @@
+package io.panoptim.optim;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.engine.Control;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Measurement;
+import io.panoptim.engine.Table;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Optimizers that step together, in two passes over memory: one that measures all their gradients, and each one's own, with which
+ * rides along whatever a step carries. {@code train.TrainingStep} is built on this.
+ */
+public final class JointStep {
+    private final List<Optimizer> optimizers;
+
+    /**
+     * Of some optimizers on one engine.
+     *
+     * @throws PanoptimException when one of them cannot take part: those whose update is one rule over one table can
+     */
+    public JointStep(List<Optimizer> optimizers) {
+        if (optimizers.isEmpty() || new HashSet<>(optimizers).size() < optimizers.size()) {
+            throw PanoptimException.invalid("JointStep", "expected at least one optimizer, and each once");
+        }
+        for (Optimizer optimizer : optimizers) {
+            if (optimizer.engine() != optimizers.getFirst().engine()) {
+                throw PanoptimException.invalid("JointStep", optimizer.name() + " is of the " + optimizer.engine().name()
+                        + " engine, and " + optimizers.getFirst().name() + " of the " + optimizers.getFirst().engine().name()
+                        + " engine: what steps together is of one engine");
+            }
+            if (!canCarry(optimizer)) {
+                throw PanoptimException.unsupported("JointStep", optimizer.name() + " does several passes of its own: clip, unscale "
+                        + "and average in separate calls");
+            }
+        }
+        this.optimizers = List.copyOf(optimizers);
+    }
+
+    /** Whether an optimizer's step can carry anything. */
+    public static boolean canCarry(Optimizer optimizer) {
+        return optimizer instanceof FusedOptimizer;
+    }
+
+    public List<Optimizer> optimizers() {
+        return optimizers;
+    }
+
+    public Engine engine() {
+        return optimizers.getFirst().engine();
+    }
+
+    /**
+     * Lets tensors ride along with a parameter's updates: its average, its copy.
+     *
+     * @param column their number in {@link io.panoptim.engine.Column}
+     * @param tensors of every parameter that is to have one; they replace those that the column had
+     */
+    public void carry(int column, Map<Parameter, Tensor> tensors) {
+        optimizers.forEach(optimizer -> ((FusedOptimizer<?>) optimizer).carry(column, tensors));
+    }
+
+    /** Measures the gradients that the coming step is going to use. */
+    public void measure(Measurement measurement, Control control) {
+        List<Table> tables = new ArrayList<>();
+        optimizers.forEach(optimizer -> tables.addAll(((FusedOptimizer<?>) optimizer).gradientTables()));
+        engine().measure(tables, measurement, control, optimizers.getFirst().stream());
+    }
+
+    /** Steps one optimizer after the other. */
+    public void step(StepContext context) {
+        optimizers.forEach(optimizer -> optimizer.step(context));
+    }
+}
