@@ -117,6 +117,11 @@ final class CudaContext implements AutoCloseable {
         return address.address();
     }
 
+    /** Waits for everything that was ordered in the context. */
+    void await() {
+        checkFreed("cuCtxSynchronize", JCudaDriver.cuCtxSynchronize());
+    }
+
     void free(long address) {
         checkFreed("cuMemFree", JCudaDriver.cuMemFree(new CUdeviceptr().withByteOffset(address)));
     }

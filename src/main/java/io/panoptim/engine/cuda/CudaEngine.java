@@ -260,12 +260,18 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
         });
     }
 
+    /** Waits for what is being done with it. */
     void free(List<Long> addresses) {
         closures.incrementAndGet();
-        within(() -> addresses.forEach(address -> {
-            context.free(address);
-            allocations.remove(address);
-        }));
+        within(() -> {
+            if (!addresses.isEmpty()) {
+                context.await();
+            }
+            addresses.forEach(address -> {
+                context.free(address);
+                allocations.remove(address);
+            });
+        });
     }
 
     Pinned allocatePinned(long bytes, String purpose) {

@@ -405,6 +405,26 @@ class CudaEngineTest {
         }
     }
 
+    @Test
+    void memoryIsFreedOnceTheStepsThatUseItAreDone() {
+        try (CudaShim shim = shim(); CudaStream stream = engine.newStream(); Twins twins = new Twins(CudaEngineTest::adam, 3, DType.FLOAT32)) {
+            twins.step(7);
+            engine.synchronize(Stream.DEFAULT);
+            twins.cuda.stream(stream.stream());
+            twins.gradients(7);
+            shim.set("lazy", 1);
+            try {
+                twins.reference.step();
+                twins.cuda.step();
+                twins.cuda.close();
+                stream.synchronize();
+            } finally {
+                shim.reset();
+            }
+            twins.compare("closed with a step under way");
+        }
+    }
+
     /** The CPU overwrites nothing that the device has yet to read: more changes at once than the ring has places. */
     @Test
     void changesOfTheTableAreKeptUntilTheyAreCopied() {
