@@ -9,6 +9,8 @@ import org.jspecify.annotations.Nullable;
 
 /** What the engines that work on the CPU's memory have in common: each call returns when its work is done. */
 public abstract class HostEngine extends TableEngine {
+    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags();
+
     @Override
     public final Device device() {
         return Device.cpu();
@@ -36,7 +38,7 @@ public abstract class HostEngine extends TableEngine {
 
     @Override
     protected final int extras() {
-        return Extras.of(Extras.Part.values()).flags();
+        return ALL_EXTRAS;
     }
 
     @Override

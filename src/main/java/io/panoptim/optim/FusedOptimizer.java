@@ -403,8 +403,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         advanceGroups();
         synchronize();
         boolean carrying = given.extras().flags() != 0;
-        Check.check(!carrying || graph == null, name() + ".step", "a captured step cannot carry anything else: call releaseCapture() first");
-        checkDense(carrying);
+        if (carrying) {
+            checkCarrying("step");
+        }
         boolean skipped = given.isSkipped();
         if (graph != null || table != null && classes.length > 0) {
             context = given;
@@ -434,8 +435,10 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return !skipped;
     }
 
-    private void checkDense(boolean carrying) {
-        if (carrying && anySparse) {
+    /** Refuses what cannot carry anything. */
+    private void checkCarrying(String verb) {
+        Check.check(graph == null, name() + "." + verb, "a captured step cannot carry anything else: call releaseCapture() first");
+        if (anySparse) {
             throw PanoptimException.unsupported(name() + ".step", "sparse gradients are not measured, clipped or unscaled: make them dense");
         }
     }
@@ -445,7 +448,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         change("measure", () -> {
             advanceGroups();
             synchronize();
-            checkDense(true);
+            checkCarrying("measure");
         });
         return table == null ? List.of() : List.of(table);
     }
@@ -453,7 +456,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Lets tensors ride along with parameters' updates, in place of those that the column had. */
     final void carry(int column, Map<Parameter, Tensor> tensors) {
         change("carry", () -> {
-            Check.check(graph == null, name() + ".carry", "a captured step cannot carry anything else: call releaseCapture() first");
+            checkCarrying("carry");
             for (Entry entry : entries) {
                 entry.carried.remove(column);
                 entry.parameters.stream().filter(tensors::containsKey).findFirst()
