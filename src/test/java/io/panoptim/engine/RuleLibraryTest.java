@@ -162,7 +162,7 @@ class RuleLibraryTest {
     @CsvSource(delimiter = ';', quoteCharacter = '`', textBlock = """
             OTHER_NAME                          ; UNAVAILABLE ; it has no panoptim_user_rule: compile kernels/user_rule.cpp with -include
             ABI=7                               ; UNAVAILABLE ; it was compiled with other headers (ABI 7, a rule of
-            SIZE=8                              ; UNAVAILABLE ; it was compiled with other headers (ABI 1, a rule of 8 bytes)
+            SIZE=8                              ; UNAVAILABLE ; it was compiled with other headers (ABI 2, a rule of 8 bytes)
             NAME=0                              ; UNAVAILABLE ; its panoptim_user_rule lacks a name or a list of names
             STATES=0                            ; UNAVAILABLE ; its panoptim_user_rule lacks a name or a list of names
             NAME="a rule"                       ; INVALID     ; 'a rule' among the names is not a word
@@ -177,7 +177,7 @@ class RuleLibraryTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = ';', quoteCharacter = '`', textBlock = """
-            ROW=8                    ; INVALID     ; the rule was compiled with other headers: ABI 1,
+            ROW=8                    ; INVALID     ; the rule was compiled with other headers: ABI 2,
             INSTRUCTIONS=0x80000000u ; UNSUPPORTED ; mine was compiled for instructions that this processor lacks: compile it with a
             SUM=__builtin_fmaf(a,b,c) ; INVALID    ; the compiler of mine fused products with sums, so that its results are not
             LOOPS32=0                ; INVALID     ; mine has a loop over 1 slots for one of float32 and float64 only
@@ -288,7 +288,7 @@ class RuleLibraryTest {
                 #define STATES "(m)"
                 #endif
                 #ifndef ROW
-                #define ROW sizeof(struct { double scalar[PANOPTIM_SCALARS]; uint32_t flags; double keep; })
+                #define ROW sizeof(struct { double scalar[PANOPTIM_SCALARS]; uint32_t flags; double keep; double average; uint64_t noise; })
                 #endif
                 #ifndef INSTRUCTIONS
                 #define INSTRUCTIONS 0
