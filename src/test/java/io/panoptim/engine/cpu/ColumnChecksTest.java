@@ -128,7 +128,7 @@ class ColumnChecksTest {
     void operationsAndReductionsThatAreNone() {
         int invalid = panoptim_h.PANOPTIM_INVALID();
         refused(invalid, "operation 6 is unknown", true, call -> panoptim_map.kind(call.argument, 6));
-        refused(invalid, "reduction 3 is unknown", false, call -> panoptim_reduce.kind(call.argument, 3));
+        refused(invalid, "reduction 4 is unknown", false, call -> panoptim_reduce.kind(call.argument, 4));
         refused(invalid, "a panoptim_map has 3 bytes", true, call -> panoptim_map.size(call.argument, 3));
         refused(invalid, "a panoptim_reduce has 3 bytes", false, call -> panoptim_reduce.size(call.argument, 3));
     }
