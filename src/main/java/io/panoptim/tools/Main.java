@@ -1,6 +1,7 @@
 package io.panoptim.tools;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.tools.bench.BenchCommand;
 import io.panoptim.tools.replay.ReplayCommand;
 import io.panoptim.tools.schedule.ScheduleCommand;
 import java.io.IOException;
@@ -52,6 +53,7 @@ public final class Main implements Callable<Integer> {
                 .addSubcommand(new TrainCommand())
                 .addSubcommand(new ReplayCommand())
                 .addSubcommand(new ScheduleCommand())
+                .addSubcommand(new BenchCommand())
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler(main::misused)
                 .setExecutionStrategy(main::run)

@@ -18,6 +18,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import org.knowm.xchart.CategoryChart;
+import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.ChartEncoder;
 import org.knowm.xchart.HeatMapChart;
 import org.knowm.xchart.HeatMapChartBuilder;
@@ -113,6 +115,24 @@ public final class Charts {
         return chart;
     }
 
+    /**
+     * Bars in groups, labelled with their heights.
+     *
+     * @param series each name's heights, by group; NaN for none
+     */
+    public static CategoryChart bars(String title, String yAxis, List<String> groups, Map<String, double[]> series) {
+        CategoryChart chart = new CategoryChartBuilder().width(WIDTH).height(HEIGHT).title(title).yAxisTitle(yAxis).build();
+        style(chart.getStyler());
+        chart.getStyler().setAvailableSpaceFill(0.7).setLabelsVisible(true).setLabelsFont(font(Font.PLAIN, 20)).setLabelsPosition(1.1)
+                .setLabelsFontColor(INK).setXAxisLabelRotation(20).setDecimalPattern("0.##");
+        int next = 0;
+        for (Map.Entry<String, double[]> bars : series.entrySet()) {
+            List<Double> heights = Arrays.stream(bars.getValue()).mapToObj(height -> Double.isNaN(height) ? null : (Double) height).toList();
+            chart.addSeries(bars.getKey(), groups, heights).setFillColor(color(next++));
+        }
+        return chart;
+    }
+
     private static void style(AxesChartStyler style) {
         style.setChartBackgroundColor(Color.WHITE).setChartFontColor(INK).setChartPadding(36)
                 .setChartTitleFont(font(Font.BOLD, 34)).setChartTitleBoxVisible(false).setChartTitlePadding(20)
@@ -163,6 +183,11 @@ public final class Charts {
 
     /** Writes a chart as PNG, or as SVG if its name ends so, and returns the file's name. */
     public static String save(HeatMapChart chart, Path folder, String name) throws IOException {
+        return write(chart, folder, name);
+    }
+
+    /** See {@link #save(XYChart, Path, String)}. */
+    public static String save(CategoryChart chart, Path folder, String name) throws IOException {
         return write(chart, folder, name);
     }
 

@@ -5,6 +5,7 @@ import io.panoptim.engine.Engine;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tools.JsonKeys;
 import io.panoptim.tools.OptimizerKind;
+import io.panoptim.tools.Progress;
 import io.panoptim.tools.train.Entrant.Choice;
 import io.panoptim.tools.train.Task.Group;
 import io.panoptim.tools.train.Training.Trainer;
@@ -96,7 +97,7 @@ final class Session<E extends Experiment> implements AutoCloseable {
             out.println();
             out.println(candidate.title());
             out.flush();
-            try (Progress progress = Progress.of(out, epochs)) {
+            try (Progress progress = Progress.of(out, "epoch", epochs)) {
                 runs.add(new Run<>(candidate.entrant.label(), candidate.experiment,
                         Training.run(candidate.experiment, candidate.trainers, epochs, progress)));
             }

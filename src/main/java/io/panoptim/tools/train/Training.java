@@ -2,6 +2,7 @@ package io.panoptim.tools.train;
 
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.ParamGroup;
+import io.panoptim.tools.Progress;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

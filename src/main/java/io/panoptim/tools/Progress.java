@@ -1,4 +1,4 @@
-package io.panoptim.tools.train;
+package io.panoptim.tools;
 
 import java.io.Console;
 import java.io.PrintWriter;
@@ -10,37 +10,39 @@ import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 
-/** Shows how a training goes: a bar on a terminal, a few lines elsewhere. */
-interface Progress extends AutoCloseable {
-    /** After an epoch, counted from 1, with what there is to tell of it. */
-    void update(int epoch, String numbers);
+/** Shows how far something has got: a bar on a terminal, a few lines elsewhere. */
+public interface Progress extends AutoCloseable {
+    /** After a step, counted from 1, with what there is to tell of it. */
+    void update(int step, String numbers);
 
     @Override
     void close();
 
     /** For a terminal if there is one, else for lines of text. */
-    static Progress of(PrintWriter out, int epochs) {
+    static Progress of(PrintWriter out, String unit, int steps) {
         Console console = System.console();
-        return console != null && console.isTerminal() ? new Bar(epochs) : new Lines(out, epochs);
+        return console != null && console.isTerminal() ? new Bar(unit, steps) : new Lines(out, unit, steps);
     }
 
     /** About ten lines in all. */
     final class Lines implements Progress {
         private final PrintWriter out;
-        private final int epochs;
+        private final String unit;
+        private final int steps;
         private final int interval;
 
-        Lines(PrintWriter out, int epochs) {
+        Lines(PrintWriter out, String unit, int steps) {
             this.out = out;
-            this.epochs = epochs;
-            this.interval = Math.max(1, epochs / 10);
+            this.unit = unit;
+            this.steps = steps;
+            this.interval = Math.max(1, steps / 10);
         }
 
         @Override
-        public void update(int epoch, String numbers) {
-            if (epoch % interval == 0 || epoch == epochs) {
-                int width = Integer.toString(epochs).length();
-                out.printf(Locale.ROOT, "epoch %" + width + "d/%d  %s%n", epoch, epochs, numbers);
+        public void update(int step, String numbers) {
+            if (step % interval == 0 || step == steps) {
+                int width = Integer.toString(steps).length();
+                out.printf(Locale.ROOT, "%s %" + width + "d/%d  %s%n", unit, step, steps, numbers);
                 out.flush();
             }
         }
@@ -58,17 +60,17 @@ interface Progress extends AutoCloseable {
         private final ProgressBar bar;
         private final AtomicBoolean closed = new AtomicBoolean();
 
-        Bar(int epochs) {
+        Bar(String unit, int steps) {
             boolean unicode = System.out.charset().equals(StandardCharsets.UTF_8);
-            bar = new ProgressBarBuilder().setTaskName("epoch").setInitialMax(epochs).hideEta()
+            bar = new ProgressBarBuilder().setTaskName(unit).setInitialMax(steps).hideEta()
                     .setUpdateIntervalMillis(REFRESH_MILLIS).setConsumer(new ConsoleProgressBarConsumer(System.out, WIDTH))
                     .setStyle(unicode ? ProgressBarStyle.UNICODE_BLOCK : ProgressBarStyle.ASCII).build();
             Runtime.getRuntime().addShutdownHook(new Thread(this::close));
         }
 
         @Override
-        public void update(int epoch, String numbers) {
-            bar.stepTo(epoch);
+        public void update(int step, String numbers) {
+            bar.stepTo(step);
             bar.setExtraMessage(numbers);
         }
 

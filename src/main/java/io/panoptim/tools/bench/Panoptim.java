@@ -1,0 +1,155 @@
+package io.panoptim.tools.bench;
+
+import io.panoptim.engine.Column;
+import io.panoptim.engine.Control;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.Extras.Part;
+import io.panoptim.engine.Measurement;
+import io.panoptim.engine.cpu.CpuEngine;
+import io.panoptim.engine.cpu.CpuOptions;
+import io.panoptim.optim.Adam;
+import io.panoptim.optim.AdamW;
+import io.panoptim.optim.Adagrad;
+import io.panoptim.optim.JointStep;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.SGD;
+import io.panoptim.optim.StepContext;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** This library's CPU engine. */
+final class Panoptim implements Contender {
+    /** The first side of every comparison. */
+    static final class Provider implements ContenderProvider {
+        @Override
+        public String name() {
+            return "panoptim";
+        }
+
+        @Override
+        public Optional<String> unavailable(Setting setting) {
+            return Optional.empty();
+        }
+
+        @Override
+        public boolean supports(Workload workload) {
+            return true;
+        }
+
+        @Override
+        public Contender open(Workload workload, Setting setting) {
+            return new Panoptim(workload, setting);
+        }
+    }
+
+    private final Arena arena = Arena.ofShared();
+    private final CpuEngine engine;
+    private final List<Parameter> parameters = new ArrayList<>();
+    /** The gradients of a whole step, which zeroes them. */
+    private final List<Tensor> gradients = new ArrayList<>();
+    private final Optimizer optimizer;
+    private final boolean whole;
+    private final Control control;
+    private final JointStep step;
+    private final Measurement measurement = new Measurement(2, Workload.MAX_NORM, false, false);
+    private final StepContext context;
+
+    Panoptim(Workload workload, Setting setting) {
+        engine = CpuEngine.open(CpuOptions.defaults().withThreads(setting.threads()));
+        whole = workload.whole();
+        for (int k = 0; k < workload.shapes().size(); k++) {
+            long[] shape = workload.shapes().get(k);
+            Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
+            Tensor gradient = Tensor.zeros(arena, DType.FLOAT32, shape);
+            for (long i = 0; i < value.elements(); i++) {
+                value.set(i, Inputs.value(k, i));
+                gradient.set(i, Inputs.gradient(k, i));
+            }
+            parameters.add(Parameter.of(value).gradient(gradient));
+            if (whole) {
+                gradients.add(copy(gradient));
+            }
+        }
+        optimizer = switch (workload.rule()) {
+            case ADAMW -> new AdamW(engine, parameters, AdamW.Options.defaults().withLr(Workload.LR));
+            case ADAM -> new Adam(engine, parameters, Adam.Options.defaults().withLr(Workload.LR));
+            case SGD -> new SGD(engine, parameters, SGD.Options.defaults().withLr(Workload.LR).withMomentum(0.9));
+            case ADAGRAD -> new Adagrad(engine, parameters, Adagrad.Options.defaults().withLr(Workload.LR));
+        };
+        step = new JointStep(List.of(optimizer));
+        control = engine.control();
+        context = new StepContext(control, Extras.of(Part.CLIP, Part.AVERAGE, Part.ZERO_GRADIENT), 1 - Workload.DECAY, 0);
+        if (whole) {
+            Map<Parameter, Tensor> averages = new HashMap<>();
+            parameters.forEach(parameter -> averages.put(parameter, copy(parameter.value())));
+            step.carry(Column.AVERAGE, averages);
+        }
+    }
+
+    private Tensor copy(Tensor tensor) {
+        Tensor copy = Tensor.zeros(arena, DType.FLOAT32, tensor.shape());
+        copy.segment().copyFrom(tensor.segment());
+        return copy;
+    }
+
+    @Override
+    public String description() {
+        return "Panoptim: " + engine.description().replaceAll(", [^,]*$", "");
+    }
+
+    @Override
+    public double steps(int count) {
+        return whole ? wholeSteps(count) : plainSteps(count);
+    }
+
+    private double plainSteps(int count) {
+        long start = System.nanoTime();
+        for (int i = 0; i < count; i++) {
+            optimizer.step();
+        }
+        return (System.nanoTime() - start) * 1e-9;
+    }
+
+    private double wholeSteps(int count) {
+        long nanos = 0;
+        for (int i = 0; i < count; i++) {
+            for (int k = 0; k < gradients.size(); k++) {
+                Tensor gradient = parameters.get(k).gradient();
+                if (gradient != null) {
+                    gradient.segment().copyFrom(gradients.get(k).segment());
+                }
+            }
+            long start = System.nanoTime();
+            step.measure(measurement, control);
+            step.step(context);
+            nanos += System.nanoTime() - start;
+        }
+        return nanos * 1e-9;
+    }
+
+    @Override
+    public double checksum() {
+        double sum = 0;
+        for (Parameter parameter : parameters) {
+            for (long i = 0; i < parameter.value().elements(); i++) {
+                sum += Math.abs(parameter.value().get(i));
+            }
+        }
+        return sum;
+    }
+
+    @Override
+    public void close() {
+        control.close();
+        optimizer.close();
+        engine.close();
+        arena.close();
+    }
+}

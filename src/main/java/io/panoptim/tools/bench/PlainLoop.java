@@ -1,0 +1,128 @@
+package io.panoptim.tools.bench;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * What memory allows: {@code plain_loop.c}, compiled by this machine's C compiler for this machine's processor, over arrays as long as
+ * all tensors together. Its results mean nothing.
+ */
+final class PlainLoop implements Contender {
+    /** The ceiling of AdamW's workloads. */
+    static final class Provider implements ContenderProvider {
+        @Override
+        public String name() {
+            return "plain-loop";
+        }
+
+        @Override
+        public Optional<String> unavailable(Setting setting) {
+            try {
+                Process compiler = new ProcessBuilder(COMPILER, "--version").redirectErrorStream(true).start();
+                compiler.getInputStream().readAllBytes();
+                return compiler.waitFor() == 0 ? Optional.empty() : Optional.of("`cc --version` fails");
+            } catch (IOException missing) {
+                return Optional.of(missing.getMessage() + "; install a C compiler");
+            } catch (InterruptedException interrupted) {
+                Thread.currentThread().interrupt();
+                return Optional.of("interrupted");
+            }
+        }
+
+        @Override
+        public boolean supports(Workload workload) {
+            return workload.rule() == Workload.Rule.ADAMW && !workload.whole();
+        }
+
+        @Override
+        public Contender open(Workload workload, Setting setting) {
+            return new PlainLoop(workload, setting);
+        }
+    }
+
+    private static final String COMPILER = "cc";
+    private static final int ARRAYS = 4;
+
+    private final Arena arena = Arena.ofShared();
+    private final MemorySegment[] arrays = new MemorySegment[ARRAYS];
+    private final MethodHandle loop;
+    private final long count;
+    private final int threads;
+
+    private PlainLoop(Workload workload, Setting setting) {
+        count = workload.elements();
+        threads = setting.threads();
+        loop = Linker.nativeLinker().downcallHandle(compiled(), FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS,
+                ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT));
+        for (int array = 0; array < ARRAYS; array++) {
+            arrays[array] = arena.allocate(count * Float.BYTES, 64);
+            for (long i = 0; i < count; i++) {
+                arrays[array].setAtIndex(ValueLayout.JAVA_FLOAT, i, array == 1 ? Inputs.gradient(0, i) * 0x1p-20f : Inputs.value(0, i));
+            }
+        }
+    }
+
+    private MemorySegment compiled() {
+        try {
+            Path folder = Files.createTempDirectory("panoptim-plain-loop");
+            Path source = folder.resolve("plain_loop.c");
+            Path library = folder.resolve("plain_loop.so");
+            try (InputStream resource = PlainLoop.class.getResourceAsStream("plain_loop.c")) {
+                Files.write(source, Objects.requireNonNull(resource).readAllBytes());
+            }
+            Process compiler = new ProcessBuilder(COMPILER, "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", source.toString(), "-o",
+                    library.toString()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+            if (compiler.waitFor() != 0) {
+                throw new PanoptimException(Code.UNAVAILABLE, "bench", "cc could not compile plain_loop.c: its error is above");
+            }
+            MemorySegment function = SymbolLookup.libraryLookup(library, arena).findOrThrow("plain_loop");
+            Files.delete(source);
+            Files.delete(library);
+            Files.delete(folder);
+            return function;
+        } catch (IOException | InterruptedException failure) {
+            throw new PanoptimException(Code.UNAVAILABLE, "bench", "plain_loop.c could not be compiled: " + failure, failure);
+        }
+    }
+
+    @Override
+    public String description() {
+        return "plain C loop: reads 4 arrays, writes 3; " + threads + " threads";
+    }
+
+    @Override
+    public double steps(int steps) {
+        try {
+            long start = System.nanoTime();
+            for (int i = 0; i < steps; i++) {
+                loop.invokeExact(count, arrays[0], arrays[1], arrays[2], arrays[3], threads);
+            }
+            return (System.nanoTime() - start) * 1e-9;
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    @Override
+    public double checksum() {
+        return Double.NaN;
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}
