@@ -1,6 +1,7 @@
 // The fused step on CUDA: one kernel per rule, compute type and number of state slots; one block per chunk, whose threads
 // load a group of elements, apply the rule, and store. Rules that take sums have two kernels more, to be launched before it:
 // one that sums over the leaves, likewise with one block per chunk, and one with a block per reduction that finishes them.
+// What rides along with an update is done before and after the rule by branches that all threads take alike.
 // Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
@@ -8,11 +9,14 @@
 #include "groups.h"
 #include "half.h"
 #include "panoptim_rules.h"
+#include "riding.h"
 
 #define PANOPTIM_THREADS 256
-// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway or each lane has its row's scalars.
+// Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway or each lane has its row's
+// scalars, or 80 where there are as many scalars as what follows from sums over all tensors needs.
 #define PANOPTIM_BLOCKS(type, slots, T) \
-    ((slots) > 3 || sizeof(T) > 4 || panoptim::type##Scalars<T>::OVER == PANOPTIM_ROW ? 2 : 4)
+    ((slots) > 3 || sizeof(T) > 4 || panoptim::type##Scalars<T>::OVER == PANOPTIM_ROW ? 2 \
+     : (slots) > 2 && panoptim::type##Scalars<T>::OVER == PANOPTIM_GLOBAL ? 3 : 4)
 
 // To be compared with the host's when the module is loaded.
 extern "C" {
@@ -29,8 +33,10 @@ struct Arguments {
     const Row<T>* rows;            // by class; null: those below
     double* partials;              // the sums over leaves, and what follows from them; null where the rule has none
     double* reduced;
+    uint32_t reserved;
     uint32_t extras;
-    uint32_t reserved[5];
+    const panoptim_control* control;  // null where no extra needs it
+    uint64_t reserved_too;
     Row<T> row[(4096 - 64) / sizeof(Row<T>)];
 };
 static_assert(sizeof(Arguments<float>) <= 4096 && sizeof(Arguments<double>) <= 4096, "what every driver takes");
@@ -141,8 +147,8 @@ __device__ Scalars scalars_of(const Arguments<T>& arguments, const panoptim_reco
 }
 
 template <class T>
-__device__ T keep_of(const Arguments<T>& arguments, const panoptim_record& record) {
-    return (arguments.rows ? arguments.rows : arguments.row)[record.scalar_class].keep;
+__device__ const Row<T>& row_of(const Arguments<T>& arguments, const panoptim_record& record) {
+    return (arguments.rows ? arguments.rows : arguments.row)[record.scalar_class];
 }
 
 // Calls the rule on one lane of all columns.
@@ -156,9 +162,71 @@ __device__ void update(const Scalars& scalars, T (&x)[COLUMNS][LANES], int lane,
     }
 }
 
-// What rides along after the rule.
+// The columns that follow the value: they are loaded, if at all, when the rule is done, so that it has the registers.
+constexpr int AVERAGE = 0, COPY = 1, ROUNDED = 2, FOLLOWERS = 3;
+
+__device__ inline int follower(int number) {
+    return number == AVERAGE ? PANOPTIM_AVERAGE : number == COPY ? PANOPTIM_COPY : PANOPTIM_VALUE;
+}
+
+// Whether a tensor has a follower that is to be written.
+__device__ inline bool follows(int number, uint32_t extras, const panoptim_record& record) {
+    if (number == ROUNDED) return record.address[PANOPTIM_MASTER] != 0;
+    return extras & (number == AVERAGE ? PANOPTIM_UPDATE_AVERAGE : PANOPTIM_WRITE_COPY) && record.address[follower(number)] != 0;
+}
+
+// What all threads of a block know.
+template <class T>
+struct Plan {
+    uint32_t width, begin, elements;  // of groups
+    bool following;
+    T keep, average;
+    Factors<T> factors;
+};
+
+// Writes the value, as it has been rounded to be stored, to the columns that follow it; they have an address of 0 where there is none.
+template <int PARTS, class T>
+__device__ void follow(const Column<T>& value, const Vector<T>& rounded, const Group& group, const Column<T> (&followers)[FOLLOWERS],
+                       const Plan<T>& plan) {
+    constexpr int LANES = Vector<T>::LANES;
+#pragma unroll 1
+    for (int number = 0; number < FOLLOWERS; number++) {
+        if (followers[number].address == 0) continue;
+#pragma unroll
+        for (int part = 0; part < PARTS; part++) {
+            if (part * LANES == (int)group.width) break;
+            const Group those{group.first + part * LANES, LANES, group.mask >> part * LANES & ((1u << LANES) - 1)};
+            T x[LANES];
+            value.widen(rounded, part, x);
+            Vector<T> v = {};
+            if (number == AVERAGE) {
+                v = followers[number].load(those);
+                T average[LANES];
+                followers[number].widen(v, 0, average);
+#pragma unroll
+                for (int k = 0; k < LANES; k++) x[k] = lerp(average[k], x[k], plan.average);
+            }
+            followers[number].narrow(x, 0, v);
+            followers[number].store(those, v);
+        }
+    }
+}
+
+template <class T>
+__device__ T flushed(T x) {
+    return abs(x) < (sizeof(T) == sizeof(float) ? T(0x1p-126) : T(0x1p-1022)) ? T(0) : x;
+}
+
+// What rides along before the gradient and the states are stored.
 template <class T, int COLUMNS, int LANES>
 __device__ void epilogue(uint32_t extras, T (&x)[COLUMNS][LANES]) {
+    if (extras & PANOPTIM_FLUSH_SUBNORMAL) {
+#pragma unroll
+        for (int c = PANOPTIM_STATE; c < COLUMNS; c++) {
+#pragma unroll
+            for (int k = 0; k < LANES; k++) x[c][k] = flushed(x[c][k]);
+        }
+    }
     if (extras & PANOPTIM_ZERO_GRADIENT) {
 #pragma unroll
         for (int k = 0; k < LANES; k++) x[PANOPTIM_GRADIENT][k] = 0;
@@ -166,7 +234,18 @@ __device__ void epilogue(uint32_t extras, T (&x)[COLUMNS][LANES]) {
 }
 
 __device__ inline bool stored(int column, uint32_t extras) {
-    return column != PANOPTIM_GRADIENT || extras & PANOPTIM_ZERO_GRADIENT;
+    return column != PANOPTIM_GRADIENT || extras & (PANOPTIM_ZERO_GRADIENT | PANOPTIM_WRITE_GRADIENT);
+}
+
+// All that a step does that is skipped.
+template <class T>
+__device__ void zero_gradient(const panoptim_record& record, const panoptim_chunk& chunk) {
+    const uint32_t dtype = record.dtype[PANOPTIM_GRADIENT];
+    const uint64_t address = Column<T>::start(record, PANOPTIM_GRADIENT, chunk);
+    for (uint32_t i = threadIdx.x; i < chunk.elements; i += PANOPTIM_THREADS) {
+        if (Column<T>::size(dtype) < sizeof(T)) ((typename Column<T>::Half*)address)[i] = 0;
+        else ((T*)address)[i] = 0;
+    }
 }
 
 template <class Rule, class Scalars, class T, int SLOTS>
@@ -178,33 +257,51 @@ __device__ void step(const Arguments<T>& arguments) {
     const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
     const panoptim_record& record = arguments.records[chunk.tensor];
     if (record.scalar_class < 0) return;
-    const Scalars scalars = scalars_of<Scalars>(arguments, record, 0);
-    const T keep = keep_of(arguments, record);
     const uint32_t extras = arguments.extras;
+    if (skipped(extras, arguments.control)) {
+        if (extras & PANOPTIM_ZERO_GRADIENT) zero_gradient<T>(record, chunk);
+        return;
+    }
+    const Scalars scalars = scalars_of<Scalars>(arguments, record, 0);
 
     // Where all columns are halves, their vectors hold two parts.
     int parts = PARTS;
 #pragma unroll
     for (int c = 0; c < COLUMNS; c++) {
-        if (Column<T>::size(record.dtype[c]) == sizeof(T)) parts = 1;
+        if (Column<T>::size(record.dtype[column_of(record, c)]) == sizeof(T)) parts = 1;
     }
     const uint32_t width = LANES * parts;
-    const uint32_t value_size = Column<T>::size(record.dtype[PANOPTIM_VALUE]);
-    const uint32_t begin = phase(Column<T>::start(record, PANOPTIM_VALUE, chunk), value_size, width);
-    const Groups groups(width, begin, chunk.elements);
+    const int value = column_of(record, PANOPTIM_VALUE);
+    const uint32_t begin = phase(Column<T>::start(record, value, chunk), Column<T>::size(record.dtype[value]), width);
 
     // In shared memory, not in each thread's registers.
     __shared__ Column<T> columns[COLUMNS];
+    __shared__ Column<T> followers[FOLLOWERS];
+    __shared__ Plan<T> plan;
     if (threadIdx.x < COLUMNS) {
-        const uint32_t dtype = record.dtype[threadIdx.x];
+        const int column = column_of(record, threadIdx.x);
+        const uint32_t dtype = record.dtype[column];
         const uint32_t size = Column<T>::size(dtype);
-        const uint64_t start = Column<T>::start(record, threadIdx.x, chunk);
+        const uint64_t start = Column<T>::start(record, column, chunk);
         columns[threadIdx.x] = {start - begin * size, dtype, phase(start, size, width) == begin};
+    } else if (threadIdx.x < COLUMNS + FOLLOWERS) {
+        const int number = threadIdx.x - COLUMNS;
+        const uint32_t dtype = record.dtype[follower(number)];
+        const uint32_t size = Column<T>::size(dtype);
+        const uint64_t start = Column<T>::start(record, follower(number), chunk);
+        followers[number] = {0, dtype, phase(start, size, LANES) == begin % LANES};
+        if (follows(number, extras, record)) followers[number].address = start - begin * size;
+    } else if (threadIdx.x == COLUMNS + FOLLOWERS) {
+        const Row<T>& row = row_of(arguments, record);
+        const bool following = follows(AVERAGE, extras, record) || follows(COPY, extras, record) || follows(ROUNDED, extras, record);
+        plan = {width, begin, chunk.elements, following, row.keep, row.average, Factors<T>::of(extras, arguments.control)};
     }
     __syncthreads();
 
 #pragma unroll 1
-    for (uint32_t i = threadIdx.x; i < groups.count(); i += PANOPTIM_THREADS) {
+    for (uint32_t i = threadIdx.x;; i += PANOPTIM_THREADS) {
+        const Groups groups(plan.width, plan.begin, plan.elements);
+        if (i >= groups.count()) break;
         const Group group = groups[i];
         // All loads are under way before the first is waited for, which is why they do not widen.
         Vector<T> v[COLUMNS];
@@ -212,16 +309,17 @@ __device__ void step(const Arguments<T>& arguments) {
         for (int c = 0; c < COLUMNS; c++) v[c] = columns[c].load(group);
 #pragma unroll
         for (int part = 0; part < PARTS; part++) {
-            if (part == parts) break;
+            if (part * LANES == (int)group.width) break;
             T x[COLUMNS][LANES];
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++) columns[c].widen(v[c], part, x[c]);
 #pragma unroll
             for (int k = 0; k < LANES; k++) {
-                x[PANOPTIM_VALUE][k] *= keep;
+                x[PANOPTIM_VALUE][k] *= plan.keep;
+                x[PANOPTIM_GRADIENT][k] = plan.factors.scaled(x[PANOPTIM_GRADIENT][k]);
                 if constexpr (Scalars::OVER == PANOPTIM_ROW) {
                     const uint32_t lane = group.first + part * LANES + k;
-                    const uint64_t index = chunk.start - record.begin + (lane < begin ? 0 : lane - begin);
+                    const uint64_t index = chunk.start - record.begin + (lane < plan.begin ? 0 : lane - plan.begin);
                     const uint64_t row = index / record.columns < record.rows ? index / record.columns : 0;
                     update<Rule>(scalars_of<Scalars>(arguments, record, row), x, k);
                 } else {
@@ -238,6 +336,7 @@ __device__ void step(const Arguments<T>& arguments) {
         for (int c = 0; c < COLUMNS; c++) {
             if (stored(c, extras)) columns[c].store(group, v[c]);
         }
+        if (plan.following) follow<PARTS>(columns[PANOPTIM_VALUE], v[PANOPTIM_VALUE], group, followers, plan);
     }
 }
 
@@ -299,17 +398,23 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
 
     const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
     const panoptim_record& record = arguments.records[chunk.tensor];
+    const uint32_t extras = arguments.extras;
+    if (skipped(extras, arguments.control)) return;
     const int32_t own = record.scalar_class;
     const bool idle = own < 0 || (flag & ~(arguments.rows ? arguments.rows[own].flags : arguments.row[own].flags)) != 0;
     const Leaves leaves(record);
     const uint64_t start = chunk.start - record.begin;
 
     __shared__ Column<T> columns[COLUMNS];
+    __shared__ Factors<T> factors;
     if (threadIdx.x < COLUMNS) {
-        const uint32_t dtype = record.dtype[threadIdx.x];
-        const uint64_t address = Column<T>::start(record, threadIdx.x, chunk);
+        const int column = column_of(record, threadIdx.x);
+        const uint32_t dtype = record.dtype[column];
+        const uint64_t address = Column<T>::start(record, column, chunk);
         const bool whole_vectors = Scalars::OVER != PANOPTIM_ROW || record.columns % VECTOR == 0;
         columns[threadIdx.x] = {address, dtype, whole_vectors && phase(address, Column<T>::size(dtype), VECTOR) == 0};
+    } else if (threadIdx.x == COLUMNS) {
+        factors = Factors<T>::of(extras, arguments.control);
     }
     __syncthreads();
 
@@ -319,7 +424,7 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
         double lane[Sums::COUNT][LANES_OF_THREAD] = {};
         if (!idle) {
             const Scalars scalars = scalars_of<Scalars>(arguments, record, Scalars::OVER == PANOPTIM_ROW ? leaves.row(leaf) : 0);
-            const T keep = keep_of(arguments, record);
+            const T keep = row_of(arguments, record).keep;
             const uint32_t first = (uint32_t)(leaves.first(leaf) - start);
             const uint32_t elements = leaves.elements(leaf);
 #pragma unroll 1
@@ -335,6 +440,7 @@ __device__ void measure(const Arguments<T>& arguments, uint32_t flag) {
 #pragma unroll
                     for (int k = 0; k < VECTOR; k++) {
                         x[PANOPTIM_VALUE][k] *= keep;
+                        x[PANOPTIM_GRADIENT][k] = factors.scaled(x[PANOPTIM_GRADIENT][k]);
                         if (group.has(k)) {
                             Sums::template add<LANES_OF_THREAD>(terms<Rule>(scalars, x, k), &lane[0][part * VECTOR + k]);
                         }
@@ -358,7 +464,9 @@ struct FinishArguments {
     double* partials;
     double* reduced;
     uint32_t before;  // 1 before the sums are taken: prepares them, where they are over all tensors
-    uint32_t reserved[5];
+    uint32_t extras;  // of which only one matters: whether the step may be skipped
+    const panoptim_control* control;
+    uint64_t reserved;
     Row<double> row[(4096 - 64) / sizeof(Row<double>)];
 };
 static_assert(sizeof(FinishArguments) <= 4096, "what every driver takes");
@@ -402,6 +510,7 @@ __device__ void call(const Scalars& scalars, bool before, const panoptim_reducti
 
 template <class Rule, class Scalars, class Sums, class Reduced, int SHARED>
 __device__ void finish(const FinishArguments& arguments, uint32_t flag) {
+    if (skipped(arguments.extras, arguments.control)) return;
     const bool before = arguments.before != 0;
     const panoptim_reduction& reduction = arguments.reductions[blockIdx.x];
     const panoptim_record& record = arguments.records[reduction.tensor];

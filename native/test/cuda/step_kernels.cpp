@@ -32,11 +32,18 @@ static bool is_live(const T* first, uint64_t count) {
     return live((uint64_t)first, count * sizeof(T));
 }
 
+// Only the control block that an extra needs is read.
+template <class Arguments>
+static bool is_controlled(const Arguments& arguments) {
+    return (arguments.extras & (PANOPTIM_UNSCALE | PANOPTIM_CLIP | PANOPTIM_SKIP)) == 0 || is_live(arguments.control, 1);
+}
+
 // Of the columns that are read or written, all elements of the chunk.
 template <class T>
 [[maybe_unused]] static const char* check_step(void** parameters, uint64_t blocks) {
     const panoptim::Arguments<T>& arguments = *(const panoptim::Arguments<T>*)parameters[0];
     if (!is_live(arguments.chunks, blocks)) return "the chunks";
+    if (!is_controlled(arguments)) return "the control block";
     for (uint64_t i = 0; i < blocks; i++) {
         const panoptim_chunk& chunk = arguments.chunks[i];
         const panoptim_record* record = arguments.records + chunk.tensor;
@@ -44,7 +51,10 @@ template <class T>
         if (record->scalar_class < 0) continue;
         if (arguments.rows != nullptr && !is_live(arguments.rows + record->scalar_class, 1)) return "the rows";
         if (arguments.rows == nullptr && record->scalar_class >= (int)(sizeof arguments.row / sizeof arguments.row[0])) return "the rows";
-        for (int column = 0; column < PANOPTIM_STATE + record->slots; column++) {
+        for (int column = 0; column < PANOPTIM_COLUMNS; column++) {
+            const bool beside = column == PANOPTIM_MASTER || (column == PANOPTIM_AVERAGE && arguments.extras & PANOPTIM_UPDATE_AVERAGE) ||
+                                (column == PANOPTIM_COPY && arguments.extras & PANOPTIM_WRITE_COPY);
+            if (column >= PANOPTIM_STATE + record->slots && (!beside || record->address[column] == 0)) continue;
             const uint32_t size = panoptim::Column<T>::size(record->dtype[column]);
             if (!live(record->address[column] + chunk.start * size, (uint64_t)chunk.elements * size)) return "a column";
         }
@@ -54,6 +64,7 @@ template <class T>
 
 [[maybe_unused]] static const char* check_finish(void** parameters, uint64_t blocks) {
     const panoptim::FinishArguments& arguments = *(const panoptim::FinishArguments*)parameters[0];
+    if (!is_controlled(arguments)) return "the control block";
     if (!is_live(arguments.reductions, blocks)) return "the reductions";
     for (uint64_t i = 0; i < blocks; i++) {
         const panoptim_record* record = arguments.records + arguments.reductions[i].tensor;

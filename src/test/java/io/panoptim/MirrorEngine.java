@@ -1,10 +1,13 @@
 package io.panoptim;
 
 import io.panoptim.engine.Column;
+import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Measurement;
+import io.panoptim.engine.Parts;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
@@ -59,13 +62,36 @@ public final class MirrorEngine extends HostEngine {
         return new MirrorTable(this, null, entries);
     }
 
+    /** A block on the device. */
     @Override
-    protected void update(Table table, Rows rows, @Nullable HostControl control, Extras extras) {
+    public Control control() {
+        return cuda.control();
+    }
+
+    @Override
+    protected void checkControl(String call, Control control) {} // the CUDA engine does
+
+    @Override
+    protected void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         MirrorTable own = own(table);
         own.checkPresent();
         own.up(own::isPresent, ALL);
-        cuda.step(own.twin, rows, null, extras, Stream.DEFAULT);
+        cuda.step(own.twin, rows, control, extras, stream);
         own.down(own::isPresent, ALL);
+    }
+
+    @Override
+    protected void update(Table table, Rows rows, @Nullable HostControl control, Extras extras) {
+        throw new AssertionError("its blocks are not the CPU's");
+    }
+
+    @Override
+    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
+        for (Table table : tables) {
+            own(table).checkColumns("Engine.measure", 1 << Column.GRADIENT);
+            own(table).up(tensor -> table.has(tensor, 1 << Column.GRADIENT), 1 << Column.GRADIENT);
+        }
+        cuda.measure(tables.stream().map(table -> own(table).twin).toList(), measurement, control, stream);
     }
 
     @Override
@@ -114,7 +140,7 @@ public final class MirrorEngine extends HostEngine {
         MirrorTable own = own(table);
         own.checkColumns("Engine.reduce", reduction.columns());
         own.up(tensor -> own.has(tensor, reduction.columns()), reduction.columns());
-        double value = cuda.reduce(own.twin, reduction, Stream.DEFAULT).get();
+        double value = Parts.of(cuda, own.twin, reduction, Stream.DEFAULT);
         return new Total(value, Double.isFinite(value));
     }
 
@@ -189,6 +215,11 @@ public final class MirrorEngine extends HostEngine {
                     }
                 }
             }
+        }
+
+        @Override
+        public double[] statistics() {
+            return twin.statistics();
         }
 
         @Override

@@ -82,9 +82,7 @@ public final class HostControl implements Control {
     @Override
     public void scale(float scale, int growthTracker, int hysteresisTracker, Stream stream) {
         check("Control.scale", stream);
-        if (!(scale > 0) || scale == Float.POSITIVE_INFINITY) {
-            throw PanoptimException.invalid("Control.scale", "a loss scale of " + scale + ": expected a finite number more than 0");
-        }
+        Scaling.checkScale("Control.scale", scale);
         setScale(scale);
         panoptim_control.growth_tracker(block, growthTracker);
         panoptim_control.hysteresis_tracker(block, hysteresisTracker);

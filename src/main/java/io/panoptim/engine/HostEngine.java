@@ -29,7 +29,7 @@ public abstract class HostEngine extends TableEngine {
     }
 
     @Override
-    protected final void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
+    protected void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         update(table, rows, control == null ? null : HostControl.of("Engine.step", control), extras);
     }
 
@@ -42,27 +42,26 @@ public abstract class HostEngine extends TableEngine {
     }
 
     @Override
-    public final Control control() {
+    public Control control() {
         return new HostControl(this);
     }
 
     @Override
-    protected final void checkControl(String call, Control control) {
+    protected void checkControl(String call, Control control) {
         HostControl.of(call, control);
     }
 
     @Override
-    public final void measure(List<Table> tables, Measurement measurement, Control control, Stream stream) {
-        checkStream("Engine.measure", stream);
+    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
         HostControl block = HostControl.of("Engine.measure", control);
-        tables.forEach(table -> table.checkWholeLeaves("Engine.measure"));
-        Reduction norm = Reduction.norm(Column.GRADIENT, measurement.p()).times(measurement.unscale() ? block.unscale() : 1);
+        Reduction norm = Reduction.norm(Column.GRADIENT, measurement.p());
+        Reduction scaled = parts.times(measurement.unscale() ? block.unscale() : 1);
         double total = 0;
         boolean finite = true;
         for (Table table : tables) {
             table.enter("Engine.measure");
             try {
-                Total part = reduceColumns(table, norm.parts());
+                Total part = reduceColumns(table, scaled);
                 total = norm.join(total, part.value);
                 finite &= part.finite;
             } finally {

@@ -23,4 +23,11 @@ public record Scaling(double growthFactor, double backoffFactor, int growthInter
                     + growthInterval + " and " + hysteresis);
         }
     }
+
+    /** Refuses a loss scale that is not a finite number more than 0. */
+    public static void checkScale(String call, float scale) {
+        if (!(scale > 0) || scale == Float.POSITIVE_INFINITY) {
+            throw PanoptimException.invalid(call, "a loss scale of " + scale + ": expected a finite number more than 0");
+        }
+    }
 }

@@ -193,6 +193,7 @@ class ColumnsTest {
 
     private static List<Reduction> reductions() {
         return List.of(Reduction.dot(LEFT, RIGHT), Reduction.dot(LEFT, LEFT), Reduction.norm(LEFT, 1), Reduction.norm(RIGHT, 2),
+                Reduction.norm(LEFT, 3), Reduction.norm(RIGHT, 0.5), Reduction.norm(LEFT, 2).times(0.3), Reduction.norm(LEFT, 2.5).times(3),
                 Reduction.norm(LEFT, Double.POSITIVE_INFINITY), Reduction.absoluteMaximum(RIGHT));
     }
 

@@ -16,6 +16,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.MirrorEngine;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
@@ -42,6 +43,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ExtrasTest {
     private static final io.panoptim.engine.Stream STREAM = io.panoptim.engine.Stream.DEFAULT;
     private static final int[] SIZES = {0, 1, 1023, 1024, 5001, 40_003};
+    /** Where kernels run on the host. */
+    private static final int[] FEW = {0, 1, 1023, 1024, 5001, 2050};
     private static final List<Extras> COMBINATIONS = List.of(
             Extras.NONE, Extras.of(UNSCALE), Extras.of(CLIP), Extras.of(UNSCALE, CLIP), Extras.of(CLIP, WRITE_GRADIENT),
             Extras.of(ZERO_GRADIENT), Extras.of(AVERAGE), Extras.of(COPY), Extras.of(FLUSH_SUBNORMAL), Extras.of(STATISTICS),
@@ -52,7 +55,7 @@ class ExtrasTest {
 
     @BeforeAll
     static void open() {
-        engines = new ArrayList<>(TestEngines.variants());
+        engines = TestEngines.all();
     }
 
     @AfterAll
@@ -73,6 +76,10 @@ class ExtrasTest {
                 new Storage(rule, DType.FLOAT32, DType.BFLOAT16, DType.BFLOAT16, false, DType.FLOAT16)));
     }
 
+    private static int[] sizes(Engine engine) {
+        return engine instanceof MirrorEngine && TestEngines.isCudaSlow() ? FEW : SIZES;
+    }
+
     /** Some tensors with everything that can ride along, on one engine. */
     private static final class Model implements AutoCloseable {
         final Engine engine;
@@ -82,32 +89,38 @@ class ExtrasTest {
         final Control control;
         final Rows rows = new Rows(2);
         final List<Tensor> gradients = new ArrayList<>();
+        final int[] sizes;
 
         Model(Engine engine, Storage storage) {
+            this(engine, storage, sizes(engine));
+        }
+
+        Model(Engine engine, Storage storage, int[] sizes) {
             this.engine = engine;
+            this.sizes = sizes;
             this.control = engine.control();
             List<TensorEntry> entries = new ArrayList<>();
             Random random = new Random(5);
             int slots = storage.rule.states().size() - (storage.rule == Rule.ADAM ? 1 : 0);
-            for (int i = 0; i < SIZES.length; i++) {
+            for (int i = 0; i < sizes.length; i++) {
                 String name = "t" + i;
-                Tensor value = tensor(name + ".value", storage.value, SIZES[i], random, 1);
-                Tensor gradient = tensor(name + ".gradient", storage.gradient, SIZES[i], random, 3);
+                Tensor value = tensor(name + ".value", storage.value, sizes[i], random, 1);
+                Tensor gradient = tensor(name + ".gradient", storage.gradient, sizes[i], random, 3);
                 List<Tensor> states = new ArrayList<>();
                 for (int slot = 0; slot < slots; slot++) {
-                    states.add(tensor(name + ".state" + slot, storage.state, SIZES[i], random, slot == 1 ? 0 : 1e-38));
+                    states.add(tensor(name + ".state" + slot, storage.state, sizes[i], random, slot == 1 ? 0 : 1e-38));
                 }
                 Map<Integer, Tensor> others = new LinkedHashMap<>();
-                others.put(Column.AVERAGE, tensor(name + ".average", storage.value, SIZES[i], random, 1));
-                others.put(Column.COPY, tensor(name + ".copy", storage.copy, SIZES[i], random, 1));
+                others.put(Column.AVERAGE, tensor(name + ".average", storage.value, sizes[i], random, 1));
+                others.put(Column.COPY, tensor(name + ".copy", storage.copy, sizes[i], random, 1));
                 if (storage.master) {
-                    others.put(Column.MASTER, tensor(name + ".master", DType.FLOAT32, SIZES[i], random, 1));
+                    others.put(Column.MASTER, tensor(name + ".master", DType.FLOAT32, sizes[i], random, 1));
                 }
                 gradients.add(gradient);
-                entries.add(new TensorEntry(name, value, gradient, states, others, 0, 0, SIZES[i], i, 1));
+                entries.add(new TensorEntry(name, value, gradient, states, others, 0, 0, sizes[i], i, 1));
             }
             table = engine.table(storage.rule, entries);
-            table.classes(IntStream.range(0, SIZES.length).map(i -> i % 2).toArray());
+            table.classes(IntStream.range(0, sizes.length).map(i -> i % 2).toArray());
             fillRows(storage.rule);
         }
 
@@ -142,10 +155,10 @@ class ExtrasTest {
 
         /** Averages by a table of its own for each tensor, since the weights differ. */
         void average() {
-            for (int i = 0; i < SIZES.length; i++) {
+            for (int i = 0; i < sizes.length; i++) {
                 TensorEntry entry = table.entry(i);
                 TensorEntry alone = new TensorEntry(entry.name(), entry.value(), null, List.of(),
-                        Map.of(Column.AVERAGE, entry.others().get(Column.AVERAGE)), 0, 0, SIZES[i], i, 1);
+                        Map.of(Column.AVERAGE, entry.others().get(Column.AVERAGE)), 0, 0, sizes[i], i, 1);
                 try (Table own = engine.table(List.of(alone))) {
                     engine.map(own, MapOperation.lerp(Column.AVERAGE, Column.VALUE, rows.average(i % 2)), STREAM);
                 }
@@ -174,24 +187,31 @@ class ExtrasTest {
                 if (overflow && !extras.has(SKIP)) {
                     continue;
                 }
-                try (Model expected = run(TestEngines.reference(), storage, extras, overflow)) {
-                    for (Engine engine : engines) {
-                        try (Model actual = run(engine, storage, extras, overflow)) {
-                            String what = engine.description() + " " + storage + " " + extras + (overflow ? " overflow" : "");
-                            expected.tensors.forEach((name, tensor) -> Bits.assertSame(tensor, actual.tensors.get(name), what + " " + name));
-                            assertEquals(expected.control.read(), actual.control.read(), what);
-                            if (extras.has(STATISTICS) && !overflow) {
-                                assertArrayEquals(expected.table.statistics(), actual.table.statistics(), what);
-                            }
-                        }
+                for (int[] sizes : List.of(SIZES, FEW)) {
+                    List<Engine> those = engines.stream().filter(engine -> sizes(engine) == sizes).toList();
+                    compare(those, sizes, storage, extras, overflow);
+                }
+            }
+        }
+    }
+
+    private static void compare(List<Engine> engines, int[] sizes, Storage storage, Extras extras, boolean overflow) {
+        try (Model expected = run(TestEngines.reference(), sizes, storage, extras, overflow)) {
+            for (Engine engine : engines) {
+                try (Model actual = run(engine, sizes, storage, extras, overflow)) {
+                    String what = engine.description() + " " + storage + " " + extras + (overflow ? " overflow" : "");
+                    expected.tensors.forEach((name, tensor) -> Bits.assertSame(tensor, actual.tensors.get(name), what + " " + name));
+                    assertEquals(expected.control.read(), actual.control.read(), what);
+                    if (extras.has(STATISTICS)) {
+                        assertArrayEquals(expected.table.statistics(), actual.table.statistics(), what);
                     }
                 }
             }
         }
     }
 
-    private static Model run(Engine engine, Storage storage, Extras extras, boolean overflow) {
-        Model model = new Model(engine, storage);
+    private static Model run(Engine engine, int[] sizes, Storage storage, Extras extras, boolean overflow) {
+        Model model = new Model(engine, storage, sizes);
         model.control.scale(8, 0, 1, STREAM);
         for (int step = 0; step < 2; step++) {
             if (overflow && step == 1) {
@@ -207,8 +227,8 @@ class ExtrasTest {
     @MethodSource("storages")
     void aStepThatIsSkippedTouchesNothingButGradients(Storage storage) {
         for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY}) {
-            try (Model untouched = new Model(TestEngines.reference(), storage)) {
-                for (Engine engine : allEngines()) {
+            for (Engine engine : allEngines()) {
+                try (Model untouched = new Model(TestEngines.reference(), storage, sizes(engine))) {
                     try (Model model = new Model(engine, storage)) {
                         model.gradients.get(3).set(1023, bad);
                         model.measure(CLIPPED);
@@ -234,7 +254,7 @@ class ExtrasTest {
     void anyFoundInfButZeroSkipsTheStep(float foundInf) {
         Storage storage = new Storage(Rule.SGD, DType.FLOAT32, DType.FLOAT32, DType.FLOAT32, false, DType.FLOAT32);
         for (Engine engine : allEngines()) {
-            try (Model model = new Model(engine, storage); Model untouched = new Model(TestEngines.reference(), storage)) {
+            try (Model model = new Model(engine, storage); Model untouched = new Model(TestEngines.reference(), storage, sizes(engine))) {
                 model.control.foundInf(foundInf, STREAM);
                 model.step(Extras.of(SKIP)); // although nothing is unscaled
                 Bits.assertSame(untouched.tensors.get("t4.value"), model.tensors.get("t4.value"), engine.description());
@@ -274,11 +294,11 @@ class ExtrasTest {
     void normsOfEveryOrderAreTheSameBitsOnEveryEngine(double p) {
         for (DType dtype : new DType[] {DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16}) {
             Storage storage = new Storage(Rule.SGD, dtype, dtype, dtype, false, dtype);
-            try (Model expected = new Model(TestEngines.reference(), storage)) {
-                expected.measure(new Measurement(p, 1, false, true));
-                double exact = norm(expected.gradients, p);
-                assertEquals(exact, expected.control.read().norm(), exact * 1e-13);
-                for (Engine engine : engines) {
+            for (Engine engine : engines) {
+                try (Model expected = new Model(TestEngines.reference(), storage, sizes(engine))) {
+                    expected.measure(new Measurement(p, 1, false, true));
+                    double exact = norm(expected.gradients, p);
+                    assertEquals(exact, expected.control.read().norm(), exact * 1e-13);
                     try (Model actual = new Model(engine, storage)) {
                         actual.measure(new Measurement(p, 1, false, true));
                         assertEquals(expected.control.read(), actual.control.read(), engine.description());

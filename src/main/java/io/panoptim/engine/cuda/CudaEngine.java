@@ -6,6 +6,7 @@ import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Graph;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
@@ -151,7 +152,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
         }
     }
 
-    private <T> T within(String call, Supplier<T> work) {
+    <T> T within(String call, Supplier<T> work) {
         enter(call);
         try {
             return work.get();
@@ -443,20 +444,45 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
 
     @Override
     protected int extras() {
-        return Extras.Part.ZERO_GRADIENT.flag();
+        return Extras.of(Extras.Part.values()).flags();
     }
 
     @Override
     protected void checkControl(String call, Control control) {
-        throw PanoptimException.unsupported(call, "the cuda engine does not have loss scaling yet");
+        CudaControl.of(call, control, this);
+    }
+
+    @Override
+    public Control control() {
+        return within("Engine.control", () -> new CudaControl(this));
+    }
+
+    /** {@inheritDoc} The CPU waits for nothing of it. */
+    @Override
+    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
+        CudaControl block = CudaControl.of("Engine.measure", control, this);
+        List<CudaTable> own = tables.stream().map(table -> own("Engine.measure", table)).toList();
+        enter("Engine.measure");
+        try {
+            long results = block.parts(own.size());
+            for (int i = 0; i < own.size(); i++) {
+                own.get(i).measure(parts, measurement.unscale(), block, results + i * (long) Double.BYTES, stream.handle());
+            }
+            block.measured(measurement, own.size(), stream.handle());
+        } finally {
+            context.exit();
+        }
     }
 
     @Override
     protected void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         CudaTable own = own("Engine.step", table);
+        if (extras.stochasticCopy()) {
+            throw PanoptimException.unsupported("Engine.step", "the cuda engine does not round stochastically yet");
+        }
         enter("Engine.step");
         try {
-            own.step(rows, extras, stream.handle());
+            own.step(rows, control == null ? null : CudaControl.of("Engine.step", control, this), extras, stream.handle());
         } finally {
             context.exit();
         }

@@ -8,7 +8,9 @@ import io.panoptim.engine.Stream;
 import io.panoptim.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,7 +32,14 @@ final class CudaGraph implements Graph {
     private final Stream captured;
     private final CudaMemory memory;
     private final UploadRing uploads;
+    /** A table of whose gradients something is measured. */
+    private record Measured(CudaTable table, long version) {}
+
     private final List<Step> steps = new ArrayList<>();
+    private final List<Measured> measured = new ArrayList<>();
+    private final Set<CudaControl> controls = new LinkedHashSet<>();
+    /** What a replay changes on the device, and is to be known on the CPU. */
+    private final Set<Arrivals> arrivals = new LinkedHashSet<>();
     private @Nullable MemorySegment executable;
     private boolean closed;
 
@@ -64,6 +73,19 @@ final class CudaGraph implements Graph {
         return address;
     }
 
+    void add(CudaTable table) {
+        measured.add(new Measured(table, table.version()));
+    }
+
+    void add(CudaControl control) {
+        controls.add(control);
+        add(control.arrivals());
+    }
+
+    void add(Arrivals arrival) {
+        arrivals.add(arrival);
+    }
+
     @Override
     public void replay(Stream stream) {
         if (closed || executable == null) {
@@ -76,6 +98,8 @@ final class CudaGraph implements Graph {
                 throw PanoptimException.invalid("Graph.replay", step.rows.count() + " rows for " + step.count + " classes");
             }
         }
+        measured.forEach(each -> each.table.checkUnchanged("Graph.replay", each.version));
+        controls.forEach(control -> control.checkOpen("Graph.replay"));
         engine.replay(this, stream.handle());
     }
 
@@ -92,6 +116,7 @@ final class CudaGraph implements Graph {
         MemorySegment launched = executable;
         if (launched != null) {
             engine.calls().launchGraph(launched, stream);
+            arrivals.forEach(arrival -> arrival.order(stream));
         }
     }
 

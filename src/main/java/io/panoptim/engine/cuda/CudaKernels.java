@@ -34,7 +34,9 @@ final class CudaKernels implements AutoCloseable {
         /** The verbs over whole columns. */
         COLUMNS("columns.cu", "columns.fatbin"),
         /** What comes before a step over rows. */
-        ROWS("rows.cu", "rows.fatbin");
+        ROWS("rows.cu", "rows.fatbin"),
+        /** What is done to control blocks. */
+        CONTROL("control.cu", "control.fatbin");
 
         private final String file;
         private final String fatBinary;

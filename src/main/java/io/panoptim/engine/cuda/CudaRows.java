@@ -237,7 +237,7 @@ final class CudaRows {
         KernelArguments step = sorted.wide ? wide : narrow;
         step.pointers(base + recordsAt, base + chunksAt, 0, 0, 0);
         step.rows(rows, count, onDevice);
-        step.word(0);
+        step.extras(0, 0);
         engine.launch(engine.function(CudaKernels.Source.STEP, rule, "panoptim_step_" + rule.name() + "_" + type + "_" + sorted.slots),
                 Math.toIntExact(blocks), step.pointer(), stream);
     }

@@ -51,6 +51,8 @@ final class CudaTable extends Table {
     private final int mostRows;
     /** Made when a verb over columns is first used. */
     private @Nullable ColumnLaunches columns;
+    /** Made when statistics are first asked for. */
+    private @Nullable StatisticLaunches statistics;
     private long closures;
     private long version;
     /** Likewise for sparse gradients. */
@@ -178,7 +180,7 @@ final class CudaTable extends Table {
     }
 
     /** Gives the launches of one step to a stream: none of them waits for the CPU, nor the CPU for them. */
-    void step(Rows rows, Extras extras, long stream) {
+    void step(Rows rows, @Nullable CudaControl control, Extras extras, long stream) {
         int count = Math.min(rows.count(), Math.max(1, classCount()));
         if (count == 0) {
             return;
@@ -187,15 +189,24 @@ final class CudaTable extends Table {
         CudaGraph graph = engine.capturing(stream);
         copyChanges(stream, graph != null);
         long device = graph != null ? graph.add(this, rows, count) : count <= mostRows ? 0 : copyRows(rows, count, stream);
+        long block = control == null ? 0 : control.address();
+        if (control != null && graph != null) {
+            graph.add(control);
+        }
+        StatisticLaunches squares = extras.has(Extras.Part.STATISTICS) ? statistics(count) : null;
         int given = 0;
         try {
+            if (squares != null) {
+                squares.before(extras.flags(), block, stream);
+            }
             for (int i = 0; i < launches.size(); i++) {
                 KernelArguments arguments = launches.get(i).arguments;
                 arguments.rows(rows, count, device);
-                arguments.word(extras.flags());
+                arguments.extras(extras.flags(), block);
             }
             if (finish != null && (graph != null || finish.sums.isAskedByAny(rows, count))) { // a replay's rows may ask when these do not
                 finish.arguments.rows(rows, count, device);
+                finish.arguments.extras(extras.flags(), block);
                 if (finish.sums.over() == Over.GLOBAL) {
                     given += finish(true, stream);
                 }
@@ -209,6 +220,14 @@ final class CudaTable extends Table {
                 StepLaunch launch = launches.get(i);
                 engine.launch(launch.step, launch.blocks, launch.arguments.pointer(), stream);
                 given++;
+            }
+            if (squares != null) {
+                squares.after(stream);
+                if (graph == null) {
+                    squares.arrivals().order(stream);
+                } else {
+                    graph.add(squares.arrivals());
+                }
             }
         } catch (CudaException failed) {
             throw given == 0 ? failed : failed.halfWay();
@@ -247,7 +266,7 @@ final class CudaTable extends Table {
         if (finish == null || finish.blocks == 0) {
             return 0;
         }
-        finish.arguments.word(before ? 1 : 0);
+        finish.arguments.before(before);
         engine.launch(finish.function, finish.blocks, finish.arguments.pointer(), stream);
         return 1;
     }
@@ -265,7 +284,7 @@ final class CudaTable extends Table {
         int count = Math.max(classCount(), gradients.stream().mapToInt(RowGradient::scalarClass).max().orElse(ABSENT) + 1);
         boolean dense = classCount() > 0;
         if (dense) {
-            step(rows, Extras.NONE, stream);
+            step(rows, null, Extras.NONE, stream);
         }
         try {
             copyChanges(stream, false);
@@ -290,6 +309,44 @@ final class CudaTable extends Table {
         checkColumnsAccessible("Engine.reduce", reduction.columns());
         copyChanges(stream, engine.capturing(stream) != null);
         return columns().reduce(reduction, stream);
+    }
+
+    /** Reduces the gradients to a number on the device, and finds out whether all are finite. */
+    void measure(Reduction parts, boolean unscales, CudaControl control, long result, long stream) {
+        enter("Engine.measure");
+        try {
+            checkColumnsAccessible("Engine.measure", parts.columns());
+            CudaGraph graph = engine.capturing(stream);
+            copyChanges(stream, graph != null);
+            if (graph != null) {
+                graph.add(this);
+            }
+            columns().reduce(parts, unscales ? control.address() : 0, control.nonfinite(), result, stream);
+        } finally {
+            exit();
+        }
+    }
+
+    private StatisticLaunches statistics(int classes) {
+        StatisticLaunches there = statistics;
+        if (there == null || !there.isFor(classes)) {
+            if (there != null) {
+                there.close();
+            }
+            int bytes = IntStream.range(0, size()).anyMatch(tensor -> isWide(tensor) == 1) ? Double.BYTES : Float.BYTES;
+            there = new StatisticLaunches(engine, columns().groups(), records, image.leafCount(), bytes, classes, memory, arena);
+            statistics = there;
+        }
+        return there;
+    }
+
+    @Override
+    public double[] statistics() {
+        StatisticLaunches there = statistics;
+        if (there == null) {
+            throw PanoptimException.invalid("Table.statistics", "there was no step with statistics");
+        }
+        return engine.within("Table.statistics", () -> there.read(classCount()));
     }
 
     private ColumnLaunches columns() {
@@ -381,6 +438,9 @@ final class CudaTable extends Table {
             uploads.close();
             if (sparse != null) {
                 sparse.close();
+            }
+            if (statistics != null) {
+                statistics.close();
             }
         });
         arena.close();

@@ -23,7 +23,9 @@ final class KernelArguments {
     private static final long ROWS = 16;
     private static final long PARTIALS = 24;
     private static final long REDUCED = 32;
-    private static final long WORD = 40;
+    private static final long BEFORE = 40;
+    private static final long EXTRAS = 44;
+    private static final long CONTROL = 48;
 
     private final MemorySegment segment;
     private final MemorySegment pointer;
@@ -56,9 +58,15 @@ final class KernelArguments {
         }
     }
 
-    /** Sets the number behind the addresses: the extras, or whether the sums are yet to be taken. */
-    void word(int word) {
-        segment.set(ValueLayout.JAVA_INT, WORD, word);
+    /** Sets whether the sums are yet to be taken, for the kernel that finishes them. */
+    void before(boolean before) {
+        segment.set(ValueLayout.JAVA_INT, BEFORE, before ? 1 : 0);
+    }
+
+    /** Sets what rides along, by its flags; the control block's address or, where none is needed, 0. */
+    void extras(int flags, long control) {
+        segment.set(ValueLayout.JAVA_INT, EXTRAS, flags);
+        segment.set(ValueLayout.JAVA_LONG, CONTROL, control);
     }
 
     long partials() {

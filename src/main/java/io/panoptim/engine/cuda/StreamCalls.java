@@ -74,12 +74,18 @@ final class StreamCalls {
 
     /** Waits for an event, only if it has not happened yet. */
     void await(CudaContext.Event event) {
-        int result = cuda_driver.cuEventQuery(event.address());
-        if (result == NOT_READY) {
+        if (!hasHappened(event)) {
             context.check("cuEventSynchronize", cuda_driver.cuEventSynchronize(event.address()));
-        } else {
+        }
+    }
+
+    /** Whether an event has happened, without waiting for it. */
+    boolean hasHappened(CudaContext.Event event) {
+        int result = cuda_driver.cuEventQuery(event.address());
+        if (result != NOT_READY) {
             context.check("cuEventQuery", result);
         }
+        return result != NOT_READY;
     }
 
     /** Whether an address is of this device's memory, or of memory that moves between it and the CPU. */

@@ -2,7 +2,6 @@ package io.panoptim.engine.cuda;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -259,24 +258,13 @@ class KernelsOnHostTest {
 
         private MemorySegment rounded(Rows rows, DType compute) {
             boolean single = compute == DType.FLOAT32;
-            MemorySegment all = arena.allocate((single ? 72 : 144) * (long) CLASSES, 8);
-            for (int row = 0; row < CLASSES; row++) {
-                MemorySegment one = all.asSlice((single ? 72L : 144L) * row);
-                for (int scalar = 0; scalar < Rows.SCALARS; scalar++) {
-                    set(one, scalar, rows.get(row, scalar), single);
-                }
-                one.set(JAVA_INT, single ? 64 : 128, rows.flags(row));
-                set(one, 17, rows.keep(row), single);
+            MemorySegment all = arena.allocate((single ? KernelRows.FLOAT : KernelRows.DOUBLE) * CLASSES, 8);
+            if (single) {
+                KernelRows.writeFloats(rows, CLASSES, all, 0);
+            } else {
+                KernelRows.writeDoubles(rows, CLASSES, all, 0);
             }
             return all;
-        }
-
-        private static void set(MemorySegment row, int index, double value, boolean single) {
-            if (single) {
-                row.setAtIndex(JAVA_FLOAT, index, (float) value);
-            } else {
-                row.setAtIndex(JAVA_DOUBLE, index, value);
-            }
         }
     }
 
@@ -315,7 +303,7 @@ class KernelsOnHostTest {
             for (int step = 0; step < STEPS; step++) {
                 Rows rows = rows(of, step);
                 Extras extras = step == 1 ? Extras.of(Extras.Part.ZERO_GRADIENT) : Extras.NONE;
-                launcher.arguments.set(JAVA_INT, 40, extras.flags());
+                launcher.arguments.set(JAVA_INT, 44, extras.flags());
                 shim.set("backwards", step == STEPS - 1 ? 1 : 0);
                 reference.step(table, rows, null, extras, Stream.DEFAULT);
                 launcher.step(rows, step == 0);
