@@ -70,12 +70,19 @@ final class Arrivals implements AutoCloseable {
         return latest();
     }
 
-    /** The driver keeps what is still being copied until it is. */
+    /** Waits for what is on its way. */
     @Override
-    public void close() {
-        engine.free(places);
-        for (Event event : events) {
-            engine.context().free(event);
+    public synchronized void close() {
+        for (int i = 0; i < PLACES; i++) {
+            try {
+                if (used[i]) {
+                    engine.calls().await(events[i]);
+                }
+            } catch (CudaException fault) {
+                used[i] = false; // nothing arrives any more
+            }
+            engine.context().free(events[i]);
         }
+        engine.free(places);
     }
 }

@@ -208,8 +208,8 @@ final class CudaControl implements Control {
         if (!closed) {
             closed = true;
             engine.within(() -> {
-                memory.close();
                 arrivals.close();
+                memory.close();
             });
             arena.close();
         }

@@ -434,13 +434,13 @@ final class CudaTable extends Table {
     @Override
     protected void free() {
         engine.within(() -> {
+            if (statistics != null) {
+                statistics.close();
+            }
             memory.close();
             uploads.close();
             if (sparse != null) {
                 sparse.close();
-            }
-            if (statistics != null) {
-                statistics.close();
             }
         });
         arena.close();

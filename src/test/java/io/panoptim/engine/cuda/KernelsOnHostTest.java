@@ -9,8 +9,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.panoptim.Bits;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.ChunkPlan;
+import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.HostControl;
+import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
@@ -28,7 +31,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.DoubleSupplier;
 import java.util.stream.IntStream;
@@ -87,11 +92,11 @@ class KernelsOnHostTest {
         shim.reset();
     }
 
-    /** One rule with a number of slots; the types of the value, and of all others. */
-    record Case(Rule rule, int slots, DType value, DType others) {
+    /** One rule with a number of slots; the types of the value, and of all others; whether the value has a master. */
+    record Case(Rule rule, int slots, DType value, DType others, boolean master) {
         @Override
         public String toString() {
-            return rule + " " + slots + ", " + value + (value == others ? "" : " with " + others);
+            return rule + " " + slots + ", " + value + (value == others ? "" : " with " + others) + (master ? " and a master" : "");
         }
     }
 
@@ -100,9 +105,10 @@ class KernelsOnHostTest {
         for (Rule rule : Rule.all()) {
             for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
                 for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16)) {
-                    cases.add(new Case(rule, slots, dtype, dtype));
+                    cases.add(new Case(rule, slots, dtype, dtype, false));
                 }
-                cases.add(new Case(rule, slots, DType.BFLOAT16, DType.FLOAT32));
+                cases.add(new Case(rule, slots, DType.BFLOAT16, DType.FLOAT32, false));
+                cases.add(new Case(rule, slots, DType.FLOAT16, DType.BFLOAT16, true));
             }
         }
         return cases;
@@ -162,7 +168,14 @@ class KernelsOnHostTest {
                 }
                 states.add(everyTensors);
             }
-            entries.add(new TensorEntry("t" + i, value, i == ABSENT ? null : gradient, states, i, rows));
+            Map<Integer, Tensor> others = new HashMap<>();
+            others.put(Column.AVERAGE, filled(memory.tensor(of.value, 3 * i, SHAPES[i]), random::nextGaussian));
+            DType copy = of.value == DType.FLOAT64 ? DType.FLOAT64 : DType.FLOAT16;
+            others.put(Column.COPY, filled(memory.tensor(copy, i + 2, SHAPES[i]), random::nextGaussian));
+            if (of.master) {
+                others.put(Column.MASTER, filled(memory.tensor(DType.FLOAT32, i, SHAPES[i]), random::nextGaussian));
+            }
+            entries.add(new TensorEntry("t" + i, value, i == ABSENT ? null : gradient, states, others, 0, 0, value.elements(), i, rows));
         }
         return entries;
     }
@@ -184,7 +197,7 @@ class KernelsOnHostTest {
             for (int scalar = 0; scalar < of.rule.scalars().size(); scalar++) {
                 rows.set(row, scalar, random.nextDouble(0.05, 0.95));
             }
-            rows.flags(row, flags(of, step * CLASSES + row)).keep(row, 0.9);
+            rows.flags(row, flags(of, step * CLASSES + row)).keep(row, 0.9).average(row, row == 0 ? 0.01 : 0.9);
         }
         return rows;
     }
@@ -227,6 +240,14 @@ class KernelsOnHostTest {
                 finishArguments.set(JAVA_LONG, 8, upload(panoptim_table.reductions(plan)
                         .reinterpret(reductions * panoptim_reduction.sizeof())));
                 MemorySegment.copy(arguments, 24, finishArguments, 24, 16);
+            }
+        }
+
+        void ride(Extras extras, HostControl control) {
+            long block = upload(control.segment());
+            for (MemorySegment each : List.of(arguments, finishArguments)) {
+                each.set(JAVA_INT, 44, extras.flags());
+                each.set(JAVA_LONG, 48, block);
             }
         }
 
@@ -291,24 +312,46 @@ class KernelsOnHostTest {
         return table;
     }
 
-    /** In the last step blocks, warps and threads take turns backwards. */
+    private static final List<Extras> EXTRAS = List.of(Extras.NONE, Extras.of(Extras.Part.ZERO_GRADIENT, Extras.Part.COPY),
+            Extras.of(Extras.Part.SKIP), Extras.of(Extras.Part.UNSCALE, Extras.Part.CLIP, Extras.Part.WRITE_GRADIENT,
+                    Extras.Part.AVERAGE, Extras.Part.COPY, Extras.Part.FLUSH_SUBNORMAL, Extras.Part.SKIP));
+
+    /** In the last step blocks, warps and threads take turns backwards; in the third nothing happens. */
     @ParameterizedTest(name = "{0}")
     @MethodSource("cases")
     void giveTheBitsOfTheReferenceEngine(Case of) {
         Engine reference = TestEngines.reference();
         List<TensorEntry> expected = entries(of, this::onHost);
         List<TensorEntry> actual = entries(of, this::onDevice);
-        try (Table table = table(of, expected); Table planned = table(of, actual)) {
+        try (Table table = table(of, expected); Table planned = table(of, actual);
+             HostControl control = (HostControl) reference.control()) {
             Launcher launcher = new Launcher(of, planned);
             for (int step = 0; step < STEPS; step++) {
                 Rows rows = rows(of, step);
-                Extras extras = step == 1 ? Extras.of(Extras.Part.ZERO_GRADIENT) : Extras.NONE;
-                launcher.arguments.set(JAVA_INT, 44, extras.flags());
+                Extras extras = EXTRAS.get(step);
+                if (step > 1) { // they were zeroed
+                    random.setSeed(step);
+                    expected.forEach(entry -> fill(entry.gradient()));
+                    random.setSeed(step);
+                    actual.forEach(entry -> fill(entry.gradient()));
+                }
+                control.scale(3, 0, 1, Stream.DEFAULT);
+                if (extras.has(Extras.Part.CLIP)) {
+                    reference.measure(List.of(table), new Measurement(2, 0.7, true, true), control, Stream.DEFAULT);
+                }
+                control.foundInf(step == 2 ? Float.NaN : 0, Stream.DEFAULT);
+                launcher.ride(extras, control);
                 shim.set("backwards", step == STEPS - 1 ? 1 : 0);
-                reference.step(table, rows, null, extras, Stream.DEFAULT);
+                reference.step(table, rows, control, extras, Stream.DEFAULT);
                 launcher.step(rows, step == 0);
                 compare(expected, actual, "step " + step);
             }
+        }
+    }
+
+    private void fill(Tensor gradient) {
+        if (gradient != null) {
+            filled(gradient, random::nextGaussian);
         }
     }
 
@@ -322,6 +365,9 @@ class KernelsOnHostTest {
             }
             for (int slot = 0; slot < entry.states().size(); slot++) {
                 Bits.assertSame(entry.states().get(slot), actual.get(i).states().get(slot), "state " + slot + what);
+            }
+            for (int column : entry.others().keySet()) {
+                Bits.assertSame(entry.others().get(column), actual.get(i).others().get(column), Column.name(column) + what);
             }
         }
     }
