@@ -13,10 +13,10 @@
 
 #define PANOPTIM_THREADS 256
 // Blocks per multiprocessor, at least: 64 registers a thread, and 128 where more bytes are in flight anyway or each lane has its row's
-// scalars, or 80 where there are as many scalars as what follows from sums over all tensors needs.
+// scalars, or 80 where three states come together with what follows from sums.
 #define PANOPTIM_BLOCKS(type, slots, T) \
     ((slots) > 3 || sizeof(T) > 4 || panoptim::type##Scalars<T>::OVER == PANOPTIM_ROW ? 2 \
-     : (slots) > 2 && panoptim::type##Scalars<T>::OVER == PANOPTIM_GLOBAL ? 3 : 4)
+     : (slots) > 2 && panoptim::type##Scalars<T>::OVER != 0 ? 3 : 4)
 
 // To be compared with the host's when the module is loaded.
 extern "C" {
@@ -227,10 +227,6 @@ __device__ void epilogue(uint32_t extras, T (&x)[COLUMNS][LANES]) {
             for (int k = 0; k < LANES; k++) x[c][k] = flushed(x[c][k]);
         }
     }
-    if (extras & PANOPTIM_ZERO_GRADIENT) {
-#pragma unroll
-        for (int k = 0; k < LANES; k++) x[PANOPTIM_GRADIENT][k] = 0;
-    }
 }
 
 __device__ inline bool stored(int column, uint32_t extras) {
@@ -332,6 +328,7 @@ __device__ void step(const Arguments<T>& arguments) {
                 if (stored(c, extras)) columns[c].narrow(x[c], part, v[c]);
             }
         }
+        if (extras & PANOPTIM_ZERO_GRADIENT) v[PANOPTIM_GRADIENT] = {};
 #pragma unroll
         for (int c = 0; c < COLUMNS; c++) {
             if (stored(c, extras)) columns[c].store(group, v[c]);

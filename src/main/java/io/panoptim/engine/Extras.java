@@ -28,7 +28,10 @@ public record Extras(int flags, boolean stochasticCopy) {
         COPY,
         /** Store states below the smallest normal number of the compute type as zero. */
         FLUSH_SUBNORMAL,
-        /** Add up the squares of gradients, of the values' changes and of values over each class: {@link Table#statistics}. */
+        /**
+         * Add up the squares of gradients, of the values' changes and of values over each class: {@link Table#statistics}. On CUDA that
+         * takes a pass before the step and one after it, and memory for the values as they were.
+         */
         STATISTICS,
         /** Leave everything as it is but for {@link #ZERO_GRADIENT} where an overflow was found. */
         SKIP;

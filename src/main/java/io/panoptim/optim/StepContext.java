@@ -23,7 +23,10 @@ public record StepContext(@Nullable Control control, Extras extras, double avera
         }
     }
 
-    /** Whether the step is not to take place; waits for the device. */
+    /**
+     * Whether the step is not to take place, by which step counts and all that follows from them go on or not. On CUDA this waits for what
+     * was measured: the device skips the step by itself, but rows of coming steps depend on how many have been taken.
+     */
     boolean isSkipped() {
         return control != null && extras.has(Extras.Part.SKIP) && control.foundInf();
     }

@@ -22,6 +22,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Compiling at run time, which needs NVRTC and no GPU: without it these tests are skipped, with every place tried. */
@@ -66,10 +67,12 @@ class NvrtcTest {
         assertFalse(names(cubin, "panoptim_step_radam_float32_2"));
     }
 
-    @Test
-    void theKernelsOverColumnsCompile() {
+    @ParameterizedTest
+    @CsvSource({"columns.cu, panoptim_map_float32", "columns.cu, panoptim_statistics_float64", "rows.cu, panoptim_rows_float32",
+                "control.cu, panoptim_control_measured"})
+    void theOtherKernelsCompile(String file, String kernel) {
         assumeSources();
-        assertTrue(names(KernelSources.compile(compiler(), "columns.cu", List.of(), 80), "panoptim_map_float32"));
+        assertTrue(names(KernelSources.compile(compiler(), file, List.of(), 80), kernel));
     }
 
     @Test
