@@ -23,8 +23,8 @@ import java.util.stream.Collectors;
 final class KernelSources {
     private static final String FOLDER = "/META-INF/cuda/src/";
     private static final Pattern INCLUDE = Pattern.compile("^#include \"([^\"]+)\"", Pattern.MULTILINE);
-    /** As the build compiles them; NVRTC has 128-bit integers only when asked. */
-    private static final List<String> OPTIONS = List.of("-std=c++17", "-fmad=false", "-device-int128");
+    /** As the build compiles them; NVRTC has 128-bit integers, and generic lambdas on the device, only when asked. */
+    private static final List<String> OPTIONS = List.of("-std=c++17", "-fmad=false", "-device-int128", "-default-device");
 
     private KernelSources() {}
 
