@@ -208,8 +208,8 @@ final class CudaControl implements Control {
         if (!closed) {
             closed = true;
             engine.within(() -> {
-                arrivals.close();
                 memory.close();
+                arrivals.close();
             });
             arena.close();
         }

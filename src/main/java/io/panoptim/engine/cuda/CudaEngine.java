@@ -43,6 +43,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     static final String NAME = "cuda";
     /** Of a block; kernels/step.cu has the same. */
     private static final int THREADS = 256;
+    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags();
 
     private final Device device;
     private final CudaContext context;
@@ -444,7 +445,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
 
     @Override
     protected int extras() {
-        return Extras.of(Extras.Part.values()).flags();
+        return ALL_EXTRAS;
     }
 
     @Override

@@ -434,11 +434,11 @@ final class CudaTable extends Table {
     @Override
     protected void free() {
         engine.within(() -> {
+            memory.close();
+            uploads.close();
             if (statistics != null) {
                 statistics.close();
             }
-            memory.close();
-            uploads.close();
             if (sparse != null) {
                 sparse.close();
             }

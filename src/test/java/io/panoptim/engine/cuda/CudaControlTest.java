@@ -23,14 +23,21 @@ import io.panoptim.engine.Scaling;
 import io.panoptim.engine.Stream;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
+import io.panoptim.optim.AdamW;
+import io.panoptim.optim.JointStep;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.SGD;
+import io.panoptim.optim.StepContext;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
+import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -226,6 +233,64 @@ class CudaControlTest {
             stream.synchronize();
         }
         assertEquals(1, engine.control().read().scale(), "the device still works");
+    }
+
+    /** A step that is skipped counts for none of them. */
+    @Test
+    void optimizersStepTogether() {
+        List<List<Parameter>> here = List.of(parameters(), parameters());
+        List<List<Parameter>> there = here.stream().map(each -> each.stream().map(parameter -> {
+            Tensor twin = memory.zerosLike(parameter.value());
+            engine.copy(parameter.value(), twin, Stream.DEFAULT);
+            return Parameter.of(parameter.name(), twin);
+        }).toList()).toList();
+        List<Optimizer> expected = optimizers(TestEngines.reference(), here);
+        List<Optimizer> actual = optimizers(engine, there);
+        JointStep reference = new JointStep(expected);
+        JointStep cuda = new JointStep(actual);
+        try (Control control = reference.engine().control(); Control block = engine.control()) {
+            for (int step = 0; step < 5; step++) {
+                for (int i = 0; i < here.size(); i++) {
+                    for (int k = 0; k < here.get(i).size(); k++) {
+                        Tensor gradient = filled(Tensor.zeros(arena, DType.FLOAT32, here.get(i).get(k).value().elements()));
+                        gradient.set(0, step == 2 && i == 1 ? Double.NEGATIVE_INFINITY : 1);
+                        here.get(i).get(k).gradient(gradient);
+                        Tensor twin = memory.zerosLike(gradient);
+                        engine.copy(gradient, twin, Stream.DEFAULT);
+                        there.get(i).get(k).gradient(twin);
+                    }
+                }
+                step(reference, control);
+                step(cuda, block);
+                assertEquals(control.read(), block.read(), "step " + step);
+            }
+            assertEquals(1, block.read().skipped());
+            for (int i = 0; i < here.size(); i++) {
+                for (int k = 0; k < here.get(i).size(); k++) {
+                    Tensor back = Tensor.zeros(arena, DType.FLOAT32, here.get(i).get(k).value().elements());
+                    engine.copy(there.get(i).get(k).value(), back, Stream.DEFAULT);
+                    Bits.assertSame(here.get(i).get(k).value(), back, expected.get(i).name() + " " + k);
+                }
+            }
+        } finally {
+            expected.forEach(Optimizer::close);
+            actual.forEach(Optimizer::close);
+        }
+    }
+
+    private List<Parameter> parameters() {
+        return IntStream.range(0, 3).mapToObj(i -> Parameter.of("p" + i, filled(Tensor.zeros(arena, DType.FLOAT32, 100 + i)))).toList();
+    }
+
+    private static List<Optimizer> optimizers(Engine engine, List<List<Parameter>> parameters) {
+        return List.of(new AdamW(engine, parameters.get(0), AdamW.Options.defaults()),
+                new SGD(engine, parameters.get(1), SGD.Options.defaults().withLr(0.1).withMomentum(0.9)));
+    }
+
+    private static void step(JointStep together, Control control) {
+        together.measure(CLIPPED, control);
+        together.step(new StepContext(control, Extras.of(Part.UNSCALE, Part.CLIP, Part.SKIP), 0, 0));
+        control.update(SCALING, Stream.DEFAULT);
     }
 
     @Test
