@@ -73,7 +73,6 @@ __device__ void prepare_rows(const RowArguments& arguments) {
     for (int column = 0; column < PANOPTIM_STATE + record.slots; column++) {
         record.address[column] += item.row * columns * size_of(record.dtype[column]);
     }
-    if (record.address[PANOPTIM_MASTER] != 0) record.address[PANOPTIM_MASTER] += item.row * columns * sizeof(T);
     record.address[PANOPTIM_GRADIENT] = (uint64_t)gradient;
     record.dtype[PANOPTIM_GRADIENT] = sizeof(T) == sizeof(double) ? PANOPTIM_FLOAT64 : PANOPTIM_FLOAT32;
     record.scalar_class = arguments.scalar_class;

@@ -140,6 +140,18 @@ class RowStepTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
+    void aMasterIsNotSteppedInSomeRowsOnly(String name) {
+        Engine engine = TestEngines.named(name);
+        Tensor half = Tensor.zeros(arena, DType.BFLOAT16, 3, 2);
+        TensorEntry entry = new TensorEntry("half", half, null, List.of(), Map.of(Column.MASTER, ones(3, 2)), 0, 0, 6, 0, 1);
+        try (Table table = engine.table(Rule.SGD, List.of(entry))) {
+            refused(Code.UNSUPPORTED, "the sparse gradient of 'half': this tensor has a master", () -> step(engine, table, gradient(0, 0)));
+        }
+        assertEquals(0, half.get(0));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
     void whatComesLaterAndWhatIsAnothersIsRefused(String name) {
         Engine engine = TestEngines.named(name);
         Engine other = name.equals("cpu") ? TestEngines.reference() : TestEngines.cpu();
