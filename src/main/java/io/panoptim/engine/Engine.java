@@ -71,6 +71,25 @@ public interface Engine {
         throw unsupported("measure");
     }
 
+    /**
+     * The separate form of {@link Extras.Part#UNSCALE} and {@link Extras.Part#CLIP}: multiplies all gradients of a table by the inverse
+     * loss scale, if that was measured, and then by the clip coefficient, if there is a maximum norm, also where it is 1. Rounds after each.
+     * Waits for the device.
+     *
+     * @param table of tensors of one compute type
+     * @param measurement by which the block was written
+     */
+    default void scaleGradients(Table table, Measurement measurement, Control control, Stream stream) {
+        Arithmetic arithmetic = table.arithmetic("Engine.scaleGradients");
+        Control.Values measured = control.read();
+        if (measurement.unscale()) {
+            map(table, MapOperation.scale(Column.GRADIENT, measured.inverseScale()), stream);
+        }
+        if (measurement.clips()) {
+            map(table, MapOperation.scale(Column.GRADIENT, measurement.clip(arithmetic, measured.norm())), stream);
+        }
+    }
+
     /** A reduction over a column, of the tensors that have it. Slices must be cut at multiples of {@link ChunkPlan#LEAF} elements. */
     default Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
         throw unsupported("reduce");

@@ -31,7 +31,7 @@ public record Measurement(double p, double maxNorm, boolean unscale, boolean ski
     }
 
     /** The coefficient in one compute type; NaN for a norm that is NaN. */
-    double clip(Arithmetic arithmetic, double norm) {
+    public double clip(Arithmetic arithmetic, double norm) {
         if (!clips()) {
             return 1;
         }

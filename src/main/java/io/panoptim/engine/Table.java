@@ -122,6 +122,19 @@ public abstract class Table implements AutoCloseable {
         return classCount;
     }
 
+    /** That of all its tensors, which must be of one compute type. */
+    final Arithmetic arithmetic(String call) {
+        Arithmetic arithmetic = Arithmetic.FLOAT32;
+        for (int i = 0; i < size(); i++) {
+            Arithmetic own = Arithmetic.of(entries.get(i).value().dtype().computeType());
+            if (i > 0 && own != arithmetic) {
+                throw PanoptimException.invalid(call, "the table has float64 tensors and others: build one of each");
+            }
+            arithmetic = own;
+        }
+        return arithmetic;
+    }
+
     /** Different for every table built in this process. */
     public final long epoch() {
         return epoch;

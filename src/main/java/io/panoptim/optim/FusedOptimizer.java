@@ -166,6 +166,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private boolean carriedAnew;
     private boolean anySparse;
     private long updates;
+    private final Runnable beforeMeasuring = () -> {
+        advanceGroups();
+        synchronize();
+        checkCarrying("measure");
+    };
 
     /** An optimizer of one group. */
     @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
@@ -437,20 +442,32 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Refuses what cannot carry anything. */
     private void checkCarrying(String verb) {
-        Check.check(graph == null, name() + "." + verb, "a captured step cannot carry anything else: call releaseCapture() first");
+        if (graph != null) {
+            throw PanoptimException.invalid(name() + "." + verb,
+                    "a captured step cannot carry anything else: call releaseCapture() first");
+        }
         if (anySparse) {
-            throw PanoptimException.unsupported(name() + ".step", "sparse gradients are not measured, clipped or unscaled: make them dense");
+            throw PanoptimException.unsupported(name() + "." + verb, "sparse gradients are not measured, clipped or unscaled: make them dense");
         }
     }
 
     /** The table of the coming step's gradients, if there is one. */
-    final List<Table> gradientTables() {
-        change("measure", () -> {
-            advanceGroups();
-            synchronize();
-            checkCarrying("measure");
-        });
-        return table == null ? List.of() : List.of(table);
+    final @Nullable Table gradientTable() {
+        change("measure", beforeMeasuring);
+        return table;
+    }
+
+    /** Adds to groups' sums of squares those of the last step with statistics. */
+    final void addStatistics(Map<ParamGroup, double[]> sums) {
+        if (table != null) {
+            double[] all = table.statistics();
+            for (int i = 0; i < classes.length; i++) {
+                double[] sum = sums.get(classes[i].group);
+                for (int j = 0; j < sum.length; j++) {
+                    sum[j] += all[i * sum.length + j];
+                }
+            }
+        }
     }
 
     /** Lets tensors ride along with parameters' updates, in place of those that the column had. */

@@ -9,6 +9,7 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -18,6 +19,7 @@ import java.util.Map;
  */
 public final class JointStep {
     private final List<Optimizer> optimizers;
+    private final List<Table> tables = new ArrayList<>();
 
     /**
      * Of some optimizers on one engine.
@@ -67,13 +69,28 @@ public final class JointStep {
 
     /** Measures the gradients that the coming step is going to use. */
     public void measure(Measurement measurement, Control control) {
-        List<Table> tables = new ArrayList<>();
-        optimizers.forEach(optimizer -> tables.addAll(((FusedOptimizer<?>) optimizer).gradientTables()));
+        tables.clear();
+        for (int i = 0; i < optimizers.size(); i++) {
+            Table table = ((FusedOptimizer<?>) optimizers.get(i)).gradientTable();
+            if (table != null) {
+                tables.add(table);
+            }
+        }
         engine().measure(tables, measurement, control, optimizers.getFirst().stream());
+    }
+
+    /** What {@link io.panoptim.engine.Extras.Part#STATISTICS} added up in the last step that took place, by group; waits for the device. */
+    public List<GroupStatistics> statistics() {
+        Map<ParamGroup, double[]> sums = new LinkedHashMap<>();
+        optimizers.forEach(optimizer -> optimizer.paramGroups().forEach(group -> sums.put(group, new double[GroupStatistics.SUMS])));
+        optimizers.forEach(optimizer -> ((FusedOptimizer<?>) optimizer).addStatistics(sums));
+        return sums.entrySet().stream().map(entry -> GroupStatistics.of(entry.getKey(), entry.getValue())).toList();
     }
 
     /** Steps one optimizer after the other. */
     public void step(StepContext context) {
-        optimizers.forEach(optimizer -> optimizer.step(context));
+        for (int i = 0; i < optimizers.size(); i++) {
+            optimizers.get(i).step(context);
+        }
     }
 }

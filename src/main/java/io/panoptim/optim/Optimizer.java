@@ -73,6 +73,13 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         update();
         steps++;
     };
+    /** What the coming step is part of. */
+    private StepContext context = StepContext.ALONE;
+    private final Runnable steppingAsPart = () -> {
+        if (update(context)) {
+            steps++;
+        }
+    };
 
     /** An optimizer without groups: a subclass adds at least one. */
     protected Optimizer(Engine engine, OptionSchema<?> schema) {
@@ -169,11 +176,8 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     /** A step that is part of something larger; hooks see it like any other, also if it is skipped. */
     final void step(StepContext context) {
         runHooks("step", stepPreHooks);
-        change("step", () -> {
-            if (update(context)) {
-                steps++;
-            }
-        });
+        this.context = context;
+        change("step", steppingAsPart);
         runHooks("step", stepPostHooks);
     }
 

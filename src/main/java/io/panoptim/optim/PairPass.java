@@ -23,12 +23,17 @@ final class PairPass implements AutoCloseable {
      * @param group whose options give the row
      * @param target the rule's value
      * @param source the rule's gradient
+     * @param rows how many rows there are for a rule that takes sums over each
      */
-    record Pair(String name, ParamGroup group, Tensor target, Tensor source) {}
+    record Pair(String name, @Nullable ParamGroup group, Tensor target, Tensor source, long rows) {
+        Pair(String name, ParamGroup group, Tensor target, Tensor source) {
+            this(name, group, target, source, 1);
+        }
+    }
 
     /** Computes the row of a group. */
     interface RowOf {
-        void set(ParamGroup group, Rows rows, int row);
+        void set(@Nullable ParamGroup group, Rows rows, int row);
     }
 
     private final Engine engine;
@@ -36,7 +41,7 @@ final class PairPass implements AutoCloseable {
     private final Supplier<Stream> stream;
     private @Nullable Table table;
     private List<Pair> pairsInTable = List.of();
-    private List<ParamGroup> groups = List.of();
+    private List<@Nullable ParamGroup> groups = List.of();
     private Rows rows = new Rows(1);
 
     PairPass(Engine engine, Rule rule, Supplier<Stream> stream) {
@@ -59,7 +64,7 @@ final class PairPass implements AutoCloseable {
 
     private void build(List<Pair> pairs) {
         List<TensorEntry> topology = new ArrayList<>();
-        pairs.forEach(pair -> topology.add(new TensorEntry(pair.name, pair.target, pair.source, List.of(), topology.size())));
+        pairs.forEach(pair -> topology.add(new TensorEntry(pair.name, pair.target, pair.source, List.of(), topology.size(), pair.rows)));
         Table built = engine.table(rule, topology);
         close();
         table = built;

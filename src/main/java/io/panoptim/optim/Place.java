@@ -15,14 +15,14 @@ import org.jspecify.annotations.Nullable;
  * @param bytes its length
  * @param dtype what its bytes mean
  */
-record Place(@Nullable Object array, long address, long bytes, DType dtype) {
-    static Place of(Tensor tensor) {
+public record Place(@Nullable Object array, long address, long bytes, DType dtype) {
+    public static Place of(Tensor tensor) {
         return new Place(tensor.device().kind() == Device.Kind.CPU ? array(tensor.segment()) : null, tensor.address(),
                 tensor.bytes(), tensor.dtype());
     }
 
     /** What parameters have in common that are one: their place; an empty one, which has none, is by itself. */
-    static Object key(Parameter parameter) {
+    public static Object key(Parameter parameter) {
         return parameter.value().elements() == 0 ? parameter : of(parameter.value());
     }
 
