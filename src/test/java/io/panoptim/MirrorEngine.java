@@ -86,7 +86,7 @@ public final class MirrorEngine extends HostEngine {
     }
 
     @Override
-    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
+    protected void measureGradients(List<Table> tables, Measurement measurement, Control control, Stream stream) {
         for (Table table : tables) {
             own(table).checkColumns("Engine.measure", 1 << Column.GRADIENT);
             own(table).up(tensor -> table.has(tensor, 1 << Column.GRADIENT), 1 << Column.GRADIENT);

@@ -10,6 +10,9 @@ import java.lang.foreign.MemorySegment;
 public final class HostControl implements Control {
     private final MemorySegment block = panoptim_control.allocate(Arena.ofAuto());
     private final HostEngine engine;
+    /** Those of the last measurement: the next one is mostly the same. */
+    private Reduction norm = Reduction.norm(Column.GRADIENT, 2);
+    private Reduction parts = norm.parts();
     private boolean closed;
 
     HostControl(HostEngine engine) {
@@ -52,6 +55,21 @@ public final class HostControl implements Control {
     public boolean foundInf() {
         of("Control.foundInf", this);
         return panoptim_control.found_inf(block) != 0;
+    }
+
+    /** The norm that a measurement is of. */
+    Reduction norm(Measurement measurement) {
+        double factor = measurement.unscale() ? unscale() : 1;
+        if (norm.p() != measurement.p() || norm.factor() != factor) {
+            norm = Reduction.norm(Column.GRADIENT, measurement.p()).times(factor);
+            parts = norm.parts();
+        }
+        return norm;
+    }
+
+    /** The {@link Reduction#parts} of that. */
+    Reduction parts() {
+        return parts;
     }
 
     void measured(Measurement measurement, double norm, boolean finite) {

@@ -52,16 +52,17 @@ public abstract class HostEngine extends TableEngine {
     }
 
     @Override
-    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
+    protected void measureGradients(List<Table> tables, Measurement measurement, Control control, Stream stream) {
         HostControl block = HostControl.of("Engine.measure", control);
-        Reduction norm = Reduction.norm(Column.GRADIENT, measurement.p());
-        Reduction scaled = parts.times(measurement.unscale() ? block.unscale() : 1);
+        Reduction norm = block.norm(measurement);
+        Reduction parts = block.parts();
         double total = 0;
         boolean finite = true;
-        for (Table table : tables) {
+        for (int i = 0; i < tables.size(); i++) {
+            Table table = tables.get(i);
             table.enter("Engine.measure");
             try {
-                Total part = reduceColumns(table, scaled);
+                Total part = reduceColumns(table, parts);
                 total = norm.join(total, part.value);
                 finite &= part.finite;
             } finally {

@@ -82,7 +82,7 @@ public record Reduction(Kind kind, int left, int right, double p, double factor)
 
     /** What two parts are together. */
     double join(double a, double b) {
-        return parts().kind == Kind.ABSOLUTE_MAXIMUM ? Math.max(a, b) : a + b;
+        return kind == Kind.ABSOLUTE_MAXIMUM || kind == Kind.NORM && p == Double.POSITIVE_INFINITY ? Math.max(a, b) : a + b;
     }
 
     /** The columns that it works on, by bit. */

@@ -114,16 +114,14 @@ public abstract class TableEngine implements Engine {
     public final void measure(List<Table> tables, Measurement measurement, Control control, Stream stream) {
         checkStream("Engine.measure", stream);
         checkControl("Engine.measure", control);
-        tables.forEach(table -> table.checkWholeLeaves("Engine.measure"));
-        measureGradients(tables, Reduction.norm(Column.GRADIENT, measurement.p()).parts(), measurement, control, stream);
+        for (int i = 0; i < tables.size(); i++) {
+            tables.get(i).checkWholeLeaves("Engine.measure");
+        }
+        measureGradients(tables, measurement, control, stream);
     }
 
-    /**
-     * Measures tables whose leaves are whole, into a block that is open.
-     *
-     * @param parts what is taken of each table, before gradients are unscaled
-     */
-    protected abstract void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream);
+    /** Measures tables whose leaves are whole, into a block that is open. */
+    protected abstract void measureGradients(List<Table> tables, Measurement measurement, Control control, Stream stream);
 
     /** Refuses a stream that is not of this engine's device. */
     protected abstract void checkStream(String call, Stream stream);

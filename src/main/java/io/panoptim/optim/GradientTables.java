@@ -17,11 +17,12 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -31,17 +32,16 @@ import org.jspecify.annotations.Nullable;
  * are left out; sparse ones are refused. {@code train.GradientClipper} and {@code train.GradScaler} are built on this.
  */
 public final class GradientTables implements AutoCloseable {
-    /** What may be in the way of multiplying all elements at once: a table has one compute type. */
-    private static final List<DType> TYPES = List.of(DType.FLOAT32, DType.FLOAT64);
-
     private static final class Entry extends Tied {
         final @Nullable ParamGroup group;
+        final List<Tensor> states;
         int index;
         @Nullable Tensor gradient;
 
-        Entry(String name, @Nullable ParamGroup group) {
+        Entry(String name, @Nullable ParamGroup group, List<Tensor> states) {
             super(name);
             this.group = group;
+            this.states = states;
         }
 
         @Nullable Tensor gradient(String call) {
@@ -56,23 +56,37 @@ public final class GradientTables implements AutoCloseable {
         }
     }
 
+    /** What is multiplied at once, since it has one compute type; and measured at once, as in the optimizer's own step. */
+    private static final class Part {
+        final @Nullable Optimizer optimizer;
+        final DType compute;
+        final List<Entry> entries = new ArrayList<>();
+        @Nullable Table table;
+
+        Part(@Nullable Optimizer optimizer, DType compute) {
+            this.optimizer = optimizer;
+            this.compute = compute;
+        }
+    }
+
     private final Engine engine;
     private final String call;
     private final Supplier<Stream> stream;
     private final List<Optimizer> optimizers;
+    private final Function<Tensor, List<Tensor>> states;
     private final Map<Object, Entry> byPlace = new LinkedHashMap<>();
-    /** For each compute type what has it, and the table of it, or null. */
-    private final List<List<Entry>> entries = List.of(new ArrayList<>(), new ArrayList<>());
-    private final @Nullable Table[] byType = new Table[TYPES.size()];
+    private final List<Part> parts = new ArrayList<>();
     private final List<Table> tables = new ArrayList<>();
     private final PairPass units;
     private int groups;
 
-    private GradientTables(String call, Engine engine, Supplier<Stream> stream, List<Optimizer> optimizers) {
+    private GradientTables(String call, Engine engine, Supplier<Stream> stream, List<Optimizer> optimizers,
+                           Function<Tensor, List<Tensor>> states) {
         this.call = call;
         this.engine = engine;
         this.stream = stream;
         this.optimizers = optimizers;
+        this.states = states;
         this.units = new PairPass(engine, Rule.UNIT_CLIP, stream);
     }
 
@@ -82,9 +96,19 @@ public final class GradientTables implements AutoCloseable {
      * @param call for messages
      */
     public static GradientTables of(String call, Engine engine, List<Parameter> parameters) {
-        GradientTables tables = new GradientTables(call, engine, () -> Stream.DEFAULT, List.of());
+        return of(call, engine, () -> Stream.DEFAULT, parameters, value -> List.of());
+    }
+
+    /**
+     * The same with states.
+     *
+     * @param states of a place in memory, from its value: {@link Column#STATE} and the columns after it
+     */
+    public static GradientTables of(String call, Engine engine, Supplier<Stream> stream, List<Parameter> parameters,
+                                    Function<Tensor, List<Tensor>> states) {
+        GradientTables tables = new GradientTables(call, engine, stream, List.of(), states);
         for (int i = 0; i < parameters.size(); i++) {
-            tables.add(parameters.get(i), null, "parameter " + i);
+            tables.add(parameters.get(i), null, null, "parameter " + i);
         }
         return tables;
     }
@@ -102,7 +126,7 @@ public final class GradientTables implements AutoCloseable {
             }
         }
         List<Optimizer> all = List.copyOf(optimizers);
-        return new GradientTables(call, engine, all.getFirst()::stream, all);
+        return new GradientTables(call, engine, all.getFirst()::stream, all, value -> List.of());
     }
 
     public Engine engine() {
@@ -118,26 +142,32 @@ public final class GradientTables implements AutoCloseable {
     /** Whether there is any gradient now. */
     public boolean isEmpty() {
         synchronize();
-        for (List<Entry> ofType : entries) {
-            for (int i = 0; i < ofType.size(); i++) {
-                if (ofType.get(i).gradient != null) {
-                    return false;
-                }
-            }
-        }
-        return true;
+        return parts.stream().allMatch(part -> part.entries.stream().allMatch(entry -> entry.gradient == null));
     }
 
     /** Refuses gradients of a type. */
     public void refuse(DType dtype, String message) {
         synchronize();
-        for (List<Entry> ofType : entries) {
-            for (Entry entry : ofType) {
+        for (Part part : parts) {
+            for (Entry entry : part.entries) {
                 if (entry.gradient != null && entry.gradient.dtype() == dtype) {
                     throw PanoptimException.invalid(call, message + " ('" + entry.name + "')");
                 }
             }
         }
+    }
+
+    /** Calls for each place that has a gradient now: with its parameters and states. */
+    public void forEach(BiConsumer<List<Parameter>, List<Tensor>> action) {
+        synchronize();
+        parts.forEach(part -> part.entries.stream().filter(entry -> entry.gradient != null)
+                .forEach(entry -> action.accept(entry.parameters, entry.states)));
+    }
+
+    /** All parameters, by place: those that are tied together. */
+    public List<List<Parameter>> parameters() {
+        addGroups();
+        return byPlace.values().stream().map(entry -> entry.parameters).toList();
     }
 
     /** {@link Engine#measure} of all of them together. */
@@ -153,11 +183,9 @@ public final class GradientTables implements AutoCloseable {
     /** Multiplies all of them by the coefficient that follows from a norm. */
     public void clip(Measurement measurement, double norm) {
         synchronize();
-        for (int type = 0; type < TYPES.size(); type++) {
-            if (byType[type] != null) {
-                double coefficient = measurement.clip(Arithmetic.of(TYPES.get(type)), norm);
-                engine.map(byType[type], MapOperation.scale(Column.GRADIENT, coefficient), stream.get());
-            }
+        for (Part part : parts) {
+            double coefficient = measurement.clip(Arithmetic.of(part.compute), norm);
+            engine.map(part.table, MapOperation.scale(Column.GRADIENT, coefficient), stream.get());
         }
     }
 
@@ -179,8 +207,8 @@ public final class GradientTables implements AutoCloseable {
     private void clipUnits(boolean perRow, PairPass.RowOf row) {
         synchronize();
         List<PairPass.Pair> pairs = new ArrayList<>();
-        for (List<Entry> ofType : entries) {
-            for (Entry entry : ofType) {
+        for (Part part : parts) {
+            for (Entry entry : part.entries) {
                 if (entry.gradient != null) {
                     long[] shape = entry.value().shape();
                     long rows = perRow && shape.length > 1 && entry.value().elements() > 0 ? shape[0] : 1;
@@ -191,21 +219,30 @@ public final class GradientTables implements AutoCloseable {
         units.run(pairs, row);
     }
 
-    private void add(Parameter parameter, @Nullable ParamGroup group, String otherwise) {
+    private void add(Parameter parameter, @Nullable Optimizer optimizer, @Nullable ParamGroup group, String otherwise) {
         if (!parameter.value().device().equals(engine.device())) {
             throw PanoptimException.invalid(call, parameter + " lies on " + parameter.value().device() + ", but the " + engine.name()
                     + " engine works on " + engine.device());
         }
         Entry entry = byPlace.computeIfAbsent(Place.key(parameter), place -> {
-            Entry made = new Entry(parameter.name() == null ? otherwise : parameter.name(), group);
-            List<Entry> ofType = entries.get(TYPES.indexOf(parameter.value().dtype().computeType()));
-            made.index = ofType.size();
-            ofType.add(made);
+            Entry made = new Entry(parameter.name() == null ? otherwise : parameter.name(), group,
+                    states.apply(parameter.value()));
+            Part part = part(optimizer, parameter.value().dtype().computeType());
+            made.index = part.entries.size();
+            part.entries.add(made);
             return made;
         });
         if (!entry.parameters.contains(parameter)) {
             entry.parameters.add(parameter);
         }
+    }
+
+    private Part part(@Nullable Optimizer optimizer, DType compute) {
+        return parts.stream().filter(part -> part.optimizer == optimizer && part.compute == compute).findFirst().orElseGet(() -> {
+            Part made = new Part(optimizer, compute);
+            parts.add(made);
+            return made;
+        });
     }
 
     private void addGroups() {
@@ -221,7 +258,7 @@ public final class GradientTables implements AutoCloseable {
             for (int g = 0; g < all.size(); g++) {
                 List<Parameter> parameters = all.get(g).params();
                 for (int i = 0; i < parameters.size(); i++) {
-                    add(parameters.get(i), all.get(g), Tied.name(parameters.get(i), i, g));
+                    add(parameters.get(i), optimizer, all.get(g), Tied.name(parameters.get(i), i, g));
                 }
             }
         }
@@ -230,47 +267,40 @@ public final class GradientTables implements AutoCloseable {
 
     private void synchronize() {
         addGroups();
-        for (int type = 0; type < TYPES.size(); type++) {
-            synchronize(type);
-        }
+        parts.forEach(this::synchronize);
     }
 
-    private void synchronize(int type) {
-        List<Entry> ofType = entries.get(type);
+    private void synchronize(Part part) {
         Map<Integer, @Nullable Tensor> moved = Map.of();
-        for (int i = 0; i < ofType.size(); i++) {
-            Tensor gradient = ofType.get(i).gradient(call);
-            if (gradient != ofType.get(i).gradient) {
+        for (int i = 0; i < part.entries.size(); i++) {
+            Tensor gradient = part.entries.get(i).gradient(call);
+            if (gradient != part.entries.get(i).gradient) {
                 moved = moved.isEmpty() ? new HashMap<>() : moved;
                 moved.put(i, gradient);
             }
         }
-        Table table = byType[type];
-        if (table == null || table.size() < ofType.size()) {
-            build(type, ofType);
+        if (part.table == null || part.table.size() < part.entries.size()) {
+            build(part);
         } else if (!moved.isEmpty()) {
-            table.point(Column.GRADIENT, moved);
-            moved.forEach((index, gradient) -> ofType.get(index).gradient = gradient);
+            part.table.point(Column.GRADIENT, moved);
+            moved.forEach((index, gradient) -> part.entries.get(index).gradient = gradient);
         }
     }
 
-    private void build(int type, List<Entry> ofType) {
-        if (ofType.isEmpty()) {
-            return;
-        }
+    private void build(Part part) {
         List<TensorEntry> topology = new ArrayList<>();
-        for (Entry entry : ofType) {
-            topology.add(new TensorEntry(entry.name, entry.value(), entry.gradient(call), List.of(), entry.index));
+        for (Entry entry : part.entries) {
+            topology.add(new TensorEntry(entry.name, entry.value(), entry.gradient(call), entry.states, entry.index));
         }
         Table built = engine.table(topology);
-        if (byType[type] != null) {
-            tables.remove(byType[type]);
-            byType[type].close();
+        if (part.table != null) {
+            tables.remove(part.table);
+            part.table.close();
         }
-        byType[type] = built;
+        part.table = built;
         tables.add(built);
-        for (int i = 0; i < ofType.size(); i++) {
-            ofType.get(i).gradient = topology.get(i).gradient();
+        for (int i = 0; i < topology.size(); i++) {
+            part.entries.get(i).gradient = topology.get(i).gradient();
         }
     }
 
@@ -279,7 +309,7 @@ public final class GradientTables implements AutoCloseable {
     public void close() {
         tables.forEach(Table::close);
         tables.clear();
-        Arrays.fill(byType, null);
+        parts.forEach(part -> part.table = null);
         units.close();
     }
 }

@@ -67,6 +67,12 @@ public final class JointStep {
         optimizers.forEach(optimizer -> ((FusedOptimizer<?>) optimizer).carry(column, tensors));
     }
 
+    /** Lets nothing ride along in a column any more; of optimizers that are closed nothing does. */
+    public void release(int column) {
+        optimizers.stream().filter(optimizer -> !optimizer.isClosed())
+                .forEach(optimizer -> ((FusedOptimizer<?>) optimizer).carry(column, Map.of()));
+    }
+
     /** Measures the gradients that the coming step is going to use. */
     public void measure(Measurement measurement, Control control) {
         tables.clear();

@@ -45,7 +45,7 @@ public final class Parameter {
      * Sets a dense gradient in place of the one before or, with null, removes it, also when it is sparse.
      *
      * @return this
-     * @throws PanoptimException when its shape, layout, type or device is not the value's
+     * @throws PanoptimException when its shape, layout, type or device is not the value's; but half types and float32 can be mixed
      */
     public Parameter gradient(@Nullable Tensor newGradient) {
         if (newGradient != null) {
@@ -87,9 +87,9 @@ public final class Parameter {
             throw PanoptimException.invalid(call, "the gradient lies on " + newGradient.device() + ", the value on "
                     + value.device() + ": they must share a device");
         }
-        if (newGradient.dtype() != value.dtype()) {
+        if (!newGradient.dtype().isFloatingPoint() || newGradient.dtype().computeType() != value.dtype().computeType()) {
             throw PanoptimException.invalid(call, "the gradient is " + newGradient.dtype() + ", the value "
-                    + value.dtype() + ": they must share a type");
+                    + value.dtype() + ": half types and float32 can be mixed, other types must be equal");
         }
         if (!newGradient.sameShape(value)) {
             throw PanoptimException.invalid(call, "the gradient's shape " + newGradient + " is not the value's " + value);

@@ -388,6 +388,11 @@ public final class GradScaler implements AutoCloseable {
                 throw refusal("step() has already been called since the last update().");
             }
         }
+        boolean any = false;
+        for (int i = 0; i < together.size(); i++) {
+            any |= hasGradient(together.get(i));
+        }
+        checkRecorded(any);
         control.scaleOf(scale, stream);
     }
 

@@ -137,8 +137,12 @@ final class CpuTable extends Table {
 
     /** The calls that a verb over columns takes. */
     CpuParts columnParts(int columns) {
-        return columnParts.computeIfAbsent(columns,
-                key -> new CpuParts(this, image, image.columns(), tensor -> has(tensor, columns), columns));
+        CpuParts parts = columnParts.get(columns);
+        if (parts == null) {
+            parts = new CpuParts(this, image, image.columns(), tensor -> has(tensor, columns), columns);
+            columnParts.put(columns, parts);
+        }
+        return parts;
     }
 
     /** Refuses when the memory that a call works on is closed, or another thread's. */

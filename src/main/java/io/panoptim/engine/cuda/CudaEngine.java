@@ -2,6 +2,7 @@ package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Column;
 import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Graph;
@@ -460,8 +461,9 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
 
     /** {@inheritDoc} The CPU waits for nothing of it. */
     @Override
-    protected void measureGradients(List<Table> tables, Reduction parts, Measurement measurement, Control control, Stream stream) {
+    protected void measureGradients(List<Table> tables, Measurement measurement, Control control, Stream stream) {
         CudaControl block = CudaControl.of("Engine.measure", control, this);
+        Reduction parts = Reduction.norm(Column.GRADIENT, measurement.p()).parts();
         List<CudaTable> own = tables.stream().map(table -> own("Engine.measure", table)).toList();
         enter("Engine.measure");
         try {

@@ -1,0 +1,401 @@
+package io.panoptim.train;
+
+import static io.panoptim.Refusals.refused;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.Bits;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Column;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Stream;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
+import io.panoptim.optim.AdamW;
+import io.panoptim.optim.GroupStatistics;
+import io.panoptim.optim.LBFGS;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.SGD;
+import io.panoptim.optim.SparseAdam;
+import io.panoptim.optim.norm.LAMB;
+import io.panoptim.optim.wrap.Lookahead;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.SparseGradient;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.Random;
+import java.util.function.BiFunction;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The whole step in one plan does what the separate calls do one after the other. */
+@Tag("native")
+class TrainingStepTest {
+    private static final int[] SIZES = {1, 1000, 0, 2049, 17};
+    private static final int STEPS = 24;
+    private static final List<Integer> OVERFLOWING = List.of(0, 7);
+    private static final GradScaler.Options SCALING = GradScaler.Options.defaults().withInitScale(1536).withGrowthInterval(5);
+
+    private final Arena arena = Arena.ofShared();
+    private final List<AutoCloseable> opened = new ArrayList<>();
+
+    /** Makes the optimizers of some parameters. */
+    private enum Kind {
+        SGD((engine, p) -> List.of(new SGD(engine, p, io.panoptim.optim.SGD.Options.defaults().withLr(0.1).withMomentum(0.9)))),
+        ADAMW((engine, p) -> List.of(new AdamW(engine, p, AdamW.Options.defaults().withAmsgrad(true)))),
+        /** Whose own clipping takes the norm in another way. */
+        LAMB((engine, p) -> List.of(new LAMB(engine, p, io.panoptim.optim.norm.LAMB.Options.defaults()
+                .withMaxGradNorm(OptionalDouble.empty())))),
+        TWO((engine, p) -> List.of(new AdamW(engine, p.subList(0, 2), AdamW.Options.defaults()),
+                new SGD(engine, p.subList(2, p.size()), io.panoptim.optim.SGD.Options.defaults().withLr(0.1)))),
+        APART((engine, p) -> List.of(new Lookahead(new AdamW(engine, p.subList(0, 3), AdamW.Options.defaults()), Lookahead.Options.defaults()),
+                new SGD(engine, p.subList(3, p.size()), io.panoptim.optim.SGD.Options.defaults().withLr(0.1))));
+
+        final BiFunction<Engine, List<Parameter>, List<Optimizer>> make;
+
+        Kind(BiFunction<Engine, List<Parameter>, List<Optimizer>> make) {
+            this.make = make;
+        }
+    }
+
+    record Case(String engine, DType dtype, Kind kind, boolean rides) {}
+
+    static java.util.stream.Stream<Case> cases() {
+        List<Case> cases = new ArrayList<>();
+        for (String engine : new String[] {"reference", "cpu"}) {
+            for (DType dtype : new DType[] {DType.FLOAT32, DType.FLOAT64}) {
+                for (Kind kind : Kind.values()) {
+                    cases.add(new Case(engine, dtype, kind, true));
+                    cases.add(new Case(engine, dtype, kind, false));
+                }
+            }
+        }
+        return cases.stream();
+    }
+
+    /** A model with everything that a step can be given. */
+    private final class Model {
+        final Engine engine;
+        final List<Parameter> parameters = new ArrayList<>();
+        final List<Optimizer> optimizers;
+        final GradScaler scaler;
+        final AveragedModel average;
+        final Map<Parameter, Tensor> copies = new IdentityHashMap<>();
+        final Random random = new Random(11);
+
+        Model(Case given) {
+            engine = TestEngines.named(given.engine);
+            for (int size : SIZES) {
+                Tensor value = Tensor.zeros(arena, given.dtype, size);
+                IntStream.range(0, size).forEach(i -> value.set(i, random.nextGaussian()));
+                Parameter parameter = Parameter.of("p" + size, value);
+                parameters.add(parameter);
+                copies.put(parameter, Tensor.zeros(arena, given.dtype == DType.FLOAT64 ? DType.FLOAT64 : DType.BFLOAT16, size));
+            }
+            optimizers = given.kind.make.apply(engine, parameters);
+            opened.addAll(optimizers);
+            scaler = open(new GradScaler(engine, SCALING));
+            average = open(new AveragedModel(engine, parameters, Map.of("buffer", Tensor.of(arena, new float[] {1})),
+                    given.rides ? Averaging.getEmaMultiAvgFn(0.9) : Averaging.getSwaAvgFn(), false));
+        }
+
+        void gradients(int step, boolean someAbsent) {
+            double scale = scaler.scale(1);
+            for (Parameter parameter : parameters) {
+                Tensor gradient = Tensor.zeros(arena, parameter.value().dtype(), parameter.value().elements());
+                for (int i = 0; i < gradient.elements(); i++) {
+                    gradient.set(i, random.nextGaussian() * scale);
+                }
+                if (OVERFLOWING.contains(step) && gradient.elements() == 1000) {
+                    gradient.set(999, step == 0 ? Double.POSITIVE_INFINITY : Double.NaN);
+                }
+                boolean absent = random.nextInt(5) == 0 && someAbsent && gradient.elements() != 1000 && gradient.elements() != 17;
+                parameter.gradient(absent ? null : gradient);
+            }
+        }
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        for (AutoCloseable each : opened.reversed()) {
+            each.close();
+        }
+        arena.close();
+    }
+
+    private <T extends AutoCloseable> T open(T closeable) {
+        opened.add(closeable);
+        return closeable;
+    }
+
+    private static Optimizer[] array(List<Optimizer> optimizers) {
+        return optimizers.toArray(Optimizer[]::new);
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aStepWithEverythingIsTheSeparateCallsInSequenceBitForBit(Case given) {
+        Model together = new Model(given);
+        Model apart = new Model(given);
+        TrainingStep step = open(TrainingStep.of(array(together.optimizers)).clipGradNorm(2).scaler(together.scaler).average(together.average)
+                .copy(together.copies).zeroGrad().build());
+        GradientClipper clipper = open(GradientClipper.of(array(apart.optimizers)));
+        int skipped = 0;
+        for (int i = 0; i < STEPS; i++) {
+            together.gradients(i, i > 12);
+            apart.gradients(i, i > 12);
+            step.step();
+            double norm = separately(apart, clipper);
+            assertEquals(OVERFLOWING.contains(i), step.skipped());
+            skipped += step.skipped() ? 1 : 0;
+            if (!step.skipped()) {
+                assertEquals(norm, step.norm().get(), "step " + i);
+                assertEquals(norm, step.control().latest().norm(), "without waiting");
+            }
+            assertEquals(apart.scaler.stateDict(), together.scaler.stateDict());
+            for (int j = 0; j < SIZES.length; j++) {
+                Parameter expected = apart.parameters.get(j);
+                Parameter actual = together.parameters.get(j);
+                String what = given + ", step " + i + ", " + expected;
+                Bits.assertSame(expected.value(), actual.value(), what);
+                Bits.assertSame(apart.average.average(expected), together.average.average(actual), what + " average");
+                Bits.assertSame(apart.copies.get(expected), together.copies.get(actual), what + " copy");
+                if (actual.gradient() != null) {
+                    Bits.assertSame(Tensor.zeros(arena, given.dtype, SIZES[j]), actual.gradient(), what + " gradient");
+                }
+            }
+        }
+        assertEquals(OVERFLOWING.size(), skipped);
+        assertEquals(STEPS - skipped, together.average.nAveraged());
+        for (int i = 0; i < SIZES.length; i++) {
+            for (int j = 0; j < apart.optimizers.size(); j++) {
+                Optimizer expected = apart.optimizers.get(j);
+                Optimizer actual = together.optimizers.get(j);
+                assertEquals(STEPS - skipped, actual.steps());
+                if (expected.paramGroups().getFirst().params().contains(apart.parameters.get(i))) {
+                    Map<String, Tensor> states = actual.state(together.parameters.get(i));
+                    expected.state(apart.parameters.get(i)).forEach((key, state) -> Bits.assertSame(state, states.get(key), key));
+                }
+            }
+        }
+    }
+
+    /** What a training loop calls in torch; an overflow skips all optimizers, and then there is nothing to average. */
+    private double separately(Model model, GradientClipper clipper) {
+        model.optimizers.forEach(model.scaler::unscale);
+        double norm = clipper.clipGradNorm(2).get();
+        boolean overflow = model.optimizers.stream().anyMatch(model.scaler::skipped);
+        if (!overflow) {
+            model.optimizers.forEach(model.scaler::step);
+            model.average.updateParameters();
+        }
+        for (Parameter parameter : model.parameters) {
+            cast(model.engine, parameter.value(), model.copies.get(parameter));
+        }
+        model.scaler.update();
+        model.optimizers.forEach(optimizer -> optimizer.zeroGrad(false));
+        return norm;
+    }
+
+    private static void cast(Engine engine, Tensor from, Tensor to) {
+        try (Table table = engine.table(List.of(new TensorEntry("copy", from, null, List.of(), Map.of(Column.COPY, to), 0, 0,
+                from.elements(), 0, 1)))) {
+            engine.map(table, MapOperation.cast(Column.COPY, Column.VALUE), Stream.DEFAULT);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"BFLOAT16", "FLOAT16"})
+    void halfTypesHaveTheSameBitsOnEveryEngine(DType dtype) {
+        for (Kind kind : new Kind[] {Kind.SGD, Kind.ADAMW, Kind.LAMB, Kind.TWO}) {
+            List<Model> models = new ArrayList<>();
+            for (String name : new String[] {"reference", "cpu"}) {
+                Model model = new Model(new Case(name, dtype, kind, true));
+                models.add(model);
+                TrainingStep step = open(TrainingStep.of(array(model.optimizers)).clipGradNorm(2, 1).scaler(model.scaler)
+                        .average(model.average).copy(model.copies).flushSubnormals().statistics().build());
+                for (int i = 0; i < STEPS; i++) {
+                    model.gradients(i, false);
+                    step.step();
+                }
+            }
+            for (int j = 0; j < SIZES.length; j++) {
+                Parameter expected = models.get(0).parameters.get(j);
+                Parameter actual = models.get(1).parameters.get(j);
+                Bits.assertSame(expected.value(), actual.value(), kind + " " + expected);
+                Bits.assertSame(models.get(0).average.average(expected), models.get(1).average.average(actual), kind + " " + expected);
+                Bits.assertSame(models.get(0).copies.get(expected), models.get(1).copies.get(actual), kind + " " + expected);
+            }
+        }
+    }
+
+    private Parameter parameter(String name, float value, float gradient) {
+        return Parameter.of(name, Tensor.of(arena, new float[] {value})).gradient(Tensor.of(arena, new float[] {gradient}));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void withNothingAskedForItIsTheOptimizersOwnStepAlsoWithSparseGradients(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = parameter("p", 3, 1);
+        SGD sgd = open(new SGD(engine, List.of(p), SGD.Options.defaults().withLr(0.5)));
+        Parameter rows = Parameter.of("rows", Tensor.of(arena, new float[] {1, 1}, 2, 1)).sparseGradient(new SparseGradient(
+                Tensor.zeros(arena, DType.INT64, 1), Tensor.of(arena, new float[] {1}, 1, 1)));
+        SparseAdam sparse = open(new SparseAdam(engine, List.of(rows), SparseAdam.Options.defaults().withLr(0.5)));
+        TrainingStep step = open(TrainingStep.of(sgd, sparse).build());
+        step.step();
+        assertEquals(2.5, p.value().get(0));
+        assertEquals(0.5, rows.value().get(0), 1e-6);
+        assertEquals(1, rows.value().get(1));
+        refused(Code.INVALID, "no norm is measured", step::norm);
+        refused(Code.INVALID, "no norm is measured", step::control);
+        refused(Code.INVALID, "no statistics are taken", step::statistics);
+        TrainingStep clipping = open(TrainingStep.of(sgd, sparse).clipGradNorm(1).build());
+        refused(Code.UNSUPPORTED, "sparse gradients are not measured", clipping::step);
+        assertEquals(2.5, p.value().get(0));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void normsOfEachGroupCanBeReadAfterAStep(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter a = Parameter.of("a", Tensor.of(arena, new float[] {3, 4})).gradient(Tensor.of(arena, new float[] {6, 8}));
+        Parameter absent = Parameter.of("absent", Tensor.of(arena, new float[] {100}));
+        Parameter b = parameter("b", 1, 0);
+        SGD sgd = open(new SGD(engine, List.of(a, absent), SGD.Options.defaults().withLr(0.5)));
+        sgd.addParamGroup(List.of(b), SGD.Options.defaults().withLr(0.5));
+        TrainingStep step = open(TrainingStep.of(sgd).clipGradNorm(5).statistics().build());
+        step.step();
+        List<GroupStatistics> statistics = step.statistics();
+        assertEquals(2, statistics.size());
+        assertEquals(sgd.paramGroups().getFirst(), statistics.getFirst().group());
+        assertEquals(10, step.norm().get());
+        assertEquals(5, statistics.getFirst().gradientNorm(), 1e-5, "clipped");
+        assertEquals(2.5, statistics.getFirst().updateNorm(), 1e-5);
+        assertEquals(2.5, statistics.getFirst().parameterNorm(), 1e-5);
+        assertEquals(0, statistics.getLast().gradientNorm());
+        assertEquals(1, statistics.getLast().parameterNorm());
+    }
+
+    /** A learning rate of zero, in whose presence 0 / -0 is NaN: pytorch#126514. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void aLearningRateOfZeroLeavesParametersAsTheyAre(String name) {
+        Engine engine = TestEngines.named(name);
+        for (float gradient : new float[] {0, 1}) {
+            Parameter p = parameter("p", 3, gradient);
+            AdamW adamW = open(new AdamW(engine, List.of(p), AdamW.Options.defaults().withLr(0).withWeightDecay(0)));
+            TrainingStep step = open(TrainingStep.of(adamW).clipGradNorm(1).build());
+            step.step();
+            step.step();
+            assertEquals(3, p.value().get(0));
+            assertTrue(Double.isFinite(adamW.state(p).get("exp_avg_sq").get(0)));
+        }
+    }
+
+    /** A parameter, a gradient and an update of norm zero: marin#9054. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void tensorsOfZerosStayFiniteUnderClippingAndTrustRatios(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter zeros = parameter("zeros", 0, 0);
+        Parameter still = parameter("still", 2, 0);
+        LAMB lamb = open(new LAMB(engine, List.of(zeros, still), LAMB.Options.defaults()));
+        TrainingStep step = open(TrainingStep.of(lamb).clipGradNorm(1).statistics().build());
+        for (int i = 0; i < 3; i++) {
+            step.step();
+        }
+        assertEquals(0, step.norm().get());
+        assertEquals(0, zeros.value().get(0));
+        assertTrue(Double.isFinite(still.value().get(0)));
+        GradientClipper clipper = open(GradientClipper.of(lamb));
+        clipper.adaptiveClipGrad();
+        clipper.clipNorm(1);
+        assertEquals(0, zeros.gradient().get(0));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void subnormalStatesAreFlushedWhenAsked(String name) {
+        Engine engine = TestEngines.named(name);
+        for (boolean flushes : new boolean[] {false, true}) {
+            Parameter p = parameter("p", 1, 1e-38f);
+            SGD sgd = open(new SGD(engine, List.of(p), SGD.Options.defaults().withLr(1e-3).withMomentum(0.5)));
+            TrainingStep.Builder builder = TrainingStep.of(sgd).zeroGrad();
+            TrainingStep step = open((flushes ? builder.flushSubnormals() : builder).build());
+            step.step();
+            step.step();
+            assertEquals(flushes, sgd.state(p).get("momentum_buffer").get(0) == 0);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void aPlanThatIsClosedLeavesTheOptimizerAsItWas(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = parameter("p", 1, 1);
+        SGD sgd = open(new SGD(engine, List.of(p), SGD.Options.defaults().withLr(0.5)));
+        AveragedModel average = new AveragedModel(engine, List.of(p), Averaging.getEmaMultiAvgFn(0.5));
+        TrainingStep step = TrainingStep.of(sgd).average(average).clipGradNorm(9).build();
+        step.step();
+        step.step();
+        assertEquals(0.25, average.average(p).get(0));
+        step.close();
+        average.close();
+        sgd.step();
+        assertEquals(-0.5, p.value().get(0));
+        step.close();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void whatDoesNotFitTogetherIsRefused(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = parameter("p", 1, 1);
+        Parameter other = parameter("other", 1, 1);
+        SGD sgd = open(new SGD(engine, List.of(p), SGD.Options.defaults()));
+        Lookahead apart = open(new Lookahead(new SGD(engine, List.of(other), SGD.Options.defaults()), Lookahead.Options.defaults()));
+        LBFGS lbfgs = open(new LBFGS(engine, List.of(parameter("q", 1, 1)), LBFGS.Options.defaults()));
+        refused(Code.INVALID, "at least one optimizer", () -> TrainingStep.of());
+        refused(Code.INVALID, "LBFGS evaluates a closure", () -> TrainingStep.of(sgd, lbfgs).build());
+        refused(Code.UNSUPPORTED, "Lookahead does several passes of its own", () -> TrainingStep.of(sgd, apart).statistics().build());
+        for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY, -1}) {
+            refused(Code.INVALID, "a maximum norm of " + bad, () -> TrainingStep.of(sgd).clipGradNorm(bad));
+        }
+        refused(Code.INVALID, "a norm of order 0.0", () -> TrainingStep.of(sgd).clipGradNorm(1, 0));
+        refused(Code.INVALID, "'other' float32[1] is to be copied", () -> TrainingStep.of(sgd).copy(Map.of(other, p.value())).build());
+        refused(Code.UNSUPPORTED, "the copy of 'p' is float64", () -> TrainingStep.of(sgd)
+                .copy(Map.of(p, Tensor.zeros(arena, DType.FLOAT64, 1))).build());
+        refused(Code.INVALID, "shapes and layouts must be equal", () -> TrainingStep.of(sgd)
+                .copy(Map.of(p, Tensor.zeros(arena, DType.BFLOAT16, 2))).build());
+        Engine foreign = TestEngines.named(name.equals("cpu") ? "reference" : "cpu");
+        refused(Code.INVALID, "expected one engine", () -> TrainingStep.of(sgd).scaler(open(new GradScaler(foreign))).build());
+        GradScaler scaler = open(new GradScaler(engine));
+        TrainingStep step = open(TrainingStep.of(sgd).scaler(scaler).build());
+        refused(Code.INVALID, "Attempted step but _scale is None.", step::step);
+        scaler.scale(1);
+        scaler.unscale(sgd);
+        refused(Code.INVALID, "unscale_() has already been called on this optimizer since the last update().", step::step);
+        scaler.step(sgd);
+        refused(Code.INVALID, "step() has already been called since the last update().", step::step);
+        scaler.update();
+        double before = p.value().get(0);
+        p.gradient(null);
+        refused(Code.INVALID, "No inf checks were recorded for this optimizer.", step::step);
+        assertEquals(before, p.value().get(0));
+        assertFalse(step.skipped());
+    }
+}
