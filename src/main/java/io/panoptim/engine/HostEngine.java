@@ -72,12 +72,23 @@ public abstract class HostEngine extends TableEngine {
         block.measured(measurement, norm.finish(total), finite);
     }
 
-    /**
-     * What all elements were reduced to.
-     *
-     * @param finite whether all elements of the left column were
-     */
-    public record Total(double value, boolean finite) {}
+    /** What all elements were reduced to, and whether all of the left column were finite; an engine may use one of these again. */
+    public static final class Total {
+        private double value;
+        private boolean finite;
+
+        public Total(double value, boolean finite) {
+            this.value = value;
+            this.finite = finite;
+        }
+
+        /** Takes the place of another one. */
+        public Total set(double newValue, boolean isFinite) {
+            value = newValue;
+            finite = isFinite;
+            return this;
+        }
+    }
 
     @Override
     protected final void updateRows(Table table, Rule rule, List<RowGradient> gradients, Rows rows, Stream stream) {

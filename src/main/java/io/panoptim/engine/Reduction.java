@@ -65,7 +65,7 @@ public record Reduction(Kind kind, int left, int right, double p, double factor)
     }
 
     /** What has to be taken over all elements before {@link #finish}: a dot product, an absolute maximum, or a sum of powers. */
-    Reduction parts() {
+    public Reduction parts() {
         if (kind == Kind.NORM && p == 2) {
             return dot(left, left).times(factor);
         }

@@ -169,7 +169,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private final Runnable beforeMeasuring = () -> {
         advanceGroups();
         synchronize();
-        checkCarrying("measure");
+        checkDense("measure");
     };
 
     /** An optimizer of one group. */
@@ -409,7 +409,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         synchronize();
         boolean carrying = given.extras().flags() != 0;
         if (carrying) {
-            checkCarrying("step");
+            checkUncaptured("step");
+            checkDense("step");
         }
         boolean skipped = given.isSkipped();
         if (graph != null || table != null && classes.length > 0) {
@@ -440,12 +441,13 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return !skipped;
     }
 
-    /** Refuses what cannot carry anything. */
-    private void checkCarrying(String verb) {
+    private void checkUncaptured(String verb) {
         if (graph != null) {
-            throw PanoptimException.invalid(name() + "." + verb,
-                    "a captured step cannot carry anything else: call releaseCapture() first");
+            throw PanoptimException.invalid(name() + "." + verb, "a captured step cannot carry anything else: call releaseCapture() first");
         }
+    }
+
+    private void checkDense(String verb) {
         if (anySparse) {
             throw PanoptimException.unsupported(name() + "." + verb, "sparse gradients are not measured, clipped or unscaled: make them dense");
         }
@@ -473,7 +475,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Lets tensors ride along with parameters' updates, in place of those that the column had. */
     final void carry(int column, Map<Parameter, Tensor> tensors) {
         change("carry", () -> {
-            checkCarrying("carry");
+            checkUncaptured("carry");
             for (Entry entry : entries) {
                 entry.carried.remove(column);
                 entry.parameters.stream().filter(tensors::containsKey).findFirst()

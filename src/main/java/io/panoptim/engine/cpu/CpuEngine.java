@@ -231,7 +231,7 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         CpuTable own = reduce.own(table);
         MemorySegment argument = own.fill(reduction);
         run(reduce, own, own.columnParts(reduction.columns()), argument);
-        return new Total(panoptim_reduce.result(argument), panoptim_reduce.nonfinite(argument) == 0);
+        return own.total.set(panoptim_reduce.result(argument), panoptim_reduce.nonfinite(argument) == 0);
     }
 
     private void run(Verb verb, CpuTable table, CpuParts parts, MemorySegment argument) {

@@ -3,6 +3,7 @@ package io.panoptim.engine.cpu;
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostControl;
+import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
@@ -30,6 +31,8 @@ final class CpuTable extends Table {
     private static final int ALL_COLUMNS = -1;
     private static final int STATISTICS = panoptim_h.PANOPTIM_STATISTIC_SUMS();
 
+    /** Of the last reduction. */
+    final HostEngine.Total total = new HostEngine.Total(0, true);
     private final Arena arena = Arena.ofShared();
     private final TableImage image;
     private final MemorySegment step;
