@@ -25,13 +25,15 @@ TO_ZERO = {"name": "MultiStepLR", "milestones": [21], "gamma": 0.0}
 LERP, MIDDLE = [0.5, 0.9], [0.95, 0.98]         # betas; 1 - 0.5 takes the second branch of lerp
 
 
-def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=(), **more):
+def case(optimizer, name, dtype, defaults, tensors=SOME, groups=None, scheduler=None, kind="normal", steps=30, absent=(), clip=None, **more):
     """`groups`: a list of (parameter names, overrides); by default one group with everything. `more`: what few cases have."""
     name = f"{optimizer.lower()}-{name}-{dtype}"
     config = {"optimizer": optimizer, "defaults": defaults,
               "param_groups": [{"params": list(names)} | over for names, over in groups or [(tensors, {})]]}
     if scheduler:
         config["scheduler"] = scheduler
+    if clip:
+        config["clip_grad_norm"] = clip
     return {"name": name, "dtype": dtype, "kind": kind, "seed": zlib.crc32(name.encode()), "steps": steps, "config": config,
             "tensors": [{"name": n, "shape": s} for n, s in tensors.items()], "absent": [list(a) for a in absent]} | more
 

@@ -270,6 +270,8 @@ def run(case):
         lrs = [float(g["lr"]) for g in optimizer.param_groups]
         if step - 1 in case.get("eval", ()):
             optimizer.train()
+        if clip := config.get("clip_grad_norm"):
+            torch.nn.utils.clip_grad_norm_(params.values(), clip["max_norm"], float(clip.get("norm_type", 2.0)))
         with sums.exact() if case.get("sums") else torch_cases.unrounded() if case.get("unrounded") else contextlib.nullcontext():
             optimizer.step()
         if scheduler:

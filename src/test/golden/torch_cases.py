@@ -4,7 +4,7 @@ import inspect
 
 import torch
 
-from cases import MATRICES, LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, pairs, rule_cases
+from cases import MATRICES, LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, near, pairs, rule_cases
 
 
 def make(optimizer, groups, defaults):
@@ -216,7 +216,30 @@ def muon_cases():
     ]
 
 
+def clip_cases():
+    """Gradients clipped before each step. Of the norm of infinity, and where nothing is to be clipped, all bits are the same; torch's
+    Euclidean norm, whose sums round, is only near."""
+    def clipped(optimizer, name, defaults, clip, **kwargs):
+        return both(optimizer, f"clip-{name}", defaults, clip=clip, **kwargs)
+
+    def clipped_near(optimizer, name, defaults, clip, **kwargs):
+        return near(optimizer, f"clip-{name}", defaults, {"float32": 2e-6, "float64": 2e-15}, clip=clip, **kwargs)
+
+    heavy = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+    return [
+        *clipped("SGD", "infinity", heavy, {"max_norm": 0.01, "norm_type": "inf"}),
+        *clipped("SGD", "infinity-wide", heavy, {"max_norm": 3.0, "norm_type": "inf"}, kind="wide", tensors=OTHERS),
+        *clipped("SGD", "infinity-above", heavy, {"max_norm": 100.0, "norm_type": "inf"}, tensors=OTHERS),
+        *clipped("SGD", "above", heavy, {"max_norm": 1000.0}),
+        *clipped("AdamW", "infinity-absent", {"lr": 0.01, "eps": 1e-3}, {"max_norm": 0.02, "norm_type": "inf"}, tensors=NAMED, absent=ABSENT),
+        *clipped_near("SGD", "euclidean", heavy, {"max_norm": 0.25}),
+        *clipped_near("SGD", "sum", heavy, {"max_norm": 0.5, "norm_type": 1}),
+        *clipped_near("SGD", "cubic", heavy, {"max_norm": 0.1, "norm_type": 3.0}),
+        *clipped_near("AdamW", "euclidean", {"lr": 0.01, "eps": 1e-3}, {"max_norm": 0.05, "norm_type": 2.0}),
+    ]
+
+
 CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW"), "adamax": adamax_cases(), "nadam": nadam_cases(),
          "radam": radam_cases(), "adagrad": adagrad_cases(), "adadelta": adadelta_cases(), "rmsprop": rmsprop_cases(),
          "rprop": rprop_cases(), "asgd": asgd_cases(),
-         "muon": muon_cases()}
+         "muon": muon_cases(), "clip": clip_cases()}

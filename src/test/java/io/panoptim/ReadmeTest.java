@@ -42,6 +42,12 @@ class ReadmeTest {
     }
 
     @Test
+    void theWholeTrainingStepPrintsWhatTheReadmeSays(@TempDir Path folder) throws Exception {
+        compile(folder, "WholeStep");
+        assertEquals(find("WholeStep.java` prints `(.*?)`"), java(folder, "WholeStep"));
+    }
+
+    @Test
     void aRuleOfOnesOwnPrintsWhatTheReadmeSays(@TempDir Path folder) throws Exception {
         compile(folder, "Tiger");
         assertEquals(find("Tiger.java` prints `(.*?)`"), java(folder, "Tiger"));

@@ -179,6 +179,11 @@ public final class JsonKeys {
         return has(key) ? number(key) : otherwise;
     }
 
+    /** A number, or infinity as the string {@code inf}, as people write it who cannot write Python's {@code Infinity}. */
+    public double numberOrInf(String key, double otherwise) {
+        return has(key) && node.get(key).isTextual() && text(key).equals("inf") ? Double.POSITIVE_INFINITY : number(key, otherwise);
+    }
+
     public List<Double> numbers(String key) {
         return list(key, JsonKeys::number);
     }

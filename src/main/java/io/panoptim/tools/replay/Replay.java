@@ -15,6 +15,7 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.SchedulerKind;
+import io.panoptim.train.GradientClipper;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -36,6 +37,8 @@ final class Replay implements AutoCloseable {
     private final Map<String, SparseGradient> sparseGradients = new LinkedHashMap<>();
     private final Optimizer optimizer;
     private final Optional<LRScheduler> scheduler;
+    private final Optional<ReplayConfig.Clip> clip;
+    private final @Nullable GradientClipper clipper;
     private final Metrics metrics;
     private final double[][] lrs;
 
@@ -59,9 +62,15 @@ final class Replay implements AutoCloseable {
                 throw PanoptimException.invalid("replay", optimizer.name() + " evaluates a closure, and the trace has none: record "
                         + "loss/<step>/<evaluation> and grad/<step>/<evaluation>/<name> of each evaluation");
             }
+            clip = config.clip();
+            if (clip.isPresent() && trace.hasClosures()) {
+                throw PanoptimException.invalid("replay", "clip_grad_norm clips before a step, and this trace's gradients come within it: record "
+                        + "them clipped");
+            }
             scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys));
             metrics = config.metrics();
             scheduler.ifPresent(present -> metrics.check(present, trace.steps()));
+            clipper = clip.isEmpty() ? null : GradientClipper.of(engine, List.copyOf(parameters.values()));
         } catch (RuntimeException | Error refused) {
             if (made != null) {
                 made.close();
@@ -103,6 +112,9 @@ final class Replay implements AutoCloseable {
                 new Closure(step).run();
             } else {
                 setGradients(Trace.at(step));
+                if (clipper != null) {
+                    clipper.clipGradNorm(clip.orElseThrow().maxNorm(), clip.orElseThrow().normType(), false);
+                }
                 optimizer.step();
             }
             if (scheduler.isPresent()) {
@@ -212,6 +224,9 @@ final class Replay implements AutoCloseable {
     @Override
     public void close() {
         optimizer.close();
+        if (clipper != null) {
+            clipper.close();
+        }
         memory.close();
     }
 }

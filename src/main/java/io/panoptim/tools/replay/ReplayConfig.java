@@ -14,9 +14,29 @@ import java.util.Set;
  * @param optimizer makes the optimizer
  * @param groups the parameter groups; empty for one with everything
  * @param scheduler what to attach to the optimizer
+ * @param clip how gradients are clipped before each step
  * @param metrics what the scheduler watches
  */
-public record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optional<JsonKeys> scheduler, Metrics metrics) {
+public record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups, Optional<JsonKeys> scheduler, Optional<Clip> clip,
+                           Metrics metrics) {
+    /** The arguments of {@code torch.nn.utils.clip_grad_norm_}. */
+    record Clip(double maxNorm, double normType) {
+        static Clip of(JsonKeys keys) {
+            Clip clip = new Clip(keys.number(MAX_NORM), keys.numberOrInf(NORM_TYPE, 2));
+            if (!(clip.maxNorm >= 0) || clip.maxNorm == Double.POSITIVE_INFINITY) {
+                throw keys.refusalOf(MAX_NORM, "expected a finite number that is not negative, found " + clip.maxNorm);
+            }
+            if (!(clip.normType > 0)) {
+                throw keys.refusalOf(NORM_TYPE, "expected a number more than 0, or infinity, found " + clip.normType);
+            }
+            keys.finish();
+            return clip;
+        }
+    }
+
+    private static final String MAX_NORM = "max_norm";
+    private static final String NORM_TYPE = "norm_type";
+
     static ReplayConfig read(Path file) {
         return read("replay", file);
     }
@@ -38,12 +58,10 @@ public record ReplayConfig(OptimizerKind.Recipe optimizer, List<JsonKeys> groups
         // Without groups the defaults hold for everything: there is nothing left in them to override.
         OptimizerKind.Recipe optimizer = kind.recipe(defaults, groups.isEmpty() ? List.of(defaults) : groups);
         Optional<JsonKeys> scheduler = keys.has("scheduler") ? Optional.of(keys.object("scheduler")) : Optional.empty();
-        if (keys.has("clip_grad_norm")) {
-            throw keys.refusalOf("clip_grad_norm", "this version does not clip gradients");
-        }
+        Optional<Clip> clip = keys.has("clip_grad_norm") ? Optional.of(Clip.of(keys.object("clip_grad_norm"))) : Optional.empty();
         Metrics metrics = Metrics.of(keys);
         keys.finish();
-        return new ReplayConfig(optimizer, groups, scheduler, metrics);
+        return new ReplayConfig(optimizer, groups, scheduler, clip, metrics);
     }
 
     /** For each group its parameters' names, which together are these, each once. */

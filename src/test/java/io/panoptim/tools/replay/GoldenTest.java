@@ -22,6 +22,7 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.SchedulerKind;
+import io.panoptim.train.GradientClipper;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
@@ -125,7 +126,8 @@ class GoldenTest {
                 .map(pair -> pair.get(0).asInt() + " " + pair.get(1).asText()).collect(Collectors.toSet());
         List<List<Parameter>> groups = config.grouped(parameters.keySet()).stream()
                 .map(names -> names.stream().map(parameters::get).toList()).toList();
-        try (Optimizer optimizer = config.optimizer().make(engine, groups)) {
+        try (Optimizer optimizer = config.optimizer().make(engine, groups);
+                GradientClipper clipper = GradientClipper.of(engine, List.copyOf(parameters.values()))) {
             optimizer.train();
             LRScheduler scheduler = config.scheduler().map(keys -> SchedulerKind.attach(optimizer, keys)).orElse(null);
             List<String> columns = List.of(golden.get("columns").asText().split(" "));
@@ -153,6 +155,7 @@ class GoldenTest {
                 if (isListed(golden, "eval", step - 1)) {
                     optimizer.train();
                 }
+                config.clip().ifPresent(clip -> clipper.clipGradNorm(clip.maxNorm(), clip.normType(), false));
                 optimizer.step();
                 if (scheduler != null) {
                     scheduler.step();

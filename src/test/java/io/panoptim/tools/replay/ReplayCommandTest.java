@@ -127,6 +127,29 @@ class ReplayCommandTest {
         assertEquals(0, replay(config, trace()), () -> errors);
     }
 
+    @ParameterizedTest
+    @CsvSource({"2, -3, -4, 5", "1, -3.5, -3.5, 7", "Infinity, -3, -4, 4", "'\"inf\"', -3, -4, 4"})
+    void clipsTheGradientsOfAllParametersBeforeEachStep(String normType, double a, double b, double norm) throws IOException {
+        for (String device : List.of("reference", "cpu")) {
+            if (available().contains(device)) {
+                assertEquals(0, replay("""
+                        {"optimizer": "SGD", "defaults": {"lr": 1}, "clip_grad_norm": {"max_norm": %s, "norm_type": %s}}""".formatted(
+                        norm / 2, normType), Map.of("param/a", floats(0), "param/b", floats(0), "grad/0/a", floats((float) a), "grad/0/b",
+                        floats((float) b)), "--device", device), () -> errors);
+                try (SafeTensors found = SafeTensors.open(out())) {
+                    assertEquals(-a / 2, found.tensor("param/a").get(0), 1e-5);
+                    assertEquals(-b / 2, found.tensor("param/b").get(0), 1e-5);
+                }
+            }
+        }
+    }
+
+    @Test
+    void doesNotClipWhatIsEvaluatedWithinAStep() throws IOException {
+        assertEquals(2, replay(lbfgs().replaceFirst("\\{", "{\"clip_grad_norm\": {\"max_norm\": 1},"), closures()));
+        assertRefused("replay: clip_grad_norm clips before a step, and this trace's gradients come within it: record them clipped");
+    }
+
     @Test
     void aPlateauWatchesTheMetrics() throws IOException {
         Map<String, Tensor> trace = new LinkedHashMap<>(Map.of("param/a", floats(1)));
@@ -207,7 +230,16 @@ class ReplayCommandTest {
                 + "$.scheduler.last_epoch: expected -1, since a run begins at the first step",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'MultiStepLR', 'milestones': [1, 2.5]}}|"
                 + "$.scheduler.milestones[1]: expected an integer, found 2.5",
-        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1.0}}|$.clip_grad_norm: this version does not clip gradients",
+        "{'optimizer': 'SGD', 'clip_grad_norm': 1.0}|$.clip_grad_norm: expected an object, found 1.0",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'norm_type': 2}}|$.clip_grad_norm: 'max_norm' is missing",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': Infinity}}|"
+                + "$.clip_grad_norm.max_norm: expected a finite number that is not negative, found Infinity",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1, 'norm_type': 0}}|"
+                + "$.clip_grad_norm.norm_type: expected a number more than 0, or infinity, found 0.0",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1, 'norm_type': 'all'}}|"
+                + "$.clip_grad_norm.norm_type: expected a number, found 'all'",
+        "{'optimizer': 'SGD', 'clip_grad_norm': {'max_norm': 1, 'foreach': true}}|"
+                + "$.clip_grad_norm.foreach: unknown key: expected one of [max_norm, norm_type]",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'ReduceLROnPlateau'}}|"
                 + "$.metrics: ReduceLROnPlateau watches a value after each step: expected at least 1, found 0",
         "{'optimizer': 'SGD', 'scheduler': {'name': 'SequentialLR', 'milestones': [], 'schedulers': [{'name': 'StepLR'}]}}|"
