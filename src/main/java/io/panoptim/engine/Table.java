@@ -39,6 +39,8 @@ public abstract class Table implements AutoCloseable {
     private final @Nullable Rule rule;
     private final List<TensorEntry> entries;
     private final @Nullable SumPlan sums;
+    /** The name of a tensor that is cut within a leaf, or null. */
+    private final @Nullable String cut;
     private final @Nullable Tensor[][] columns;
     private final int[] classes;
     private final Spans spans = new Spans();
@@ -60,6 +62,8 @@ public abstract class Table implements AutoCloseable {
         this.reach = new Reach(engine, acceptsHeap);
         this.rule = rule;
         this.entries = List.copyOf(entries);
+        this.cut = entries.stream().filter(entry -> (entry.origin() + entry.begin()) % ChunkPlan.LEAF != 0).map(TensorEntry::name).findFirst()
+                .orElse(null);
         this.columns = new Tensor[entries.size()][Column.COUNT];
         this.sums = rule == null || rule.sums() == null ? null : SumPlan.of(rule.sums(), this.entries);
         this.classes = new int[entries.size()];
@@ -297,11 +301,9 @@ public abstract class Table implements AutoCloseable {
 
     /** Refuses slices that cut leaves: what is reduced over them would not be the same as over the whole. */
     final void checkWholeLeaves(String call) {
-        for (TensorEntry entry : entries) {
-            if ((entry.origin() + entry.begin()) % ChunkPlan.LEAF != 0) {
-                throw PanoptimException.invalid(call, "'" + entry.name() + "' is cut within a leaf: slices must be cut at multiples of "
-                        + ChunkPlan.LEAF + " elements of the whole tensor");
-            }
+        if (cut != null) {
+            throw PanoptimException.invalid(call, "'" + cut + "' is cut within a leaf: slices must be cut at multiples of "
+                    + ChunkPlan.LEAF + " elements of the whole tensor");
         }
     }
 

@@ -2,23 +2,20 @@ package io.panoptim.train;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.CMath;
+import java.util.function.LongToDoubleFunction;
 
 /**
  * How an {@link AveragedModel} follows its model, by the functions of {@code torch.optim.swa_utils} and their arithmetic. Those that
  * torch calls {@code multi} interpolate, and so can ride along with a step.
  */
 public final class Averaging {
-    /** The weight of the model in its average. */
-    private interface Weight {
-        double of(long averaged);
-    }
-
-    private final Weight weight;
+    /** The weight of the model in its average, by the number of updates so far. */
+    private final LongToDoubleFunction weight;
     private final double decay;
     private final boolean interpolates;
     private final boolean equal;
 
-    private Averaging(Weight weight, double decay, boolean interpolates, boolean equal) {
+    private Averaging(LongToDoubleFunction weight, double decay, boolean interpolates, boolean equal) {
         this.weight = weight;
         this.decay = decay;
         this.interpolates = interpolates;
@@ -33,6 +30,19 @@ public final class Averaging {
     public static Averaging getEmaMultiAvgFn(double decay) {
         check(decay);
         return new Averaging(averaged -> 1 - decay, decay, true, false);
+    }
+
+    /**
+     * The same with a decay that changes.
+     *
+     * @param decay in [0, 1], by the number of updates so far
+     */
+    public static Averaging getEmaMultiAvgFn(LongToDoubleFunction decay) {
+        return new Averaging(averaged -> {
+            double now = decay.applyAsDouble(averaged);
+            check(now);
+            return 1 - now;
+        }, 0, true, false);
     }
 
     /** The same as {@code decay * average + (1 - decay) * model}, which rounds otherwise. */
@@ -84,7 +94,7 @@ public final class Averaging {
 
     /** The weight of the model after so many updates. */
     double weight(long averaged) {
-        return weight.of(averaged);
+        return weight.applyAsDouble(averaged);
     }
 
     /** The decay of an exponential average. */

@@ -181,6 +181,9 @@ public final class GradScaler implements AutoCloseable {
     private final Control scale;
     private final Map<Optimizer, PerOptimizer> optimizers = new IdentityHashMap<>();
     private Scaling scaling;
+    /** By optimizer the block that its last step was measured into. */
+    private final Map<Optimizer, Control> last = new IdentityHashMap<>();
+    /** That of the optimizer that was used last: the scale is updated on it. */
     private Stream stream = Stream.DEFAULT;
     /** Whether a loss was scaled: torch has no scale before. */
     private boolean used;
@@ -294,7 +297,8 @@ public final class GradScaler implements AutoCloseable {
 
     /** Whether an optimizer's last step, or the coming one if it was unscaled already, is left out; waits for the device. */
     public boolean skipped(Optimizer optimizer) {
-        return enabled && optimizers.containsKey(optimizer) && of(optimizer).control.foundInf();
+        Control measured = last.get(optimizer);
+        return measured != null && measured.foundInf();
     }
 
     /** The scale, or 1 if not enabled; waits for the device. */
@@ -371,11 +375,6 @@ public final class GradScaler implements AutoCloseable {
         scale.scale((float) newScale, growthTracker, hysteresisTracker, stream);
     }
 
-    /** The stream on which the scale is updated: that of the optimizers, if it is not the default. */
-    public void stream(Stream ordered) {
-        stream = ordered;
-    }
-
     /** Begins a step of optimizers that share what is found, in a block that gets the scale. */
     void begin(List<Optimizer> together, Control control) {
         checkUsed("step");
@@ -393,6 +392,10 @@ public final class GradScaler implements AutoCloseable {
             any |= hasGradient(together.get(i));
         }
         checkRecorded(any);
+        stream = together.getFirst().stream();
+        for (int i = 0; i < together.size(); i++) {
+            last.put(together.get(i), control);
+        }
         control.scaleOf(scale, stream);
     }
 
@@ -423,6 +426,8 @@ public final class GradScaler implements AutoCloseable {
             of = new PerOptimizer(optimizer);
             optimizers.put(optimizer, of);
         }
+        stream = optimizer.stream();
+        last.put(optimizer, of.control);
         return of;
     }
 

@@ -265,6 +265,9 @@ public final class TrainingStep implements AutoCloseable {
         if (scaler != null) {
             scaler.begin(optimizers, control);
         }
+        if (average != null) {
+            average.stream(optimizers.getFirst().stream());
+        }
         if (joint != null) {
             stepAtOnce(joint);
         } else {

@@ -9,6 +9,7 @@ import io.panoptim.Bits;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Column;
+import io.panoptim.engine.Control;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Stream;
@@ -27,6 +28,8 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -37,6 +40,7 @@ import java.util.function.BiFunction;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -160,6 +164,7 @@ class TrainingStepTest {
             step.step();
             double norm = separately(apart, clipper);
             assertEquals(OVERFLOWING.contains(i), step.skipped());
+            together.optimizers.forEach(optimizer -> assertEquals(step.skipped(), together.scaler.skipped(optimizer)));
             skipped += step.skipped() ? 1 : 0;
             if (!step.skipped()) {
                 assertEquals(norm, step.norm().get(), "step " + i);
@@ -288,6 +293,96 @@ class TrainingStepTest {
         assertEquals(2.5, statistics.getFirst().parameterNorm(), 1e-5);
         assertEquals(0, statistics.getLast().gradientNorm());
         assertEquals(1, statistics.getLast().parameterNorm());
+    }
+
+    /** One count of steps for parameters of which some have no gradient: DeepSpeed#8471. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void eachParametersCountIsItsOwnWhereGradientsAreMissingInRandomSteps(String name) {
+        Engine engine = TestEngines.named(name);
+        List<Parameter> together = new ArrayList<>();
+        List<Parameter> alone = new ArrayList<>();
+        List<AdamW> optimizers = new ArrayList<>();
+        DType[] dtypes = {DType.FLOAT32, DType.BFLOAT16, DType.FLOAT64, DType.FLOAT16, DType.FLOAT32};
+        for (DType dtype : dtypes) {
+            together.add(Parameter.of(Tensor.zeros(arena, dtype, 33)));
+            alone.add(Parameter.of(Tensor.zeros(arena, dtype, 33)));
+            optimizers.add(open(new AdamW(engine, List.of(alone.getLast()), AdamW.Options.defaults())));
+        }
+        AdamW adamW = open(new AdamW(engine, together, AdamW.Options.defaults()));
+        TrainingStep step = open(TrainingStep.of(adamW).norm(2).zeroGrad().build());
+        Random random = new Random(9);
+        int[] counts = new int[dtypes.length];
+        for (int i = 0; i < 60; i++) {
+            for (int j = 0; j < dtypes.length; j++) {
+                boolean present = random.nextBoolean();
+                counts[j] += present ? 1 : 0;
+                Tensor gradient = present ? Tensor.zeros(arena, dtypes[j], 33) : null;
+                Tensor same = present ? Tensor.zeros(arena, dtypes[j], 33) : null;
+                for (int k = 0; present && k < 33; k++) {
+                    gradient.set(k, random.nextGaussian());
+                    same.set(k, gradient.get(k));
+                }
+                together.get(j).gradient(gradient);
+                alone.get(j).gradient(same);
+            }
+            step.step();
+            optimizers.forEach(AdamW::step);
+            for (int j = 0; j < dtypes.length; j++) {
+                Bits.assertSame(alone.get(j).value(), together.get(j).value(), "parameter " + j + ", step " + i);
+            }
+        }
+        for (int j = 0; j < dtypes.length; j++) {
+            assertEquals(counts[j], adamW.state(together.get(j)).get("step").get(0));
+        }
+    }
+
+    /** A norm that is waited for: apex#819. */
+    @Test
+    void clippingByTheNormOfSeveralTypesDoesNotWaitForTheDevice() {
+        int[] waits = {0};
+        Engine engine = watched(TestEngines.reference(), Engine.class, waits);
+        List<Parameter> parameters = new ArrayList<>();
+        for (DType dtype : new DType[] {DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16}) {
+            Tensor gradient = Tensor.zeros(arena, dtype, 2);
+            gradient.set(1, 2);
+            parameters.add(Parameter.of(Tensor.zeros(arena, dtype, 2)).gradient(gradient));
+        }
+        AdamW adamW = open(new AdamW(engine, parameters, AdamW.Options.defaults()));
+        AveragedModel average = open(new AveragedModel(engine, parameters, Averaging.getEmaMultiAvgFn(averaged -> 1 - 1.0 / averaged)));
+        TrainingStep step = open(TrainingStep.of(adamW).clipGradNorm(1).average(average).build());
+        for (int i = 0; i < 3; i++) {
+            step.step();
+        }
+        assertEquals(4, step.control().latest().norm());
+        assertEquals(0, waits[0]);
+        assertEquals(4, step.norm().get());
+        assertEquals(1, waits[0], "the watch works");
+    }
+
+    /** An engine, and then its control blocks, that count how often something waits for the device. */
+    private static <T> T watched(T real, Class<T> type, int[] waits) {
+        return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type, Watched.class}, (proxy, method, arguments) -> {
+            if (method.getDeclaringClass() == Watched.class) {
+                return real;
+            }
+            waits[0] += real instanceof Control && (method.getName().equals("read") || method.getName().equals("foundInf")
+                    && method.getParameterCount() == 0) ? 1 : 0;
+            for (int i = 0; arguments != null && i < arguments.length; i++) {
+                arguments[i] = arguments[i] instanceof Watched watched ? watched.real() : arguments[i];
+            }
+            try {
+                Object result = method.invoke(real, arguments);
+                return result instanceof Control control ? watched(control, Control.class, waits) : result;
+            } catch (InvocationTargetException refused) {
+                throw refused.getCause();
+            }
+        }));
+    }
+
+    /** Tells what is watched. */
+    private interface Watched {
+        Object real();
     }
 
     /** A learning rate of zero, in whose presence 0 / -0 is NaN: pytorch#126514. */
