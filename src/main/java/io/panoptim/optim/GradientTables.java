@@ -23,7 +23,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,23 +70,21 @@ public final class GradientTables implements AutoCloseable {
 
     private final Engine engine;
     private final String call;
-    private final Supplier<Stream> stream;
     private final List<Optimizer> optimizers;
     private final Function<Tensor, List<Tensor>> states;
     private final Map<Object, Entry> byPlace = new LinkedHashMap<>();
     private final List<Part> parts = new ArrayList<>();
     private final List<Table> tables = new ArrayList<>();
     private final PairPass units;
+    private Stream stream = Stream.DEFAULT;
     private int groups;
 
-    private GradientTables(String call, Engine engine, Supplier<Stream> stream, List<Optimizer> optimizers,
-                           Function<Tensor, List<Tensor>> states) {
+    private GradientTables(String call, Engine engine, List<Optimizer> optimizers, Function<Tensor, List<Tensor>> states) {
         this.call = call;
         this.engine = engine;
-        this.stream = stream;
         this.optimizers = optimizers;
         this.states = states;
-        this.units = new PairPass(engine, Rule.UNIT_CLIP, stream);
+        this.units = new PairPass(engine, Rule.UNIT_CLIP, this::stream);
     }
 
     /**
@@ -96,7 +93,7 @@ public final class GradientTables implements AutoCloseable {
      * @param call for messages
      */
     public static GradientTables of(String call, Engine engine, List<Parameter> parameters) {
-        return of(call, engine, () -> Stream.DEFAULT, parameters, value -> List.of());
+        return of(call, engine, parameters, value -> List.of());
     }
 
     /**
@@ -104,9 +101,8 @@ public final class GradientTables implements AutoCloseable {
      *
      * @param states of a place in memory, from its value: {@link Column#STATE} and the columns after it
      */
-    public static GradientTables of(String call, Engine engine, Supplier<Stream> stream, List<Parameter> parameters,
-                                    Function<Tensor, List<Tensor>> states) {
-        GradientTables tables = new GradientTables(call, engine, stream, List.of(), states);
+    public static GradientTables of(String call, Engine engine, List<Parameter> parameters, Function<Tensor, List<Tensor>> states) {
+        GradientTables tables = new GradientTables(call, engine, List.of(), states);
         for (int i = 0; i < parameters.size(); i++) {
             tables.add(parameters.get(i), null, null, "parameter " + i);
         }
@@ -125,8 +121,16 @@ public final class GradientTables implements AutoCloseable {
                         + optimizers.getFirst().name() + " of the " + engine.name() + " engine: expected one engine");
             }
         }
-        List<Optimizer> all = List.copyOf(optimizers);
-        return new GradientTables(call, engine, all.getFirst()::stream, all, value -> List.of());
+        return new GradientTables(call, engine, List.copyOf(optimizers), value -> List.of());
+    }
+
+    /** The stream on which everything is ordered, if these are parameters; optimizers have their own. */
+    public void stream(Stream ordered) {
+        stream = ordered;
+    }
+
+    private Stream stream() {
+        return optimizers.isEmpty() ? stream : optimizers.getFirst().stream();
     }
 
     public Engine engine() {
@@ -172,12 +176,12 @@ public final class GradientTables implements AutoCloseable {
 
     /** {@link Engine#measure} of all of them together. */
     public void measure(Measurement measurement, Control control) {
-        engine.measure(tables(), measurement, control, stream.get());
+        engine.measure(tables(), measurement, control, stream());
     }
 
     /** {@link Engine#scaleGradients} of all of them. */
     public void scale(Measurement measurement, Control control) {
-        tables().forEach(table -> engine.scaleGradients(table, measurement, control, stream.get()));
+        tables().forEach(table -> engine.scaleGradients(table, measurement, control, stream()));
     }
 
     /** Multiplies all of them by the coefficient that follows from a norm. */
@@ -185,13 +189,13 @@ public final class GradientTables implements AutoCloseable {
         synchronize();
         for (Part part : parts) {
             double coefficient = measurement.clip(Arithmetic.of(part.compute), norm);
-            engine.map(part.table, MapOperation.scale(Column.GRADIENT, coefficient), stream.get());
+            engine.map(part.table, MapOperation.scale(Column.GRADIENT, coefficient), stream());
         }
     }
 
     /** An operation on all of them. */
     public void map(MapOperation operation) {
-        tables().forEach(table -> engine.map(table, operation, stream.get()));
+        tables().forEach(table -> engine.map(table, operation, stream()));
     }
 
     /** Multiplies each whose norm is larger than {@code maxNorm} by what brings it there. */

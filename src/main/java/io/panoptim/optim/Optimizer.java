@@ -176,8 +176,13 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     /** A step that is part of something larger; hooks see it like any other, also if it is skipped. */
     final void step(StepContext context) {
         runHooks("step", stepPreHooks);
-        this.context = context;
-        change("step", steppingAsPart);
+        enter("step");
+        try {
+            this.context = context;
+            run(steppingAsPart);
+        } finally {
+            exit();
+        }
         runHooks("step", stepPostHooks);
     }
 

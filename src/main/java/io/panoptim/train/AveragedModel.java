@@ -59,6 +59,7 @@ public final class AveragedModel implements AutoCloseable {
     private final Map<DType, Tensor> scratch = new HashMap<>();
     /** What is averaged and does not ride along with a step. */
     private @Nullable Table rest;
+    private boolean riding;
     private Stream stream = Stream.DEFAULT;
     private long count;
     private boolean swapped;
@@ -270,17 +271,27 @@ public final class AveragedModel implements AutoCloseable {
 
     /** The averages that can ride along with steps of parameters; the rest of what is averaged is updated by {@link #rode}. */
     Map<Parameter, Tensor> ride(Set<Parameter> stepped) {
-        Map<Parameter, Tensor> riding = new IdentityHashMap<>();
+        if (riding) {
+            throw refusal("this average is updated by another step already: close that one first");
+        }
+        Map<Parameter, Tensor> along = new IdentityHashMap<>();
         averages.forEach((parameter, average) -> {
             if (stepped.contains(parameter)) {
-                riding.put(parameter, average);
+                along.put(parameter, average);
             }
         });
+        rest = table(distinct().stream().filter(member -> member.averaged && !along.containsValue(member.average)).toList());
+        riding = true;
+        return along;
+    }
+
+    /** Ends that. */
+    void alight() {
         if (rest != null) {
             rest.close();
+            rest = null;
         }
-        rest = table(distinct().stream().filter(member -> member.averaged && !riding.containsValue(member.average)).toList());
-        return riding;
+        riding = false;
     }
 
     /** Whether the next update may ride along: it interpolates. */

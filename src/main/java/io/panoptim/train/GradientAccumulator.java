@@ -37,13 +37,12 @@ public final class GradientAccumulator implements AutoCloseable {
     /** The sums of what has had a gradient since the last {@link #detach}. */
     private final Map<Parameter, Tensor> sums = new IdentityHashMap<>();
     private final Map<Parameter, @Nullable Tensor> own = new IdentityHashMap<>();
-    private Stream stream = Stream.DEFAULT;
     private int count;
     private boolean attached;
 
     private GradientAccumulator(Engine engine, List<Parameter> parameters, double factor) {
         this.memory = engine.memory();
-        this.gradients = GradientTables.of(NAME, engine, () -> stream, parameters, value ->
+        this.gradients = GradientTables.of(NAME, engine, parameters, value ->
                 List.of(memory.zeros(value.dtype().computeType(), value.elements()).part(0, value)));
         this.add = MapOperation.axpy(Column.STATE, factor, Column.GRADIENT);
     }
@@ -101,7 +100,7 @@ public final class GradientAccumulator implements AutoCloseable {
 
     /** The stream on which sums are ordered: that of the optimizer, if it is not the default. */
     public void stream(Stream ordered) {
-        stream = ordered;
+        gradients.stream(ordered);
     }
 
     private void checkAttached(String call, boolean expected) {

@@ -1,12 +1,13 @@
 package io.panoptim.train;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.engine.Column;
 import io.panoptim.engine.Control;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.MapOperation;
-import io.panoptim.engine.Column;
 import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Reduction;
+import io.panoptim.engine.Stream;
 import io.panoptim.optim.GradientTables;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.Parameter;
@@ -111,6 +112,11 @@ public final class GradientClipper implements AutoCloseable {
      */
     public void adaptiveClipGrad(double clipFactor, double eps) {
         gradients.clipAdaptively(positive("adaptiveClipGrad", clipFactor), positive("adaptiveClipGrad", eps));
+    }
+
+    /** The stream on which parameters' gradients are clipped: optimizers have their own. */
+    public void stream(Stream ordered) {
+        gradients.stream(ordered);
     }
 
     /** The block that norms are measured into; {@link Control#latest} does not wait for the device. */

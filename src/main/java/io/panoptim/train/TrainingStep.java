@@ -176,9 +176,12 @@ public final class TrainingStep implements AutoCloseable {
     private final @Nullable GradientTables gradients;
     private final @Nullable Table copies;
     /** What averages ride along with. */
-    private final List<Riding> riding = new ArrayList<>();
+    private final List<Riding> passengers = new ArrayList<>();
     private StepContext context;
+    /** Whether averages ride along with the optimizers' steps. */
+    private boolean rides;
     private boolean skipped;
+    private boolean closed;
 
     private TrainingStep(Builder builder) {
         this.optimizers = builder.optimizers;
@@ -196,14 +199,19 @@ public final class TrainingStep implements AutoCloseable {
                 .with(copies == null ? new Part[0] : new Part[] {Part.COPY});
         this.control = measurement == null ? null : engine.control();
         this.context = new StepContext(control, extras, 0, 0);
-        if (copies != null) {
-            engine.map(copies, MapOperation.cast(Column.COPY, Column.VALUE), optimizers.getFirst().stream());
-        }
-        if (joint != null) {
-            if (copies != null) {
+        try {
+            if (joint != null && average != null) {
+                carryAverages(joint, average);
+            }
+            if (joint != null && copies != null) {
                 joint.carry(Column.COPY, builder.copies);
             }
-            carryAverages(joint);
+            if (copies != null) {
+                engine.map(copies, MapOperation.cast(Column.COPY, Column.VALUE), optimizers.getFirst().stream());
+            }
+        } catch (RuntimeException | Error refused) {
+            close();
+            throw refused;
         }
     }
 
@@ -242,18 +250,17 @@ public final class TrainingStep implements AutoCloseable {
         return engine.table(entries);
     }
 
-    private void carryAverages(JointStep carrying) {
-        if (average != null) {
-            Map<Parameter, ParamGroup> stepped = new IdentityHashMap<>();
-            optimizers.forEach(optimizer -> optimizer.paramGroups()
-                    .forEach(group -> group.params().forEach(parameter -> stepped.put(parameter, group))));
-            Map<Parameter, Tensor> averages = average.ride(stepped.keySet());
-            Map<Tensor, Riding> byAverage = new IdentityHashMap<>();
-            averages.forEach((parameter, tensor) -> byAverage
-                    .computeIfAbsent(tensor, key -> new Riding(new ArrayList<>(), stepped.get(parameter))).tied.add(parameter));
-            riding.addAll(byAverage.values());
-            carrying.carry(Column.AVERAGE, averages);
-        }
+    private void carryAverages(JointStep carrying, AveragedModel carried) {
+        Map<Parameter, ParamGroup> stepped = new IdentityHashMap<>();
+        optimizers.forEach(optimizer -> optimizer.paramGroups()
+                .forEach(group -> group.params().forEach(parameter -> stepped.put(parameter, group))));
+        Map<Parameter, Tensor> averages = carried.ride(stepped.keySet());
+        rides = true;
+        Map<Tensor, Riding> byAverage = new IdentityHashMap<>();
+        averages.forEach((parameter, tensor) -> byAverage
+                .computeIfAbsent(tensor, key -> new Riding(new ArrayList<>(), stepped.get(parameter))).tied.add(parameter));
+        passengers.addAll(byAverage.values());
+        carrying.carry(Column.AVERAGE, averages);
     }
 
     /**
@@ -262,6 +269,9 @@ public final class TrainingStep implements AutoCloseable {
      * @throws PanoptimException when a tensor cannot be used or a scaler is used out of order, before anything is written
      */
     public void step() {
+        if (closed) {
+            throw new PanoptimException(PanoptimException.Code.CLOSED, NAME + ".step", "the plan is closed");
+        }
         if (scaler != null) {
             scaler.begin(optimizers, control);
         }
@@ -279,14 +289,14 @@ public final class TrainingStep implements AutoCloseable {
     }
 
     private void stepAtOnce(JointStep together) {
-        boolean rides = average != null && average.canRide() && ridesEverywhere();
+        boolean riding = rides && average.canRide() && ridesEverywhere();
         if (measurement != null) {
             together.measure(measurement, control);
         }
-        together.step(context(rides));
+        together.step(context(riding));
         skipped = scaler != null && control.foundInf();
         if (average != null && !skipped) {
-            if (rides) {
+            if (riding) {
                 average.rode();
             } else {
                 average.updateParameters();
@@ -294,22 +304,22 @@ public final class TrainingStep implements AutoCloseable {
         }
     }
 
-    private StepContext context(boolean rides) {
-        double weight = rides ? average.weight() : 0;
-        if (rides != context.extras().has(Part.AVERAGE) || weight != context.averageWeight()) {
-            context = new StepContext(control, rides ? extras.with(Part.AVERAGE) : extras, weight, 0);
+    private StepContext context(boolean averages) {
+        double weight = averages ? average.weight() : 0;
+        if (averages != context.extras().has(Part.AVERAGE) || weight != context.averageWeight()) {
+            context = new StepContext(control, averages ? extras.with(Part.AVERAGE) : extras, weight, 0);
         }
         return context;
     }
 
     /** Whether all averaged parameters that the optimizers have step: an average follows its parameter where that stands still, too. */
     private boolean ridesEverywhere() {
-        for (int i = 0; i < riding.size(); i++) {
-            if (!riding.get(i).steps()) {
+        for (int i = 0; i < passengers.size(); i++) {
+            if (!passengers.get(i).steps()) {
                 return false;
             }
         }
-        return !riding.isEmpty();
+        return !passengers.isEmpty();
     }
 
     private void stepApart(GradientTables tables) {
@@ -366,11 +376,16 @@ public final class TrainingStep implements AutoCloseable {
         return PanoptimException.invalid(NAME, message);
     }
 
-    /** Frees what the plan itself has; optimizers, scaler and average stay open, and step without it again. */
+    /** Frees what the plan itself has; optimizers, scaler and average stay open, and step without it again. Idempotent. */
     @Override
     public void close() {
-        if (joint != null && average != null) {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        if (rides) {
             joint.release(Column.AVERAGE);
+            average.alight();
         }
         if (joint != null && copies != null) {
             joint.release(Column.COPY);

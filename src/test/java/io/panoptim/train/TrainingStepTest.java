@@ -453,6 +453,7 @@ class TrainingStepTest {
         sgd.step();
         assertEquals(-0.5, p.value().get(0));
         step.close();
+        refused(Code.CLOSED, "the plan is closed", step::step);
     }
 
     @ParameterizedTest
@@ -476,6 +477,13 @@ class TrainingStepTest {
                 .copy(Map.of(p, Tensor.zeros(arena, DType.FLOAT64, 1))).build());
         refused(Code.INVALID, "shapes and layouts must be equal", () -> TrainingStep.of(sgd)
                 .copy(Map.of(p, Tensor.zeros(arena, DType.BFLOAT16, 2))).build());
+        AveragedModel average = open(new AveragedModel(engine, List.of(p), Averaging.getEmaMultiAvgFn(0.5)));
+        try (TrainingStep first = TrainingStep.of(sgd).average(average).build()) {
+            refused(Code.INVALID, "updated by another step already", () -> TrainingStep.of(sgd).average(average).build());
+            first.step();
+        }
+        TrainingStep.of(sgd).average(average).build().close();
+        p.value().set(0, 1);
         Engine foreign = TestEngines.named(name.equals("cpu") ? "reference" : "cpu");
         refused(Code.INVALID, "expected one engine", () -> TrainingStep.of(sgd).scaler(open(new GradScaler(foreign))).build());
         GradScaler scaler = open(new GradScaler(engine));
