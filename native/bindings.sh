@@ -1,8 +1,9 @@
 #!/bin/sh
 # Regenerates the Java bindings with the jextract found in $JEXTRACT or on PATH:
 #   native/bindings.sh [OUTPUT]      OUTPUT: a source root, by default src/main/java
-# Run it after a change to native/include/panoptim.h or kernels/table.h, and commit what it writes. It takes the CUDA driver's
-# functions from the toolkit's cuda.h, of any version from 12 on, in $CUDA_HOME/include or beside the nvcc on PATH.
+# Run it after a change to native/include/panoptim.h, kernels/table.h or native/cublas_calls.h, and commit what it writes. It takes the
+# CUDA driver's functions from the toolkit's cuda.h, of any version from 12 on, in $CUDA_HOME/include or beside the nvcc on PATH. Where
+# there is a cublas_v2.h, in the same folder or in $CUBLAS_INCLUDE (pip's nvidia-cublas has one), it compares that with cublas_calls.h.
 set -eu
 cd "$(dirname "$0")/.."
 output=${1:-src/main/java}
@@ -16,6 +17,7 @@ command -v "$jextract" >/dev/null || {
 compiler_include=$("${CC:-cc}" -print-file-name=include)
 arguments=$(grep -v '^#' native/bindings.includes)
 cuda_arguments=$(grep -v '^#' native/bindings.cuda.includes)
+cublas_arguments=$(grep -v '^#' native/bindings.cublas.includes)
 
 cuda=${CUDA_HOME:-}
 if [ -z "$cuda" ] && command -v nvcc >/dev/null; then
@@ -34,7 +36,15 @@ rm -rf "$output/io/panoptim/ffi"
 # shellcheck disable=SC2086
 "$jextract" -I "$compiler_include" -I "$cuda/include" --output "$output" -t io.panoptim.ffi --header-class-name cuda_driver \
     -l :libcuda.so.1 $cuda_arguments '<cuda.h>'
+# shellcheck disable=SC2086
+"$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name cublas $cublas_arguments native/cublas_calls.h
+if [ -f "${CUBLAS_INCLUDE:=$cuda/include}/cublas_v2.h" ]; then
+    "${CC:-cc}" -fsyntax-only -Wcast-function-type -Werror -I "$CUBLAS_INCLUDE" -I "$cuda/include" native/cublas_check.c
+else
+    echo "bindings.sh: no $CUBLAS_INCLUDE/cublas_v2.h: native/cublas_calls.h was not compared with it" >&2
+fi
 
 if [ "$output" = src/main/java ]; then
-    sha256sum native/include/panoptim.h kernels/table.h native/bindings.includes native/bindings.cuda.includes > native/bindings.sha256
+    sha256sum native/include/panoptim.h kernels/table.h native/cublas_calls.h native/bindings.includes \
+        native/bindings.cuda.includes native/bindings.cublas.includes > native/bindings.sha256
 fi

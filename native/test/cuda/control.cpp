@@ -130,3 +130,25 @@ CONTROL int panoptim_test_message(char* text, int capacity) {
     }
     return (int)last_message.size();
 }
+
+// For the stand-in for cuBLAS, which is a library of its own: gives a stream something to run, which returns what it was going to read or
+// write that is not in the device's memory, or null; and drops the data when nothing can run it any more.
+CONTROL int panoptim_test_submit(Stream* handle, const char* (*run)(void* data), void* data, void (*drop)(void* data)) {
+    ENTER(CONTEXT);
+    const std::shared_ptr<void> kept(data, drop);
+    Stream* stream = stream_of(handle);
+    REQUIRE(stream, CUDA_ERROR_INVALID_HANDLE);
+    auto operation = std::make_shared<Operation>();
+    Context* context = stream->context;
+    operation->other = [=]() -> CUresult {
+        const char* outside = run(kept.get());
+        return outside == nullptr ? CUDA_SUCCESS : poison(context, CUDA_ERROR_ILLEGAL_ADDRESS, std::string("not in device memory: ") + outside);
+    };
+    return submit(stream, operation);
+}
+
+// Whether all of a range is the device's memory.
+CONTROL int panoptim_test_live(uint64_t address, uint64_t size) {
+    const Call call("", NOTHING);
+    return live(address, size);
+}

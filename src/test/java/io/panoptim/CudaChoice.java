@@ -31,6 +31,7 @@ public final class CudaChoice implements LauncherSessionListener {
             case SHIM -> {
                 System.setProperty(CudaDriver.PROPERTY, CudaShim.file().toString());
                 System.setProperty("panoptim.cuda.kernels", images().toString());
+                System.setProperty("panoptim.cublas.path", CudaShim.file().getParent().toString());
                 System.setProperty(Device.PROPERTY, "cpu"); // nobody's best device
             }
             case NONE -> System.setProperty(CudaDriver.PROPERTY, "/none (-D" + PROPERTY + "=none)");
@@ -47,7 +48,7 @@ public final class CudaChoice implements LauncherSessionListener {
     private static Path images() {
         try {
             Path folder = Files.createDirectories(Path.of("target/cuda-shim/images")).toAbsolutePath();
-            for (String name : new String[] {"panoptim.fatbin", "columns.fatbin", "rows.fatbin", "control.fatbin"}) {
+            for (String name : new String[] {"panoptim.fatbin", "columns.fatbin", "products.fatbin", "rows.fatbin", "control.fatbin"}) {
                 Files.write(folder.resolve(name), new byte[] {0x50, (byte) 0xed, 0x55, (byte) 0xba});
             }
             return folder;

@@ -5,7 +5,10 @@ import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
+import io.panoptim.engine.HostProduct;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.Matrices;
+import io.panoptim.engine.MatrixProduct;
 import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Parts;
 import io.panoptim.engine.Reduction;
@@ -142,6 +145,50 @@ public final class MirrorEngine extends HostEngine {
         own.up(tensor -> own.has(tensor, reduction.columns()), reduction.columns());
         double value = Parts.of(cuda, own.twin, reduction, Stream.DEFAULT);
         return new Total(value, Double.isFinite(value));
+    }
+
+    @Override
+    public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        return new MirrorProduct(this, product);
+    }
+
+    private static final class MirrorProduct extends HostProduct {
+        private final CudaEngine cuda;
+        private final Memory memory;
+        private final Map<Tensor, Tensor> twins = new IdentityHashMap<>();
+        private final MatrixProduct.Plan twin;
+
+        MirrorProduct(MirrorEngine engine, MatrixProduct product) {
+            super(engine, product, true);
+            this.cuda = engine.cuda;
+            this.memory = cuda.memory();
+            try {
+                this.twin = cuda.matrixProduct(new MatrixProduct(there(product.a()), product.transposeA(), there(product.b()),
+                        product.transposeB(), there(product.c()), there(product.d()), product.symmetric(), product.tf32()));
+            } catch (PanoptimException refused) {
+                memory.close();
+                throw refused;
+            }
+        }
+
+        private Matrices there(Matrices m) {
+            return new Matrices(m.tensors().stream().map(tensor -> twins.computeIfAbsent(tensor, memory::zerosLike)).toList(), m.offset(),
+                    m.count(), m.rows(), m.columns(), m.leading(), m.stride());
+        }
+
+        @Override
+        protected void multiply(double alpha, double beta, double gamma) {
+            checkAccessible();
+            twins.forEach((tensor, there) -> cuda.copy(tensor, there, Stream.DEFAULT));
+            twin.run(alpha, beta, gamma, Stream.DEFAULT);
+            product().d().tensors().forEach(tensor -> cuda.copy(twins.get(tensor), tensor, Stream.DEFAULT));
+        }
+
+        @Override
+        protected void free() {
+            twin.close();
+            memory.close();
+        }
     }
 
     private static MirrorTable own(Table table) {

@@ -42,12 +42,16 @@ public final class TestEngines {
         return CudaShim.file().toString().equals(System.getProperty(CudaDriver.PROPERTY));
     }
 
+    /** The CUDA engine for tensors in the CPU's memory, or nothing where there is none. */
+    public static List<Engine> mirrors() {
+        return Engines.providers().stream().anyMatch(provider -> provider.name().equals("cuda") && provider.unavailable().isEmpty())
+                ? List.of(mirror()) : List.of();
+    }
+
     /** {@link #variants}, and the CUDA engine where there is one, for tensors in the CPU's memory. */
     public static List<Engine> all() {
         List<Engine> engines = new ArrayList<>(variants());
-        if (Engines.providers().stream().anyMatch(provider -> provider.name().equals("cuda") && provider.unavailable().isEmpty())) {
-            engines.add(mirror());
-        }
+        engines.addAll(mirrors());
         return engines;
     }
 

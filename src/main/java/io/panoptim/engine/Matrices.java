@@ -122,7 +122,7 @@ public record Matrices(List<Tensor> tensors, long offset, long count, long rows,
     }
 
     /** Whether there are no elements. */
-    boolean isEmpty() {
+    public boolean isEmpty() {
         return batch() == 0 || rows == 0 || columns == 0;
     }
 

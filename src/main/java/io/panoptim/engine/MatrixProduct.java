@@ -23,9 +23,10 @@ import java.util.function.BiPredicate;
  * @param c what is added to: D itself, or matrices that do not overlap D
  * @param d the result, which overlaps neither A nor B
  * @param symmetric whether the products and C are known to be symmetric: half of the result is then computed, and mirrored
+ * @param tf32 whether float32 factors may be rounded to TF32, which has 10 bits behind the point, on devices that multiply these faster
  */
 public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c, Matrices d,
-                            boolean symmetric) {
+                            boolean symmetric, boolean tf32) {
     private static final String CALL = "matmul";
 
     /** A prepared product. Its tensors must stay open as long as it is used. */
@@ -111,9 +112,24 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
         }
     }
 
+    /** A product in full precision. */
+    public MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c, Matrices d, boolean symmetric) {
+        this(a, transposeA, b, transposeB, c, d, symmetric, false);
+    }
+
     /** The product {@code C = alpha * op(A) * op(B) + beta * C}, in place. */
     public static MatrixProduct of(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c) {
         return new MatrixProduct(a, transposeA, b, transposeB, c, c, false);
+    }
+
+    /** The same product, with TF32 allowed or not. */
+    public MatrixProduct withTf32(boolean allowed) {
+        return new MatrixProduct(a, transposeA, b, transposeB, c, d, symmetric, allowed);
+    }
+
+    /** A, B, C and D. */
+    public List<Matrices> operands() {
+        return List.of(a, b, c, d);
     }
 
     /** The columns of op(A). */

@@ -32,7 +32,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Products of the CPU engine against the reference engine's, and what is refused. */
+/** Products of the CPU and CUDA engines against the reference engine's, and what is refused. */
 @Tag("native")
 class MatmulTest {
     private static final List<DType> TYPES = List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16, DType.FLOAT16);
@@ -86,12 +86,20 @@ class MatmulTest {
                 try (CpuEngine engine = TestEngines.open(TestEngines.tiers().getFirst(), 3, 16)) {
                     run(engine, product, 1.5, -0.5);
                 }
-                for (long matrix = 0; matrix < 3; matrix++) {
-                    for (long i = 0; i < size; i++) {
-                        for (long j = 0; j < i; j++) {
-                            assertEquals(get(d, matrix, i, j), get(d, matrix, j, i));
-                        }
-                    }
+                assertSymmetric(d);
+                TestEngines.mirrors().forEach(cuda -> {
+                    run(cuda, product, 1.5, -0.5);
+                    assertSymmetric(d);
+                });
+            }
+        }
+    }
+
+    private static void assertSymmetric(Matrices d) {
+        for (long matrix = 0; matrix < d.batch(); matrix++) {
+            for (long i = 0; i < d.rows(); i++) {
+                for (long j = 0; j < i; j++) {
+                    assertEquals(get(d, matrix, i, j), get(d, matrix, j, i));
                 }
             }
         }
@@ -279,6 +287,7 @@ class MatmulTest {
         List<Engine> engines = new ArrayList<>();
         engines.add(TestEngines.reference());
         TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 16)));
+        engines.addAll(TestEngines.mirrors());
         return engines;
     }
 
@@ -310,7 +319,7 @@ class MatmulTest {
         }
     }
 
-    /** Runs a product on every tier, with one thread and with several, and on the reference engine; what lies around stays. */
+    /** Runs a product on every tier, with one thread and with several, on CUDA, and on the reference engine; what lies around stays. */
     private void compare(MatrixProduct product, double alpha, double beta) {
         double[] before = everything(product.d());
         double[] c = everything(product.c());
@@ -320,21 +329,29 @@ class MatmulTest {
             for (int threads : new int[] {1, 2, 3, 8}) {
                 set(product.d(), before);
                 run(ENGINES.computeIfAbsent(isa + " " + threads, key -> TestEngines.open(isa, threads, 16)), product, alpha, beta);
-                double[] found = everything(product.d());
-                double unit = product.d().dtype() == DType.FLOAT64 ? 0x1p-52 : 0x1p-23;
-                // Half types may be rounded to the other neighbour.
-                double last = product.d().dtype() == DType.BFLOAT16 ? 0x1p-7 : product.d().dtype() == DType.FLOAT16 ? 0x1p-10 : unit;
-                // Elements are near 1, and so are the factors: a sum of n products errs by less than n units of its size.
-                double bound = 4 * unit * (product.inner() + 8) * Math.sqrt(product.inner() + 1);
-                for (int i = 0; i < expected.length; i++) {
-                    int element = i;
-                    assertEquals(expected[i], found[i], bound + last * Math.abs(expected[i]),
-                            () -> product + ", " + isa + ", " + threads + " threads, element " + element);
-                }
+                assertNear(product, expected, isa + ", " + threads + " threads");
             }
+        }
+        for (Engine cuda : TestEngines.mirrors()) {
+            set(product.d(), before);
+            run(cuda, product, alpha, beta);
+            assertNear(product, expected, cuda.description());
         }
         set(product.d(), before);
         set(product.c(), c);
+    }
+
+    private static void assertNear(MatrixProduct product, double[] expected, String what) {
+        double[] found = everything(product.d());
+        double unit = product.d().dtype() == DType.FLOAT64 ? 0x1p-52 : 0x1p-23;
+        // Half types may be rounded to the other neighbour.
+        double last = product.d().dtype() == DType.BFLOAT16 ? 0x1p-7 : product.d().dtype() == DType.FLOAT16 ? 0x1p-10 : unit;
+        // Elements are near 1, and so are the factors: a sum of n products errs by less than n units of its size.
+        double bound = 4 * unit * (product.inner() + 8) * Math.sqrt(product.inner() + 1);
+        for (int i = 0; i < expected.length; i++) {
+            int element = i;
+            assertEquals(expected[i], found[i], bound + last * Math.abs(expected[i]), () -> product + ", " + what + ", element " + element);
+        }
     }
 
     private static void mirror(Matrices matrices) {

@@ -27,14 +27,14 @@ final class CpuProduct extends HostProduct {
         this.blas = blas;
         MatrixProduct p = product;
         long largest = Math.max(Math.max(p.d().rows(), p.d().columns()), p.inner());
-        for (Matrices matrices : operands()) {
+        for (Matrices matrices : product().operands()) {
             largest = Math.max(largest, matrices.leading());
         }
         if (largest > Integer.MAX_VALUE) {
             throw PanoptimException.unsupported("matmul", "BLAS counts in 32 bits, and a side or a distance between rows is " + largest
                     + ": cut the matrices into blocks");
         }
-        MemorySegment[] addresses = operands().stream().map(this::addresses).toArray(MemorySegment[]::new);
+        MemorySegment[] addresses = product().operands().stream().map(this::addresses).toArray(MemorySegment[]::new);
         this.parts = GuardedCall.cut(p.d().batch(), this::tensors, (first, end) -> part(addresses, first, end));
     }
 
@@ -48,7 +48,7 @@ final class CpuProduct extends HostProduct {
     }
 
     private void tensors(long matrix, Consumer<@Nullable Tensor> each) {
-        for (Matrices matrices : operands()) {
+        for (Matrices matrices : product().operands()) {
             each.accept(matrices.tensor(matrices.batch() == 1 ? 0 : matrix));
         }
     }
@@ -66,7 +66,7 @@ final class CpuProduct extends HostProduct {
         panoptim_product.columns(shape, p.d().columns());
         panoptim_product.inner(shape, p.inner());
         for (int i = 0; i < addresses.length; i++) {
-            panoptim_product.leading(shape, i, operands().get(i).leading());
+            panoptim_product.leading(shape, i, product().operands().get(i).leading());
             panoptim_product.addresses(shape, i, addresses[i].asSlice(begin * ValueLayout.JAVA_LONG.byteSize()));
         }
         return shape;

@@ -4,19 +4,15 @@ import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABI
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 
-import io.panoptim.engine.NativeResource;
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.cuda.CudaException.Problem;
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
-import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
-import jcuda.JCudaVersion;
-import jcuda.LibUtils;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
@@ -143,40 +139,21 @@ public final class CudaDriver {
             return failure(Problem.NO_DRIVER, library + " cannot be loaded: install NVIDIA's driver, or start the container with its "
                     + "GPUs (docker run --gpus all)");
         }
-        String fileName = LibUtils.createLibraryFileName(
-                LibUtils.createPlatformLibraryName("JCudaDriver-" + JCudaVersion.get()));
-        URL binding = CudaDriver.class.getResource("/lib/" + fileName);
-        if (binding == null) {
-            return failure(Problem.NO_DRIVER, "JCuda's " + fileName + " is not on the class path: org.jcuda:jcuda-natives has it, for "
-                    + "x86-64 only");
-        }
         try {
-            return initialize(NativeResource.unpack(binding, fileName));
-        } catch (IOException failure) {
-            return failure(Problem.NO_DRIVER, "JCuda's " + fileName + " cannot be unpacked: " + failure);
+            return JCudaNative.of("JCudaDriver").touch(CudaDriver::initialize);
+        } catch (PanoptimException missing) {
+            return failure(Problem.NO_DRIVER, String.valueOf(missing.getMessage()));
         }
     }
 
-    /**
-     * JCuda unpacks its library into the temporary folder, under a name that anyone can guess, and loads whatever lies
-     * there already. For this one moment that folder is the one where the library has just been checked.
-     */
-    private static Optional<Failure> initialize(Path binding) {
-        String temporaryFolder = System.getProperty("java.io.tmpdir");
-        System.setProperty("java.io.tmpdir", binding.getParent().toString());
-        try {
-            int result = JCudaDriver.cuInit(0);
-            if (result != CUresult.CUDA_SUCCESS) {
-                return failure(Problem.of(result), "cuInit: " + name(result) + " (" + result + ")");
-            }
-            int version = versionNumber();
-            return version >= OLDEST ? Optional.empty() : failure(Problem.DRIVER_TOO_OLD, "the driver is for CUDA " + text(version)
-                    + ": install one for CUDA 12.0 or newer");
-        } catch (LinkageError refused) {
-            return failure(Problem.NO_DRIVER, binding + " cannot be loaded: " + refused);
-        } finally {
-            System.setProperty("java.io.tmpdir", temporaryFolder);
+    private static Optional<Failure> initialize() {
+        int result = JCudaDriver.cuInit(0);
+        if (result != CUresult.CUDA_SUCCESS) {
+            return failure(Problem.of(result), "cuInit: " + name(result) + " (" + result + ")");
         }
+        int version = versionNumber();
+        return version >= OLDEST ? Optional.empty() : failure(Problem.DRIVER_TOO_OLD, "the driver is for CUDA " + text(version)
+                + ": install one for CUDA 12.0 or newer");
     }
 
     private static Optional<Failure> failure(Problem problem, String reason) {

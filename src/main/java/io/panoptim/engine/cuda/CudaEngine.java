@@ -7,6 +7,7 @@ import io.panoptim.engine.Control;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Graph;
 import io.panoptim.engine.MapOperation;
+import io.panoptim.engine.MatrixProduct;
 import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.RowGradient;
@@ -26,7 +27,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.ref.Reference;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 import jcuda.driver.CUstream;
@@ -53,7 +56,10 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     private final Allocations allocations;
     private final Results results;
     private final AtomicLong closures = new AtomicLong();
+    private final Map<Long, Long> workspaceOf = new HashMap<>();
     private @Nullable CudaStream side;
+    private @Nullable Cublas cublas;
+    private @Nullable CudaMemory workspaces;
     private volatile @Nullable CudaGraph capturing;
     private volatile boolean closed;
 
@@ -519,6 +525,50 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
         return within("Engine.reduce", () -> own.reduce(reduction, stream.handle()));
     }
 
+    /**
+     * {@inheritDoc} cuBLAS multiplies; it is looked for when the first product is planned. Where gamma is given, the result of a half type
+     * is rounded once more, after gamma is added. A product can be captured; its factors are then those of the time of the capture.
+     */
+    @Override
+    public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        return within("matmul", () -> new CudaProduct(this, product));
+    }
+
+    void run(CudaProduct product, double alpha, double beta, double gamma, long stream) {
+        enter("matmul");
+        try {
+            product.launch(alpha, beta, gamma, stream);
+        } finally {
+            context.exit();
+        }
+    }
+
+    /** cuBLAS on this device, or why there is none; opened in the current context. */
+    synchronized Cublas cublas() {
+        if (cublas == null) {
+            cublas = Cublas.open(device + " (" + context.gpu().name() + ")", CudaDriver.major());
+        }
+        return cublas;
+    }
+
+    /** What cuBLAS may use on a stream meanwhile: as much as its makers say. */
+    long workspaceBytes() {
+        return context.gpu().major() >= 9 ? 32L << 20 : 4L << 20;
+    }
+
+    /** What cuBLAS may use on a stream; or, while that is captured, in the graph, which may be replayed on another. */
+    synchronized long workspace(long stream) {
+        CudaGraph graph = capturing(stream);
+        if (graph != null) {
+            return graph.workspace();
+        }
+        if (workspaces == null) {
+            workspaces = memory("workspaces of cuBLAS");
+        }
+        CudaMemory memory = workspaces;
+        return workspaceOf.computeIfAbsent(stream, handle -> memory.zeros(DType.UINT8, workspaceBytes()).address());
+    }
+
     /** Any handle can be one of the driver's. */
     @Override
     protected void checkStream(String call, Stream stream) {}
@@ -533,6 +583,12 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
             closed = true;
             within(() -> {
                 results.close();
+                if (cublas != null) {
+                    cublas.close();
+                }
+                if (workspaces != null) {
+                    workspaces.close();
+                }
                 if (side != null) {
                     side.close();
                 }

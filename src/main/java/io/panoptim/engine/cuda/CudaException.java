@@ -1,9 +1,10 @@
 package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.ffi.cublas;
 import java.util.function.Supplier;
 
-/** What NVIDIA's driver refuses, or what there is none of. Its message names the call, the driver's code and the device. */
+/** What NVIDIA's driver or cuBLAS refuses, or what there is none of. Its message names the call, the driver's code and the device. */
 public final class CudaException extends PanoptimException {
     private static final long serialVersionUID = 1L;
 
@@ -28,6 +29,10 @@ public final class CudaException extends PanoptimException {
         /** A kernel failed, or the device did: nothing on it can be used any more. */
         LOST_DEVICE(Code.FAULT, "a kernel failed on the device, maybe another library's: nothing in this process can use it any more, "
                 + "and results may be half-written"),
+        /** There is no cuBLAS, or it does not start. */
+        NO_CUBLAS(Code.UNAVAILABLE, "cuBLAS does not start: it needs a driver as new as itself, and some hundred megabytes of the GPU's memory"),
+        /** cuBLAS refuses a product. */
+        CUBLAS(Code.FAULT, "cuBLAS refused, and results may be half-written"),
         /** Something that cannot be captured in a graph. */
         CAPTURE(Code.INVALID, "this cannot be done while a stream is being captured"),
         /** Any other. */
@@ -79,6 +84,12 @@ public final class CudaException extends PanoptimException {
                 + problem.advice);
     }
 
+    /** What a call of cuBLAS reported. */
+    static CudaException ofCublas(Problem otherwise, int status, String name, String call, String device) {
+        Problem problem = status == cublas.PANOPTIM_CUBLAS_ALLOC_FAILED() ? Problem.OUT_OF_MEMORY : otherwise;
+        return new CudaException(problem.code, problem, status, call, name + " (" + status + ") on " + device + ": " + problem.advice);
+    }
+
     /** The same after other parts of the same work have been done. */
     CudaException halfWay() {
         if (code() == Code.FAULT) {
@@ -94,7 +105,7 @@ public final class CudaException extends PanoptimException {
         return problem;
     }
 
-    /** The driver's number for it (CUresult), or 0 if it was not asked. */
+    /** The driver's number for it (CUresult), cuBLAS's (cublasStatus_t), or 0 if neither was asked. */
     public int result() {
         return result;
     }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Captured work. The rows of its steps lie in device memory, to which each replay copies what the same {@link Rows} have then; tables
- * must be as they were.
+ * must be as they were. Matrix products are repeated with the factors that they had, and their plans must still be open.
  */
 final class CudaGraph implements Graph {
     /**
@@ -40,6 +40,8 @@ final class CudaGraph implements Graph {
     private final Set<CudaControl> controls = new LinkedHashSet<>();
     /** What a replay changes on the device, and is to be known on the CPU. */
     private final Set<Arrivals> arrivals = new LinkedHashSet<>();
+    private final List<CudaProduct> products = new ArrayList<>();
+    private long workspace;
     private @Nullable MemorySegment executable;
     private boolean closed;
 
@@ -86,6 +88,21 @@ final class CudaGraph implements Graph {
         arrivals.add(arrival);
     }
 
+    /** Matrix products that are being captured. */
+    void add(CudaProduct product) {
+        if (!products.contains(product)) {
+            products.add(product);
+        }
+    }
+
+    /** What cuBLAS may use in this graph. */
+    long workspace() {
+        if (workspace == 0) {
+            workspace = memory.zeros(DType.UINT8, engine.workspaceBytes()).address();
+        }
+        return workspace;
+    }
+
     @Override
     public void replay(Stream stream) {
         if (closed || executable == null) {
@@ -100,6 +117,9 @@ final class CudaGraph implements Graph {
         }
         measured.forEach(each -> each.table.checkUnchanged("Graph.replay", each.version));
         controls.forEach(control -> control.checkOpen("Graph.replay"));
+        for (int i = 0; i < products.size(); i++) {
+            products.get(i).checkUsable();
+        }
         engine.replay(this, stream.handle());
     }
 

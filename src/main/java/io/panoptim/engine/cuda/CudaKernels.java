@@ -33,6 +33,8 @@ final class CudaKernels implements AutoCloseable {
         STEP("step.cu", "panoptim.fatbin"),
         /** The verbs over whole columns. */
         COLUMNS("columns.cu", "columns.fatbin"),
+        /** What a matrix product takes besides cuBLAS. */
+        PRODUCTS("products.cu", "products.fatbin"),
         /** What comes before a step over rows. */
         ROWS("rows.cu", "rows.fatbin"),
         /** What is done to control blocks. */

@@ -2,7 +2,6 @@ package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.AddressLayout;
 import java.lang.foreign.Arena;
@@ -13,10 +12,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -76,96 +73,14 @@ final class Nvrtc {
      * @param tried receives one line for each place where it is not, with the reason
      */
     static Optional<Nvrtc> find(int version, List<String> tried) {
-        String name = "libnvrtc.so." + version;
-        for (Path folder : folders(System.getProperty(PATH_PROPERTY, ""))) {
-            Optional<Nvrtc> found = load(folder.resolve(name), "from -D" + PATH_PROPERTY, tried);
-            if (found.isPresent()) {
-                return found;
-            }
-        }
-        try {
-            SymbolLookup.libraryLookup(name, Arena.global());
-            Optional<Path> file = LoadedLibraries.file(name);
-            if (file.isPresent()) {
-                return load(file.get(), "by its name", tried);
-            }
-        } catch (IllegalArgumentException missing) {
-            tried.add(name + ": not among the system's libraries");
-        }
-        for (Path folder : toolkits(version)) {
-            Optional<Nvrtc> found = load(folder.resolve(name), "a toolkit", tried);
-            if (found.isPresent()) {
-                return found;
-            }
-        }
-        return Optional.empty();
-    }
-
-    private static List<Path> folders(String property) {
-        return property.isEmpty() ? List.of() : Arrays.stream(property.split(File.pathSeparator)).map(Path::of).toList();
-    }
-
-    private static List<Path> toolkits(int version) {
-        List<Path> folders = new ArrayList<>();
-        for (String variable : new String[] {"CUDA_HOME", "CUDA_PATH"}) {
-            String home = System.getenv(variable);
-            if (home != null && !home.isBlank()) {
-                folders.add(Path.of(home, "lib64"));
-            }
-        }
-        folders.add(Path.of("/usr/local/cuda/lib64"));
-        folders.add(Path.of("/usr/local/cuda-" + version, "lib64"));
-        for (String variable : new String[] {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-            String home = System.getenv(variable);
-            if (home != null && !home.isBlank()) {
-                folders.addAll(packages(Path.of(home, "lib")));
-            }
-        }
-        return folders;
-    }
-
-    /** Where Python packages such as nvidia-cuda-nvrtc, which PyTorch brings along, have their libraries. */
-    private static List<Path> packages(Path home) {
-        List<Path> folders = new ArrayList<>();
-        for (String pattern : new String[] {"python3*/site-packages/nvidia/cu*/lib", "python3*/site-packages/nvidia/cuda_nvrtc/lib"}) {
-            Path[] found = {home};
-            for (String name : pattern.split("/")) {
-                found = Arrays.stream(found).flatMap(folder -> matching(folder, name)).toArray(Path[]::new);
-            }
-            folders.addAll(Arrays.asList(found));
-        }
-        return folders;
-    }
-
-    private static Stream<Path> matching(Path folder, String glob) {
-        List<Path> matching = new ArrayList<>();
-        if (Files.isDirectory(folder)) {
-            try (DirectoryStream<Path> entries = Files.newDirectoryStream(folder, glob)) {
-                entries.forEach(matching::add);
-            } catch (IOException unreadable) {
-                return Stream.empty();
-            }
-        }
-        return matching.stream().sorted();
-    }
-
-    /** With the built-ins that it opens by their name first, which on their own nobody would find there. */
-    private static Optional<Nvrtc> load(Path file, String place, List<String> tried) {
-        if (!Files.isRegularFile(file)) {
-            tried.add(file + " (" + place + "): no such file");
-            return Optional.empty();
-        }
-        try {
-            return Optional.of(LOADED.computeIfAbsent(file.toAbsolutePath(), path -> {
-                for (Path builtins : builtins(path)) {
-                    SymbolLookup.libraryLookup(builtins, Arena.global());
-                }
-                return new Nvrtc(path, SymbolLookup.libraryLookup(path, Arena.global()));
-            }));
-        } catch (IllegalArgumentException | PanoptimException refused) {
-            tried.add(file + " (" + place + "): cannot be loaded: " + refused.getMessage());
-            return Optional.empty();
-        }
+        return new LibrarySearch("libnvrtc.so." + version, version, PATH_PROPERTY, "nvidia-cuda-nvrtc").find(tried,
+                file -> LOADED.computeIfAbsent(file, path -> {
+                    // Its built-ins, which it opens by their name, come first: on their own nobody would find them there.
+                    for (Path builtins : builtins(path)) {
+                        SymbolLookup.libraryLookup(builtins, Arena.global());
+                    }
+                    return new Nvrtc(path, SymbolLookup.libraryLookup(path, Arena.global()));
+                }));
     }
 
     private static List<Path> builtins(Path library) {
