@@ -50,7 +50,8 @@ final class InfoCommand implements Runnable {
         Optional<String> missing = CudaDriver.unavailable();
         print(out, "driver", missing.map(reason -> "not available: " + reason)
                 .orElseGet(() -> "CUDA " + CudaDriver.version() + ", " + CudaDriver.file()));
-        CudaLibraries.compilers().forEach((name, found) -> print(out, name, found.startsWith("not available") ? missing(found.substring("not available: ".length())) : found));
+        CudaLibraries.all().forEach((name, found) -> print(out, name, found.startsWith(CudaLibraries.MISSING)
+                ? missing(found.substring(CudaLibraries.MISSING.length())) : found));
         if (missing.isEmpty()) {
             for (CudaDriver.Gpu gpu : CudaDriver.gpus()) {
                 print(out, "cuda:" + gpu.index(), "%s, %.1f GiB, compute capability %d.%d, %d multiprocessors".formatted(
