@@ -242,8 +242,9 @@ __device__ inline void finish_statistics(const StatisticArguments& arguments) {
 
 }  // namespace panoptim
 
+// Two blocks on a multiprocessor at least, as the sums need the registers: left to itself, ptxas goes for more blocks, and spills.
 #define PANOPTIM_KERNEL_OVER(Arguments, name, body)                                              \
-    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS) panoptim_##name(              \
+    extern "C" __global__ void __launch_bounds__(PANOPTIM_THREADS, 2) panoptim_##name(           \
             const __grid_constant__ panoptim::Arguments arguments) {                             \
         body;                                                                                    \
     }

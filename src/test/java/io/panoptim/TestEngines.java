@@ -84,6 +84,11 @@ public final class TestEngines {
         return tiers;
     }
 
+    /** Those that multiply matrices: none with {@code -Dpanoptim.test.blas=none}, for where OpenBLAS is not, and that is no failure. */
+    public static List<Isa> multiplyingTiers() {
+        return System.getProperty("panoptim.test.blas", "").equals("none") ? List.of() : tiers();
+    }
+
     /** A CPU engine of one tier; chunks are given in leaves. */
     public static CpuEngine open(Isa isa, int threads, int chunkLeaves) {
         return CpuEngine.open(CpuOptions.defaults().withIsa(isa).withThreads(threads).withChunkElements(chunkLeaves * 1024));

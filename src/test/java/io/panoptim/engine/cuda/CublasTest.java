@@ -21,6 +21,7 @@ import io.panoptim.engine.cuda.CublasCall.Kind;
 import io.panoptim.engine.cuda.CublasCall.Operand;
 import io.panoptim.engine.cuda.CudaException.Problem;
 import io.panoptim.ffi.cublas;
+import io.panoptim.linalg.Linalg;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
@@ -258,6 +259,29 @@ class CublasTest {
     private static void run(CudaEngine engine, MatrixProduct product) {
         try (MatrixProduct.Plan plan = engine.matrixProduct(product)) {
             plan.run(0.75, -1.25, Stream.DEFAULT);
+        }
+    }
+
+    /** As many as the device has multiprocessors, so that each is made in panels. */
+    @Test
+    void symmetricProductsInPanelsAreWholeOnes() {
+        CudaEngine engine = TestEngines.cuda();
+        int batch = engine.context().gpu().multiprocessors();
+        try (Memory memory = engine.memory()) {
+            Matrices a = Matrices.of(filled(memory, engine, DType.FLOAT32, batch, 9, 257));
+            Tensor whole = memory.zeros(DType.FLOAT32, batch, 257, 257);
+            Tensor panels = memory.zeros(DType.FLOAT32, batch, 257, 257);
+            MatrixProduct symmetric = new MatrixProduct(a, true, a, false, Matrices.of(panels), Matrices.of(panels), true);
+            assertEquals(3, CublasCall.of(symmetric, batch, NO_TABLES).size());
+            Linalg.matmul(1, a, true, a, false, 0, Matrices.of(whole), Stream.DEFAULT);
+            try (MatrixProduct.Plan plan = engine.matrixProduct(symmetric)) {
+                plan.run(1, 0, Stream.DEFAULT);
+            }
+            Tensor expected = back(engine, whole);
+            Tensor found = back(engine, panels);
+            for (long i = 0; i < expected.elements(); i++) {
+                assertEquals(expected.get(i), found.get(i), 1e-4, "element " + i);
+            }
         }
     }
 

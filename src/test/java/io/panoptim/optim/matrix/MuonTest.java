@@ -40,7 +40,7 @@ class MuonTest {
 
     static List<Engine> engines() {
         List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
+        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
         engines.addAll(TestEngines.mirrors());
         return engines;
     }

@@ -88,6 +88,19 @@ class MoonsTest {
         }
     }
 
+    /** On a GPU or on the stand-in for its driver. */
+    @Test
+    void onCudaItLearnsTheSame(@TempDir Path here, @TempDir Path there) throws Exception {
+        TestEngines.cuda();
+        for (String optimizer : List.of("AdamW", "SGD", "LAMB")) {
+            Tool reference = Tool.train("moons", here, "--epochs", "30", "--optimizer", optimizer, "--device", "reference");
+            assertEquals(0, reference.status(), reference.err());
+            Tool cuda = Tool.train("moons", there, "--epochs", "30", "--optimizer", optimizer, "--device", "cuda");
+            assertEquals(0, cuda.status(), cuda.err());
+            assertEquals(Files.readAllLines(here.resolve("history.csv")), Files.readAllLines(there.resolve("history.csv")), optimizer);
+        }
+    }
+
     @Test
     void severalRunsAreComparedInTheSamePlots(@TempDir Path folder) throws Exception {
         Tool tool = Tool.train("moons", folder, "--epochs", "60", "--compare", "SGD:lr=0.5", "RMSprop@none");
