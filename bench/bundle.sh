@@ -49,6 +49,10 @@ rm -r "$natives"
 cp -r bench/shapes bench/torch_step.py bench/gpu-tests.txt "$stage/bench/"
 cp -r src/test/golden src/test/resources "$stage/src/test/"
 find "$stage/src" -name '*.py' -delete
+# With which tests compile a rule of a user's own, where there is a compiler.
+mkdir "$stage/target"
+cp -r README.md kernels "$stage/"
+cp -r target/generated-include "$stage/target/"
 cp bench/run-gpu-checks.sh "$stage/"
 { git describe --always --dirty 2>/dev/null || echo "no version"; } >"$stage/BUILD"
 
