@@ -217,15 +217,12 @@ __device__ T flushed(T x) {
     return abs(x) < (sizeof(T) == sizeof(float) ? T(0x1p-126) : T(0x1p-1022)) ? T(0) : x;
 }
 
-// What rides along before the gradient and the states are stored.
 template <class T, int COLUMNS, int LANES>
-__device__ void epilogue(uint32_t extras, T (&x)[COLUMNS][LANES]) {
-    if (extras & PANOPTIM_FLUSH_SUBNORMAL) {
+__device__ void flush_states(T (&x)[COLUMNS][LANES]) {
 #pragma unroll
-        for (int c = PANOPTIM_STATE; c < COLUMNS; c++) {
+    for (int c = PANOPTIM_STATE; c < COLUMNS; c++) {
 #pragma unroll
-            for (int k = 0; k < LANES; k++) x[c][k] = flushed(x[c][k]);
-        }
+        for (int k = 0; k < LANES; k++) x[c][k] = flushed(x[c][k]);
     }
 }
 
@@ -322,7 +319,7 @@ __device__ void step(const Arguments<T>& arguments) {
                     update<Rule>(scalars, x, k);
                 }
             }
-            epilogue(extras, x);
+            if (extras & PANOPTIM_FLUSH_SUBNORMAL) flush_states(x);
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++) {
                 if (stored(c, extras)) columns[c].narrow(x[c], part, v[c]);
