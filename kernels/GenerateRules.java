@@ -44,7 +44,9 @@ public final class GenerateRules {
      */
     record Reduction(String over, String flag, List<String> reads, List<String> sums, List<String> reduced) {}
 
-    record Rule(int id, String name, List<String> optimizers, List<String> states, int minSlots, List<SharedState> sharedStates,
+    /** @param codes for each state {@code s}, {@code u} or empty: whether it can be quantised, in signed or unsigned codes */
+    record Rule(int id, String name, List<String> optimizers, List<String> states, List<String> codes, int minSlots,
+                List<SharedState> sharedStates,
                 List<String> scalars, List<String> flags, String kind, Reduction reduction, String exactness, String source) {
 
         static Rule parse(int id, String line) {
@@ -55,16 +57,18 @@ public final class GenerateRules {
             check(shared.stream().allMatch(state -> state.contains("/")), line, "states that elements share come last");
             int required = (int) marked.stream().takeWhile(state -> !state.endsWith("?")).count();
             check(marked.stream().skip(required).allMatch(state -> state.endsWith("?")), line, "optional states come last");
-            List<String> states = marked.stream().map(state -> state.replace("?", "")).toList();
+            List<String> states = marked.stream().map(state -> state.replaceAll("(:[su])?[?]?$", "")).toList();
+            List<String> codes = marked.stream().map(state -> state.replace("?", "").replaceAll("^\\w+:?", "")).toList();
             Matcher kind = KIND.matcher(column[5]);
             check(kind.matches(), line, "kind is elementwise, matrix, or tensor, row or global with its reduction");
             Reduction reduction = kind.group("over") == null ? null : new Reduction(kind.group("over"),
                     kind.group("flag") == null ? "" : kind.group("flag"), words(kind.group("reads").strip()),
                     words(kind.group("sums").strip()), words(kind.group("reduced").strip()));
-            Rule rule = new Rule(id, column[0], Arrays.asList(column[1].split(",\\s*")), states, required,
+            Rule rule = new Rule(id, column[0], Arrays.asList(column[1].split(",\\s*")), states, codes, required,
                     shared.stream().map(state -> new SharedState(state.split("/")[0], state.split("/")[1])).toList(),
                     words(column[3]), words(column[4]), column[5].split("[ :]")[0], reduction, column[6], column[7]);
             check(rule.name.matches("[a-z][a-z0-9_]*"), line, "a rule's name is lower case");
+            check(states.stream().allMatch(state -> state.matches("\\w+")), line, "a state is a word, then :s or :u, then ?");
             check(states.size() + Math.min(1, shared.size()) <= MAX_STATES, line, "more than " + MAX_STATES + " states, of which all "
                     + "that elements share count as one");
             check(rule.scalars.size() <= MAX_SCALARS, line, "more than " + MAX_SCALARS + " scalars");
@@ -234,9 +238,9 @@ public final class GenerateRules {
     private static String javaConstants(List<Rule> rules, String hash) {
         String constants = rules.stream().map(rule -> """
                     /** %s: {@code %s}. */
-                    Rule %s = new Rule(%d, "%s", %s, %d, %s, %s, %s, %s, "%s");
+                    Rule %s = new Rule(%d, "%s", %s, %s, %d, %s, %s, %s, %s, "%s");
                 """.formatted(String.join(", ", rule.optimizers), rule.source, upper(rule.name), rule.id, rule.name,
-                strings(rule.states), rule.minSlots, strings(rule.sharedStates.stream().map(SharedState::key).toList()),
+                strings(rule.states), strings(rule.codes), rule.minSlots, strings(rule.sharedStates.stream().map(SharedState::key).toList()),
                 strings(rule.scalars), strings(rule.flags), javaSums(rule), rule.exactness)).collect(Collectors.joining("\n"));
         return """
                 // Written by kernels/GenerateRules.java from kernels/rules.txt.

@@ -35,14 +35,24 @@ typedef unsigned long long uint64_t;
 #define PANOPTIM_FLOAT16 3
 #define PANOPTIM_UINT8 4 /* codes of block-quantised states */
 #define PANOPTIM_INT64 5 /* row indices */
+#define PANOPTIM_INT16 6 /* what a bfloat16 value lacks of its float32 master: kernels/master.h */
+
+/* Codes of block-quantised states, in the order of io.panoptim.engine.StateCode; their tensors are of type uint8. */
+#define PANOPTIM_DYNAMIC_SIGNED 16
+#define PANOPTIM_DYNAMIC_UNSIGNED 17
+#define PANOPTIM_COMPANDED_SIGNED 18
+#define PANOPTIM_COMPANDED_UNSIGNED 19
+#define PANOPTIM_FLOAT8 20
+/* Elements that have a scale together. */
+#define PANOPTIM_QUANTIZED_BLOCK 256
 
 /* Columns of a record. */
 #define PANOPTIM_VALUE 0
 #define PANOPTIM_GRADIENT 1
 #define PANOPTIM_STATE 2         /* up to PANOPTIM_STATES slots: those of one value an element, then one of all that are shared */
 #define PANOPTIM_SCALE 8         /* the scales of each quantised slot */
-#define PANOPTIM_MASTER 14       /* float32 master of a half-precision value, or its low 16 bits */
-#define PANOPTIM_COMPENSATION 15 /* Kahan's */
+#define PANOPTIM_MASTER 14       /* float32 master of a half-precision value, or the int16 that it lacks of that */
+#define PANOPTIM_COMPENSATION 15 /* Kahan's: what a half-precision value has lost in rounding, of its type */
 #define PANOPTIM_AVERAGE 16      /* exponential moving average of the value */
 #define PANOPTIM_COPY 17         /* low-precision copy of the value */
 #define PANOPTIM_COLUMNS 18
@@ -141,6 +151,7 @@ typedef struct panoptim_control {
 #define PANOPTIM_FLUSH_SUBNORMAL 64u
 #define PANOPTIM_STATISTICS 128u
 #define PANOPTIM_SKIP 256u
+#define PANOPTIM_STOCHASTIC 512u /* bfloat16 values that nothing rides along with to make up for it are rounded stochastically */
 
 /* What statistics add up over each class. */
 #define PANOPTIM_STATISTIC_SUMS 3 /* squares of gradients, of changes of values, and of values */

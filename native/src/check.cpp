@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "codes.h"
 #include "columns.h"
 #include "convert.h"
 #include "error.h"
@@ -12,14 +13,14 @@ namespace panoptim {
 
 using Count = unsigned long long;
 
-static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8", "int64"};
+static constexpr const char* DTYPES[] = {"float32", "float64", "bfloat16", "float16", "uint8", "int64", "int16"};
 
 static int32_t check_size(const char* verb, const char* structure, uint32_t size, size_t expected) {
     if (size == expected) return PANOPTIM_OK;
     return fail(PANOPTIM_INVALID, "%s: a %s has %u bytes for the caller and %zu for the library", verb, structure, size, expected);
 }
 
-static constexpr uint32_t KNOWN_EXTRAS = 2 * PANOPTIM_SKIP - 1;
+static constexpr uint32_t KNOWN_EXTRAS = 2 * PANOPTIM_STOCHASTIC - 1;
 static constexpr uint32_t CONTROLLED = PANOPTIM_UNSCALE | PANOPTIM_CLIP | PANOPTIM_SKIP;
 
 static int32_t check_extras(const panoptim_step& step) {
@@ -131,26 +132,88 @@ static int32_t check_slots(const panoptim_record& record, Count tensor, const Ru
     return PANOPTIM_OK;
 }
 
+// A state that is stored as codes, which have scales in a column of their own.
+static int32_t check_codes(const panoptim_record& record, Count tensor, const RuleSweeps& rule, int column) {
+    const int scales = PANOPTIM_SCALE + column - PANOPTIM_STATE;
+    const uint8_t type = record.dtype[scales];
+    if (record.dtype[column] > PANOPTIM_FLOAT8 || record.compute != PANOPTIM_FLOAT32 ||
+        (type != PANOPTIM_FLOAT32 && type != PANOPTIM_BFLOAT16)) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support %s as codes of type %u with %s of type %u",
+                    tensor, ColumnName(column).text, record.dtype[column], ColumnName(scales).text, type);
+    }
+    if (rule.reduction.over == PANOPTIM_ROW) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: rule %s takes rows apart, which quantised states do not follow", tensor,
+                    rule.name);
+    }
+    if (record.begin % PANOPTIM_QUANTIZED_BLOCK != 0 ||
+        (record.end % PANOPTIM_QUANTIZED_BLOCK != 0 && record.end != record.elements)) {
+        return fail(PANOPTIM_INVALID, "step: tensor %llu: the range [%llu, %llu) cuts a block of a quantised state", tensor,
+                    Count(record.begin), Count(record.end));
+    }
+    if (int32_t code = check_address("step", record.address[column], 1, tensor, ColumnName(column).text)) return code;
+    return check_address("step", record.address[scales], bytes_of(type), tensor, ColumnName(scales).text);
+}
+
+// What a value needs besides itself to be a float32 number.
+static int32_t check_value(const panoptim_record& record, Count tensor) {
+    const uint8_t value = record.dtype[PANOPTIM_VALUE], master = record.dtype[PANOPTIM_MASTER];
+    if (record.address[PANOPTIM_MASTER] != 0) {
+        const bool remainder = master == PANOPTIM_INT16 && value == PANOPTIM_BFLOAT16 && record.compute == PANOPTIM_FLOAT32;
+        if (!remainder && master != record.compute) {
+            return fail(PANOPTIM_INVALID, "step: tensor %llu: the master is not of the compute type, nor the remainder of a bfloat16 value",
+                        tensor);
+        }
+        if (int32_t code = check_address("step", record.address[PANOPTIM_MASTER], bytes_of(master), tensor, "master")) return code;
+    }
+    if (record.address[PANOPTIM_COMPENSATION] != 0) {
+        if (record.dtype[PANOPTIM_COMPENSATION] != value || value == record.compute || record.address[PANOPTIM_MASTER] != 0) {
+            return fail(PANOPTIM_INVALID, "step: tensor %llu: the compensation is not of the type of a half-precision value without a master",
+                        tensor);
+        }
+        return check_column("step", record, tensor, PANOPTIM_COMPENSATION);
+    }
+    return PANOPTIM_OK;
+}
+
 // A tensor without a gradient in this step is not touched, and need not be complete.
-static int32_t check_record(const panoptim_record& record, Count tensor, const RuleSweeps& rule, uint32_t classes) {
+static int32_t check_record(const panoptim_record& record, Count tensor, const RuleSweeps& rule, const panoptim_step& step) {
     if (record.scalar_class < 0) return PANOPTIM_OK;
-    if (int32_t code = check_class(record.scalar_class, tensor, classes)) return code;
+    if (int32_t code = check_class(record.scalar_class, tensor, step.classes)) return code;
     if (int32_t code = check_slots(record, tensor, rule)) return code;
     if (int32_t code = check_range("step", record, tensor)) return code;
     int columns = PANOPTIM_STATE + record.slots;
     for (int column = 0; column < columns; ++column) {
-        if (int32_t code = check_column("step", record, tensor, column)) return code;
+        const bool codes = column >= PANOPTIM_STATE && quantized(record.dtype[column]);
+        int32_t code = codes ? check_codes(record, tensor, rule, column) : check_column("step", record, tensor, column);
+        if (code) return code;
     }
     if (rule.reduction.shared > 0) {
         if (int32_t code = check_shared(record, tensor, columns++)) return code;
     }
     for (int column = columns; column < PANOPTIM_COLUMNS; ++column) {
-        if (record.address[column] == 0) continue;
-        if (column < PANOPTIM_MASTER || column == PANOPTIM_COMPENSATION) return refuse_column(record, tensor, column);
+        if (record.address[column] == 0 || column == PANOPTIM_MASTER || column == PANOPTIM_COMPENSATION) continue;
+        const int slot = column - PANOPTIM_SCALE;
+        const bool scales = slot >= 0 && slot < record.slots && quantized(record.dtype[PANOPTIM_STATE + slot]);
+        if (scales) continue;
+        if (column < PANOPTIM_MASTER) return refuse_column(record, tensor, column);
         if (int32_t code = check_column("step", record, tensor, column)) return code;
     }
-    if (record.address[PANOPTIM_MASTER] != 0 && record.dtype[PANOPTIM_MASTER] != record.compute) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu: the master is not of the compute type", tensor);
+    const bool stochastic = (step.extras.flags & PANOPTIM_WRITE_COPY) != 0 && step.extras.copy_rounding != 0;
+    if (stochastic && record.address[PANOPTIM_COPY] != 0 && record.dtype[PANOPTIM_COPY] != PANOPTIM_BFLOAT16) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: only to bfloat16 is a copy rounded stochastically", tensor);
+    }
+    return check_value(record, tensor);
+}
+
+// That a chunk does not cut a block of a quantised state.
+static int32_t check_blocks(const panoptim_record& record, const panoptim_chunk& chunk) {
+    const uint64_t end = chunk.start + chunk.elements;
+    if (chunk.start % PANOPTIM_QUANTIZED_BLOCK == 0 && (end % PANOPTIM_QUANTIZED_BLOCK == 0 || end == record.end)) return PANOPTIM_OK;
+    for (int slot = 0; slot < record.slots; ++slot) {
+        if (quantized(record.dtype[PANOPTIM_STATE + slot])) {
+            return fail(PANOPTIM_INVALID, "step: tensor %u: a chunk of %u elements from %llu on cuts a block of a quantised state",
+                        chunk.tensor, chunk.elements, Count(chunk.start));
+        }
     }
     return PANOPTIM_OK;
 }
@@ -269,8 +332,9 @@ int32_t check(const panoptim_table* table, const panoptim_step* step, uint64_t* 
     }
     return check_chunks(
         "step", *table,
-        [&](const panoptim_record& record, uint32_t tensor) { return check_record(record, tensor, *rule, step->classes); },
+        [&](const panoptim_record& record, uint32_t tensor) { return check_record(record, tensor, *rule, *step); },
         [&](const panoptim_record& record, const panoptim_chunk& chunk) {
+            if (int32_t code = check_blocks(record, chunk)) return code;
             return reducing ? check_reduced(*table, rule->reduction, record, chunk) : PANOPTIM_OK;
         },
         [](const panoptim_record& record) { return record.scalar_class >= 0; }, elements);
@@ -294,6 +358,9 @@ static int32_t check_row_gradient(const panoptim_table& table, const panoptim_ro
         return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: values do not decay in some rows only", tensor);
     }
     if (int32_t code = check_slots(record, tensor, rule)) return code;
+    if (record.address[PANOPTIM_MASTER] != 0 || record.address[PANOPTIM_COMPENSATION] != 0) {
+        return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support masters with sparse gradients", tensor);
+    }
     if (record.begin != 0 || record.end != record.elements) {
         return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support rows of a part of a tensor", tensor);
     }

@@ -18,8 +18,8 @@ namespace panoptim {
 constexpr uint64_t BLOCK = 512;
 
 inline uint64_t bytes_of(uint8_t dtype) {
-    constexpr uint8_t bytes[] = {4, 8, 2, 2, 1};
-    return bytes[dtype];
+    constexpr uint8_t bytes[] = {4, 8, 2, 2, 1, 8, 2};
+    return dtype < sizeof bytes ? bytes[dtype] : 1;
 }
 
 #if defined(__x86_64__)

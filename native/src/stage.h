@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "codes.h"
 #include "convert.h"
 #include "lanes.h"
 #include "reduce.h"
@@ -15,10 +16,11 @@ namespace panoptim {
 // What rides along with a step, as the control block has it when the step begins.
 struct Riding {
     uint32_t flags;
+    bool stochastic_copy;
     float unscale32 = 1, clip32 = 1;
     double unscale64 = 1, clip64 = 1;
 
-    explicit Riding(const panoptim_step& step) : flags(step.extras.flags) {
+    explicit Riding(const panoptim_step& step) : flags(step.extras.flags), stochastic_copy(step.extras.copy_rounding != 0) {
         if (flags & PANOPTIM_UNSCALE) unscale64 = unscale32 = step.control->inverse_scale;
         if (flags & PANOPTIM_CLIP) {
             clip32 = step.control->clip_float32;
@@ -28,8 +30,8 @@ struct Riding {
 
     bool has(uint32_t flag) const { return (flags & flag) != 0; }
     bool scales() const { return has(PANOPTIM_UNSCALE | PANOPTIM_CLIP); }
-    // Whether anything has to be done besides the rule in the pass over a block.
-    bool any() const { return (flags & ~(PANOPTIM_ZERO_GRADIENT | PANOPTIM_SKIP)) != 0; }
+    // Whether anything has to be done besides the rule in the pass over a block of the compute type.
+    bool any() const { return (flags & ~(PANOPTIM_ZERO_GRADIENT | PANOPTIM_SKIP | PANOPTIM_STOCHASTIC)) != 0; }
 
     template <class T>
     T unscale() const {
@@ -53,7 +55,7 @@ template <class T>
 inline void flush_subnormal(uint64_t elements, T* x) {
     constexpr T smallest = sizeof(T) == sizeof(float) ? T(0x1p-126) : T(0x1p-1022);
 #pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) x[i] = abs(x[i]) < smallest ? T(0) : x[i];
+    for (uint64_t i = 0; i < elements; ++i) x[i] = abs(x[i]) < smallest ? T(0) * x[i] : x[i];
 }
 
 template <class T>
@@ -96,10 +98,11 @@ public:
         start = first;
         elements = count;
         for (int column = 0; column < columns; ++column) {
-            if (column == PANOPTIM_VALUE && record.address[PANOPTIM_MASTER] != 0) {
-                data[column] = in_memory(PANOPTIM_MASTER);
+            const bool read = reads >> column & 1;
+            if (column == PANOPTIM_VALUE) {
+                data[column] = value(read);
             } else {
-                data[column] = column == PANOPTIM_GRADIENT && riding.scales() ? scaled() : loaded(column, reads >> column & 1);
+                data[column] = column == PANOPTIM_GRADIENT && riding.scales() ? scaled() : loaded(column, read);
             }
         }
     }
@@ -110,19 +113,16 @@ public:
             if (riding.has(PANOPTIM_FLUSH_SUBNORMAL)) flush_subnormal(elements, data[column]);
             stored(column, data[column]);
         }
-        if (record.address[PANOPTIM_MASTER] != 0) {
-            convert(PANOPTIM_VALUE);
-        } else {
-            stored(PANOPTIM_VALUE, data[PANOPTIM_VALUE]);
-            if (riding.has(FOLLOWING)) loaded(PANOPTIM_VALUE, true);  // as it has been rounded
-        }
+        store_value(row);
         if (riding.has(PANOPTIM_WRITE_GRADIENT)) stored(PANOPTIM_GRADIENT, data[PANOPTIM_GRADIENT]);
         if (riding.has(PANOPTIM_UPDATE_AVERAGE) && record.address[PANOPTIM_AVERAGE] != 0) {
             T* average = loaded(PANOPTIM_AVERAGE, spare, true);
             update_average(row.average, elements, average, data[PANOPTIM_VALUE]);
             stored(PANOPTIM_AVERAGE, average);
         }
-        if (riding.has(PANOPTIM_WRITE_COPY) && record.address[PANOPTIM_COPY] != 0) convert(PANOPTIM_COPY);
+        if (riding.has(PANOPTIM_WRITE_COPY) && record.address[PANOPTIM_COPY] != 0) {
+            convert(PANOPTIM_COPY, row, riding.stochastic_copy);
+        }
     }
 
     // The values as they are before the update, for statistics.
@@ -149,12 +149,62 @@ private:
 
     bool of_compute_type(int column) const { return record.dtype[column] == record.compute; }
 
+    bool is_quantized(int column) const { return column < PANOPTIM_SCALE && quantized(record.dtype[column]); }
+
+    Codes codes(int column) const {
+        const int scales = PANOPTIM_SCALE + column - PANOPTIM_STATE;
+        return {record.dtype[column], record.dtype[scales], reinterpret_cast<uint8_t*>(element(record, column, start)),
+                element(record, scales, start / PANOPTIM_QUANTIZED_BLOCK)};
+    }
+
     T* loaded(int column, T* into, bool read) const {
+        if constexpr (std::is_same_v<T, float>) {
+            if (is_quantized(column)) {
+                if (read) dequantize(codes(column), elements, into);
+                return into;
+            }
+        }
         if (read) return widened(record.dtype[column], element(record, column, start), elements, into);
         return of_compute_type(column) ? in_memory(column) : into;
     }
 
     T* loaded(int column, bool read) { return loaded(column, buffer[column], read); }
+
+    // As the rule sees it, from whatever it is stored in.
+    T* value(bool read) {
+        if constexpr (std::is_same_v<T, float>) {
+            if (record.address[PANOPTIM_MASTER] != 0 && !of_compute_type(PANOPTIM_MASTER)) {
+                if (read) join(halves(PANOPTIM_VALUE), halves(PANOPTIM_MASTER), elements, buffer[PANOPTIM_VALUE]);
+                return buffer[PANOPTIM_VALUE];
+            }
+            if (record.address[PANOPTIM_COMPENSATION] != 0 && read) {
+                add(elements, loaded(PANOPTIM_COMPENSATION, spare, true), loaded(PANOPTIM_VALUE, true));
+                return buffer[PANOPTIM_VALUE];
+            }
+        }
+        return record.address[PANOPTIM_MASTER] != 0 ? in_memory(PANOPTIM_MASTER) : loaded(PANOPTIM_VALUE, read);
+    }
+
+    // Stores the values; what follows sees them as they can be read back.
+    void store_value(const Row<T>& row) {
+        if constexpr (std::is_same_v<T, float>) {
+            if (record.address[PANOPTIM_MASTER] != 0 && !of_compute_type(PANOPTIM_MASTER)) {
+                return split(data[PANOPTIM_VALUE], elements, halves(PANOPTIM_VALUE), halves(PANOPTIM_MASTER));
+            }
+            if (record.address[PANOPTIM_COMPENSATION] != 0) {
+                stored(PANOPTIM_VALUE, data[PANOPTIM_VALUE]);
+                subtract(elements, data[PANOPTIM_VALUE], loaded(PANOPTIM_VALUE, spare, true));
+                stored(PANOPTIM_COMPENSATION, spare);
+                if (riding.has(FOLLOWING)) value(true);
+                return;
+            }
+        }
+        if (record.address[PANOPTIM_MASTER] != 0) return convert(PANOPTIM_VALUE, row, false);
+        stored(PANOPTIM_VALUE, data[PANOPTIM_VALUE], row, riding.has(PANOPTIM_STOCHASTIC));
+        if (riding.has(FOLLOWING)) loaded(PANOPTIM_VALUE, true);  // as it has been rounded
+    }
+
+    uint16_t* halves(int column) const { return reinterpret_cast<uint16_t*>(element(record, column, start)); }
 
     T* scaled() {
         T* gradient = buffer[PANOPTIM_GRADIENT];
@@ -164,6 +214,9 @@ private:
 
     // What lies in a buffer goes to its column.
     void stored(int column, const T* from) const {
+        if constexpr (std::is_same_v<T, float>) {
+            if (is_quantized(column)) return quantize(codes(column), elements, from);
+        }
         if (of_compute_type(column)) {
             if (from != in_memory(column)) memcpy(in_memory(column), from, elements * sizeof(T));
         } else {
@@ -171,11 +224,20 @@ private:
         }
     }
 
+    void stored(int column, const T* from, const Row<T>& row, bool stochastic) const {
+        if constexpr (std::is_same_v<T, float>) {
+            if (stochastic && record.dtype[column] == PANOPTIM_BFLOAT16) {
+                return round_stochastically(row.noise, record.id, column, record.origin + start, elements, from, halves(column));
+            }
+        }
+        stored(column, from);
+    }
+
     // Rounds the values to another column's type. Conversions work on whole vectors of a buffer.
-    void convert(int column) {
+    void convert(int column, const Row<T>& row, bool stochastic) {
         if (of_compute_type(column)) return stored(column, data[PANOPTIM_VALUE]);
         memcpy(spare, data[PANOPTIM_VALUE], elements * sizeof(T));
-        stored(column, spare);
+        stored(column, spare, row, stochastic);
     }
 };
 

@@ -6,7 +6,7 @@ import java.util.Arrays;
  * What rides along with an update in the same pass over memory. Of a tensor it uses the columns that are there: the average, the copy.
  *
  * @param flags the parts, as bits; an engine refuses by name those it does not do
- * @param stochasticCopy whether {@link Part#COPY} rounds stochastically
+ * @param stochasticCopy whether {@link Part#COPY} rounds stochastically, to bfloat16
  */
 public record Extras(int flags, boolean stochasticCopy) {
     /** Nothing. */
@@ -34,7 +34,9 @@ public record Extras(int flags, boolean stochasticCopy) {
          */
         STATISTICS,
         /** Leave everything as it is but for {@link #ZERO_GRADIENT} where an overflow was found. */
-        SKIP;
+        SKIP,
+        /** Round values of type bfloat16 stochastically where they have neither a master nor a compensation: by {@link Rows#noise}. */
+        STOCHASTIC;
 
         /** The part's native flag. */
         public int flag() {

@@ -22,6 +22,7 @@ public final class Rule implements BuiltInRules {
     private final int id;
     private final String name;
     private final List<String> states;
+    private final List<String> codes;
     private final int minSlots;
     private final List<String> sharedStates;
     private final List<String> scalars;
@@ -31,17 +32,18 @@ public final class Rule implements BuiltInRules {
     private final @Nullable ElementUpdate update;
     private final @Nullable RuleLibrary library;
 
-    Rule(int id, String name, List<String> states, int minSlots, List<String> sharedStates, List<String> scalars,
+    Rule(int id, String name, List<String> states, List<String> codes, int minSlots, List<String> sharedStates, List<String> scalars,
          List<String> flags, @Nullable RuleSums sums, String exactness) {
-        this(id, name, states, minSlots, sharedStates, scalars, flags, sums, exactness, null, null);
+        this(id, name, states, codes, minSlots, sharedStates, scalars, flags, sums, exactness, null, null);
     }
 
-    private Rule(int id, String name, List<String> states, int minSlots, List<String> sharedStates, List<String> scalars,
-                 List<String> flags, @Nullable RuleSums sums, String exactness, @Nullable ElementUpdate update,
+    private Rule(int id, String name, List<String> states, List<String> codes, int minSlots, List<String> sharedStates,
+                 List<String> scalars, List<String> flags, @Nullable RuleSums sums, String exactness, @Nullable ElementUpdate update,
                  @Nullable RuleLibrary library) {
         this.id = id;
         this.name = name;
         this.states = states;
+        this.codes = codes;
         this.minSlots = minSlots;
         this.sharedStates = sharedStates;
         this.scalars = scalars;
@@ -96,7 +98,7 @@ public final class Rule implements BuiltInRules {
             throw PanoptimException.invalid("Rule.withLibrary", file + " has the rule " + loaded.signature() + "; expected "
                     + signature());
         }
-        return new Rule(id, name, states, minSlots, sharedStates, scalars, flags, sums, exactness, update, loaded.library);
+        return new Rule(id, name, states, codes, minSlots, sharedStates, scalars, flags, sums, exactness, update, loaded.library);
     }
 
     /** The number by which native code knows the rule; negative for a user's own, which each engine numbers itself. */
@@ -122,6 +124,16 @@ public final class Rule implements BuiltInRules {
     /** torch's keys of the state slots, in slot order; those from {@link #minSlots()} on are optional. */
     public List<String> states() {
         return states;
+    }
+
+    /** Whether a state can be stored in 8 bits an element. */
+    public boolean isQuantizable(int slot) {
+        return !codes.get(slot).isEmpty();
+    }
+
+    /** Whether a state that can be is never negative, and so takes a code without a sign. */
+    public boolean isUnsigned(int slot) {
+        return codes.get(slot).equals("u");
     }
 
     /** The number of state slots that every use of the rule has. */
@@ -251,7 +263,7 @@ public final class Rule implements BuiltInRules {
         }
 
         private Rule rule(@Nullable ElementUpdate update, @Nullable RuleLibrary library) {
-            return new Rule(NONE, name, List.copyOf(states), minSlots, List.of(), scalars, flags, null, "engines", update, library);
+            return new Rule(NONE, name, List.copyOf(states), states.stream().map(state -> "").toList(), minSlots, List.of(), scalars, flags, null, "engines", update, library);
         }
 
         private void check(String what, List<String> names, int most) {

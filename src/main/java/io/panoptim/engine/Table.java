@@ -73,6 +73,7 @@ public abstract class Table implements AutoCloseable {
             TensorEntry entry = entries.get(i);
             checkSlots(rule, entry);
             checkRows(entry);
+            checkCodes(entry);
             take(i, Column.VALUE, entry.value());
             if (entry.gradient() != null) {
                 take(i, Column.GRADIENT, entry.gradient());
@@ -288,8 +289,16 @@ public abstract class Table implements AutoCloseable {
         return true;
     }
 
-    /** Refuses columns, by bit, that in some tensor hold one value for many elements. */
-    final void checkUnshared(String call, int columnBits) {
+    /** Refuses columns, by bit, that in some tensor are no numbers, or one for many elements. */
+    final void checkNumbers(String call, int columnBits) {
+        for (int i = 0; i < size(); i++) {
+            for (int column = 0; column < Column.COUNT; column++) {
+                Tensor tensor = columns[i][column];
+                if ((columnBits >> column & 1) != 0 && tensor != null && !tensor.dtype().isFloatingPoint()) {
+                    throw PanoptimException.unsupported(call, label(i, column) + " is " + tensor.dtype() + ", not numbers to be computed with");
+                }
+            }
+        }
         for (int column = Column.STATE; column < Column.SCALE && rule != null; column++) {
             for (int i = 0; (columnBits >> column & 1) != 0 && i < size(); i++) {
                 if (isShared(entries.get(i), column)) {
@@ -359,6 +368,10 @@ public abstract class Table implements AutoCloseable {
             }
             TensorEntry entry = entries.get(tensor);
             checkSlots(rowRule, entry);
+            if (!entry.codes().isEmpty() || columns[tensor][Column.MASTER] != null || columns[tensor][Column.COMPENSATION] != null) {
+                throw PanoptimException.unsupported(call, "'" + entry.name() + "' has quantised states, or something beside its value: "
+                        + "there are no steps over some of its rows");
+            }
             String label = "the sparse gradient of '" + entry.name() + "'";
             if (entry.begin() != 0 || entry.end() != entry.value().elements()) {
                 throw PanoptimException.unsupported(call, label + ": only a range of this tensor is stepped");
@@ -459,17 +472,66 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void checkOther(TensorEntry entry, int column) {
-        boolean known = rule == null || column == Column.MASTER || column == Column.AVERAGE || column == Column.COPY;
-        if (!known || column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
-            throw PanoptimException.unsupported("Table", "the " + engine.name() + " engine does not have " + label(entry, column) + " yet");
-        }
-        Tensor tensor = Objects.requireNonNull(entry.others().get(column));
-        if (rule != null && column == Column.MASTER && (tensor.dtype() != DType.FLOAT32 || entry.value().dtype() == DType.FLOAT32)) {
-            throw invalid(label(entry, column), "is " + tensor + ", the value " + entry.value()
-                    + ": a float32 master is for a value of a half type");
-        }
         if (column < Column.SCALE || column >= Column.COUNT) {
             throw invalid(label(entry, column), "is not one of the other columns");
+        }
+        if (column < Column.SCALE + Column.MAX_STATES && !entry.codes().containsKey(column - Column.SCALE)) {
+            throw invalid(label(entry, column), "are there, but the state is not quantised");
+        }
+        DType value = entry.value().dtype();
+        DType type = Objects.requireNonNull(entry.others().get(column)).dtype();
+        boolean remainder = type == DType.INT16 && value == DType.BFLOAT16;
+        if (rule != null && column == Column.MASTER && !remainder && (type != DType.FLOAT32 || !isHalf(value))) {
+            throw invalid(label(entry, column), "is " + type + ", the value " + value
+                    + ": a float32 master is for a value of a half type, an int16 one for bfloat16");
+        }
+        if (rule != null && column == Column.COMPENSATION && (type != value || !isHalf(value))) {
+            throw invalid(label(entry, column), "is " + type + ", the value " + value
+                    + ": a compensation is for a value of a half type, of which it is, too");
+        }
+        if (rule != null && column == Column.COMPENSATION && entry.others().containsKey(Column.MASTER)) {
+            throw invalid(label(entry, column), "is there besides a master, which has nothing to make up for");
+        }
+    }
+
+    private static boolean isHalf(DType dtype) {
+        return dtype == DType.BFLOAT16 || dtype == DType.FLOAT16;
+    }
+
+    private void checkCodes(TensorEntry entry) {
+        entry.codes().forEach((slot, code) -> {
+            String label = label(entry, Column.STATE + slot);
+            if (rule == null || slot < 0 || slot >= entry.slots(rule)) {
+                throw invalid(label, "is quantised, but the rule has no such state of elements");
+            }
+            if (over() == Over.ROW) {
+                throw PanoptimException.unsupported("Table", label + " is quantised, and " + rule + " takes sums over rows, which its "
+                        + "blocks do not follow: quantise the states of other rules");
+            }
+            if (entry.value().dtype().computeType() != DType.FLOAT32) {
+                throw PanoptimException.unsupported("Table", label + " is quantised, which goes with values that are computed with in "
+                        + "float32, and not with " + entry.value().dtype());
+            }
+            if (!entry.others().containsKey(Column.SCALE + slot)) {
+                throw invalid(label, "is quantised, and has no scales");
+            }
+            if (entry.begin() % StateCode.BLOCK != 0
+                    || entry.end() % StateCode.BLOCK != 0 && entry.end() != entry.value().elements()
+                    || entry.origin() % StateCode.BLOCK != 0) {
+                throw invalid(label, "is quantised in blocks of " + StateCode.BLOCK + " elements, which the range [" + entry.begin() + ", "
+                        + entry.end() + ") from origin " + entry.origin() + " cuts");
+            }
+        });
+    }
+
+    /** Refuses copies that cannot be rounded stochastically. */
+    final void checkStochasticCopy(String call) {
+        for (int i = 0; i < size(); i++) {
+            Tensor copy = columns[i][Column.COPY];
+            if (copy != null && copy.dtype() != DType.BFLOAT16) {
+                throw PanoptimException.unsupported(call, label(i, Column.COPY) + " is " + copy.dtype() + ": only to bfloat16 is a copy "
+                        + "rounded stochastically");
+            }
         }
     }
 
@@ -496,11 +558,23 @@ public abstract class Table implements AutoCloseable {
             checkShared(entry, label, tensor);
             return;
         }
+        if (column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
+            long blocks = StateCode.blocks(value.elements());
+            if (tensor.elements() != blocks || tensor.dtype() != DType.FLOAT32 && tensor.dtype() != DType.BFLOAT16) {
+                throw invalid(label, "are " + tensor + ": expected " + blocks + " of type float32 or bfloat16, one for each "
+                        + StateCode.BLOCK + " elements");
+            }
+            checkMemory(entry, label, tensor);
+            return;
+        }
         if (!tensor.sameLayout(value)) {
             throw invalid(label, "is " + tensor + ", the value " + value + ": shapes and layouts must be equal");
         }
         DType compute = value.dtype().computeType();
-        if (!tensor.dtype().isFloatingPoint() || tensor.dtype().computeType() != compute) {
+        boolean coded = entry.code(column) != null && tensor.dtype() == DType.UINT8;
+        boolean remainder = rule != null && column == Column.MASTER && tensor.dtype() == DType.INT16;
+        boolean numbers = tensor.dtype().isFloatingPoint() && tensor.dtype().computeType() == compute && entry.code(column) == null;
+        if (!numbers && !coded && !remainder) {
             throw PanoptimException.unsupported("Table", label + " is " + tensor.dtype() + ", which this version does not combine "
                     + "with a value of " + value.dtype());
         }

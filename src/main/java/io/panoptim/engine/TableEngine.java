@@ -20,6 +20,9 @@ public abstract class TableEngine implements Engine {
             if (extras.has(Extras.Part.STATISTICS)) {
                 table.checkStatistics("Engine.step");
             }
+            if (extras.has(Extras.Part.COPY) && extras.stochasticCopy()) {
+                table.checkStochasticCopy("Engine.step");
+            }
             update(table, rows, control, extras, stream);
         } finally {
             table.exit();
@@ -77,7 +80,7 @@ public abstract class TableEngine implements Engine {
     @Override
     public final void map(Table table, MapOperation operation, Stream stream) {
         checkStream("Engine.map", stream);
-        table.checkUnshared("Engine.map", operation.columns());
+        table.checkNumbers("Engine.map", operation.columns());
         table.enter("Engine.map");
         try {
             mapColumns(table, operation, stream);
@@ -92,7 +95,7 @@ public abstract class TableEngine implements Engine {
     @Override
     public final Reduction.Result reduce(Table table, Reduction reduction, Stream stream) {
         checkStream("Engine.reduce", stream);
-        table.checkUnshared("Engine.reduce", reduction.columns());
+        table.checkNumbers("Engine.reduce", reduction.columns());
         table.checkWholeLeaves("Engine.reduce");
         table.enter("Engine.reduce");
         try {

@@ -98,7 +98,8 @@ public final class TableImage {
         MemorySegment record = record(tensor);
         Tensor place = table.tensor(tensor, column);
         panoptim_record.address(record, column, place == null ? 0 : place.address());
-        panoptim_record.dtype(record, column, (byte) (place == null ? 0 : place.dtype().ordinal()));
+        StateCode code = table.entry(tensor).code(column);
+        panoptim_record.dtype(record, column, (byte) (place == null ? 0 : code == null ? place.dtype().ordinal() : code.number()));
     }
 
     /** Copies the class of a tensor from the table, and says whether it was another one. */

@@ -113,6 +113,69 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_INT64() {
         return PANOPTIM_INT64;
     }
+    private static final int PANOPTIM_INT16 = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_INT16 6
+     * }
+     */
+    public static int PANOPTIM_INT16() {
+        return PANOPTIM_INT16;
+    }
+    private static final int PANOPTIM_DYNAMIC_SIGNED = (int)16L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_DYNAMIC_SIGNED 16
+     * }
+     */
+    public static int PANOPTIM_DYNAMIC_SIGNED() {
+        return PANOPTIM_DYNAMIC_SIGNED;
+    }
+    private static final int PANOPTIM_DYNAMIC_UNSIGNED = (int)17L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_DYNAMIC_UNSIGNED 17
+     * }
+     */
+    public static int PANOPTIM_DYNAMIC_UNSIGNED() {
+        return PANOPTIM_DYNAMIC_UNSIGNED;
+    }
+    private static final int PANOPTIM_COMPANDED_SIGNED = (int)18L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_COMPANDED_SIGNED 18
+     * }
+     */
+    public static int PANOPTIM_COMPANDED_SIGNED() {
+        return PANOPTIM_COMPANDED_SIGNED;
+    }
+    private static final int PANOPTIM_COMPANDED_UNSIGNED = (int)19L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_COMPANDED_UNSIGNED 19
+     * }
+     */
+    public static int PANOPTIM_COMPANDED_UNSIGNED() {
+        return PANOPTIM_COMPANDED_UNSIGNED;
+    }
+    private static final int PANOPTIM_FLOAT8 = (int)20L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FLOAT8 20
+     * }
+     */
+    public static int PANOPTIM_FLOAT8() {
+        return PANOPTIM_FLOAT8;
+    }
+    private static final int PANOPTIM_QUANTIZED_BLOCK = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_QUANTIZED_BLOCK 256
+     * }
+     */
+    public static int PANOPTIM_QUANTIZED_BLOCK() {
+        return PANOPTIM_QUANTIZED_BLOCK;
+    }
     private static final int PANOPTIM_VALUE = (int)0L;
     /**
      * {@snippet lang=c :
@@ -319,6 +382,15 @@ public class panoptim_h extends panoptim_h$shared {
      */
     public static int PANOPTIM_STATISTICS() {
         return PANOPTIM_STATISTICS;
+    }
+    private static final int PANOPTIM_STOCHASTIC = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_STOCHASTIC 512
+     * }
+     */
+    public static int PANOPTIM_STOCHASTIC() {
+        return PANOPTIM_STOCHASTIC;
     }
     private static final int PANOPTIM_NEGATE = (int)1L;
     /**

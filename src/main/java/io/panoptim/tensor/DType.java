@@ -72,6 +72,18 @@ public enum DType {
         public void set(MemorySegment segment, long index, double value) {
             segment.set(LONG, index * 8, (long) value);
         }
+    },
+    /** What a bfloat16 value lacks of its float32 master. */
+    INT16(2, "I16", "int16") {
+        @Override
+        public double get(MemorySegment segment, long index) {
+            return segment.get(SHORT, index * 2);
+        }
+
+        @Override
+        public void set(MemorySegment segment, long index, double value) {
+            segment.set(SHORT, index * 2, (short) value);
+        }
     };
 
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
@@ -100,7 +112,7 @@ public enum DType {
     }
 
     public boolean isFloatingPoint() {
-        return this != UINT8 && this != INT64;
+        return this != UINT8 && this != INT64 && this != INT16;
     }
 
     /** The type in which elements of this type are computed with: float64 for itself, float32 for the rest. */

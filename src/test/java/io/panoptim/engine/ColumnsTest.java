@@ -380,7 +380,7 @@ class ColumnsTest {
 
     /** A rule that takes sums over rows, which no engine is asked to step by here: its chunks are whole rows, and its leaves begin with them. */
     private static Rule byRow() {
-        return new Rule(Rule.LAMB.id(), "by_row", List.of("state"), 1, List.of("shared"), List.of(), List.of(),
+        return new Rule(Rule.LAMB.id(), "by_row", List.of("state"), List.of(""), 1, List.of("shared"), List.of(), List.of(),
                 new RuleSums(RuleSums.Over.ROW, 0, 1, List.of("sum"), List.of("reduced")), "engines");
     }
 

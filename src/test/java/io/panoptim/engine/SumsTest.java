@@ -238,7 +238,7 @@ class SumsTest {
 
     @Test
     void rowsOfSlicesAndOfOtherLayoutsAreRefused() {
-        Rule rule = new Rule(Rule.all().size(), "rows", List.of(), 0, List.of(), List.of(), List.of(), ROWS, "engines");
+        Rule rule = new Rule(Rule.all().size(), "rows", List.of(), List.of(), 0, List.of(), List.of(), List.of(), ROWS, "engines");
         Tensor value = Tensor.zeros(arena, DType.FLOAT32, 4, LEAF);
         TensorEntry slice = new TensorEntry("slice", value, null, List.of(), Map.of(), 0, LEAF, 2 * LEAF, 0, 4);
         refused(Code.UNSUPPORTED, "'slice' is a slice, and the rule takes sums over the rows of whole tensors",

@@ -2,6 +2,7 @@ package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.ChunkPlan;
+import io.panoptim.engine.Column;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Reduction;
@@ -17,6 +18,7 @@ import io.panoptim.engine.TensorEntry;
 import io.panoptim.ffi.panoptim_chunk;
 import io.panoptim.ffi.panoptim_record;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -61,7 +63,7 @@ final class CudaTable extends Table {
     private int rowBufferRows;
 
     CudaTable(CudaEngine engine, @Nullable Rule rule, List<TensorEntry> entries) {
-        super(engine, false, rule, entries);
+        super(engine, false, rule, checked(entries));
         this.engine = engine;
         this.memory = engine.memory("tables");
         this.uploads = new UploadRing(engine);
@@ -76,6 +78,18 @@ final class CudaTable extends Table {
             free();
             throw refused;
         }
+    }
+
+    /** Refuses what only the CPU's engines can do. */
+    private static List<TensorEntry> checked(List<TensorEntry> entries) {
+        for (TensorEntry entry : entries) {
+            Tensor master = entry.others().get(Column.MASTER);
+            if (!entry.codes().isEmpty() || entry.others().containsKey(Column.COMPENSATION) || master != null && master.dtype() == DType.INT16) {
+                throw PanoptimException.unsupported("Table", "the cuda engine does not have quantised states, compensations or remainders "
+                        + "yet, of which '" + entry.name() + "' has some");
+            }
+        }
+        return entries;
     }
 
     /** Enough chunks to occupy every multiprocessor evenly, and none so small that its table costs more than its elements. */

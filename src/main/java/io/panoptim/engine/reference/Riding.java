@@ -34,9 +34,9 @@ record Riding(Extras extras, @Nullable HostControl control) {
         return result;
     }
 
-    /** A state as it is stored. */
+    /** A state as it is stored; what is flushed keeps its sign, as processors do it. */
     double flushed(Arithmetic arithmetic, double state) {
         double smallest = arithmetic == Arithmetic.FLOAT64 ? Double.MIN_NORMAL : Float.MIN_NORMAL;
-        return has(Extras.Part.FLUSH_SUBNORMAL) && Math.abs(state) < smallest ? 0 : state;
+        return has(Extras.Part.FLUSH_SUBNORMAL) && Math.abs(state) < smallest ? 0 * state : state;
     }
 }

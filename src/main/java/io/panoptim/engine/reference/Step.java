@@ -73,19 +73,18 @@ final class Step {
 
     /** What follows from new values and states. */
     private void rideAlong(int tensor, Elements elements) {
-        if (riding.has(Extras.Part.FLUSH_SUBNORMAL)) {
-            elements.flushStates();
-        }
         Tensor average = riding.has(Extras.Part.AVERAGE) ? table.tensor(tensor, Column.AVERAGE) : null;
         Tensor copy = riding.has(Extras.Part.COPY) ? table.tensor(tensor, Column.COPY) : null;
         Arithmetic arithmetic = Arithmetic.of(table.entry(tensor).value().dtype().computeType());
         double weight = arithmetic.round(rows.average(table.classOf(tensor)));
+        Noise noise = new Noise(rows.noise(table.classOf(tensor)), table.entry(tensor).id(), Column.COPY);
         for (long i = elements.begin(); i < elements.end(); i++) {
             if (average != null) {
                 average.set(i, arithmetic.lerp(average.get(i), elements.stored(i), weight));
             }
             if (copy != null) {
-                copy.set(i, elements.stored(i));
+                double value = elements.stored(i);
+                copy.set(i, riding.extras().stochasticCopy() ? noise.rounded(value, table.entry(tensor).origin() + i) : value);
             }
         }
     }
@@ -99,14 +98,18 @@ final class Step {
         Arithmetic arithmetic = Arithmetic.of(entry.value().dtype().computeType());
         SumPlan plan = table.sums();
         if (plan == null) {
-            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), NONE, arithmetic),
-                    elements(tensor, entry.begin(), entry.end()));
+            run(arithmetic, new Scalars(rows, table.classOf(tensor), NONE, arithmetic), elements(tensor, entry.begin(), entry.end()));
             return;
         }
         SumPlan.Place place = plan.places().get(tensor);
         for (long row = 0; row < place.rows(); row++) {
-            loop.run(arithmetic, new Scalars(rows, table.classOf(tensor), reduced(place, row), arithmetic), row(tensor, row));
+            run(arithmetic, new Scalars(rows, table.classOf(tensor), reduced(place, row), arithmetic), row(tensor, row));
         }
+    }
+
+    private void run(Arithmetic arithmetic, Scalars scalars, Elements elements) {
+        loop.run(arithmetic, scalars, elements);
+        elements.store();
     }
 
     private void takeSums(RuleSums sums, SumPlan plan, SummingLoop summing) {
@@ -159,7 +162,8 @@ final class Step {
     }
 
     private Elements elements(int tensor, long begin, long end) {
-        return new Elements(table, tensor, begin, end, rows.keep(table.classOf(tensor)), riding);
+        int row = table.classOf(tensor);
+        return new Elements(table, tensor, begin, end, rows.keep(row), rows.noise(row), riding);
     }
 
     private double[] reduced(SumPlan.Place place, long row) {

@@ -92,7 +92,7 @@ record Comparison(List<String> lines, List<String> differing) {
             case FLOAT64 -> Double.doubleToRawLongBits(Double.POSITIVE_INFINITY);
             case BFLOAT16 -> Float.floatToRawIntBits(Float.POSITIVE_INFINITY) >>> 16;
             case FLOAT16 -> Float.floatToFloat16(Float.POSITIVE_INFINITY);
-            case UINT8, INT64 -> Long.MAX_VALUE;
+            case UINT8, INT64, INT16 -> Long.MAX_VALUE;
         };
     }
 }
