@@ -51,7 +51,7 @@ struct CompandedUnsigned {
 
 // FP8 e4m3 (without infinities) in units of 1/448 of the scale, as torchao's: 448, its largest number, is the scale. torchao stores
 // scale / 448.
-struct Float8 {
+struct Float8Signed {
     PANOPTIM_INLINE static uint32_t code(float x, float scale) {
         const float y = x / scale * 448.0f;
         const uint32_t bits = bits_of(abs(y));
@@ -67,6 +67,17 @@ struct Float8 {
         const float y = magnitude < 8u ? subnormal : normal;
         return from_bits(bits_of(y / 448.0f) | (code & 0x80u) << 24) * scale;
     }
+};
+
+// The same without a sign, where what is not zero has at least code 1.
+struct Float8Unsigned {
+    PANOPTIM_INLINE static uint32_t code(float x, float scale) {
+        const float positive = x > 0.0f ? x : 0.0f;
+        const uint32_t code = Float8Signed::code(positive, scale);
+        const uint32_t least = bits_of(positive) < 1u ? bits_of(positive) : 1u;
+        return code > least ? code : least;
+    }
+    PANOPTIM_INLINE static float value(uint32_t code, float scale) { return Float8Signed::value(code, scale); }
 };
 
 // The code of a book of 256 values in ascending order that is nearest to x, as bitsandbytes' search finds it: of two that are equally

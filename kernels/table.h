@@ -42,7 +42,8 @@ typedef unsigned long long uint64_t;
 #define PANOPTIM_DYNAMIC_UNSIGNED 17
 #define PANOPTIM_COMPANDED_SIGNED 18
 #define PANOPTIM_COMPANDED_UNSIGNED 19
-#define PANOPTIM_FLOAT8 20
+#define PANOPTIM_FLOAT8_SIGNED 20
+#define PANOPTIM_FLOAT8_UNSIGNED 21
 /* Elements that have a scale together. */
 #define PANOPTIM_QUANTIZED_BLOCK 256
 

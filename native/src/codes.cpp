@@ -99,7 +99,8 @@ CODE_LOOPS(dynamic_signed, DynamicSigned)
 CODE_LOOPS(dynamic_unsigned, DynamicUnsigned)
 CODE_LOOPS(companded_signed, CompandedSigned)
 CODE_LOOPS(companded_unsigned, CompandedUnsigned)
-CODE_LOOPS(float8, Float8)
+CODE_LOOPS(float8_signed, Float8Signed)
+CODE_LOOPS(float8_unsigned, Float8Unsigned)
 
 extern "C" uint32_t panoptim_largest(uint64_t elements, const float* x) {
     uint32_t largest = 0;
@@ -128,7 +129,8 @@ static constexpr Code CODES[] = {
     {panoptim_dequantize_dynamic_unsigned, panoptim_quantize_dynamic_unsigned, 0},
     {panoptim_dequantize_companded_signed, panoptim_quantize_companded_signed, 0},
     {panoptim_dequantize_companded_unsigned, panoptim_quantize_companded_unsigned, 0},
-    {panoptim_dequantize_float8, panoptim_quantize_float8, 0},
+    {panoptim_dequantize_float8_signed, panoptim_quantize_float8_signed, 0},
+    {panoptim_dequantize_float8_unsigned, panoptim_quantize_float8_unsigned, 0},
 };
 
 static float scale_at(const Codes& codes, uint64_t block) {

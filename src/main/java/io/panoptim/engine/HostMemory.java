@@ -27,8 +27,8 @@ public final class HostMemory implements Memory {
     }
 
     @Override
-    public Tensor zerosLike(Tensor tensor) {
-        return counted(() -> Tensor.of(arena.allocate(tensor.bytes(), ALIGNMENT), tensor.dtype(), tensor.shape(),
+    public Tensor zerosLike(Tensor tensor, DType dtype) {
+        return counted(() -> Tensor.of(arena.allocate(tensor.elements() * dtype.bytes(), ALIGNMENT), dtype, tensor.shape(),
                 tensor.strides()));
     }
 

@@ -53,19 +53,18 @@ public enum StateCode {
         }
     },
     /** FP8 e4m3 without infinities, 448 being the scale: torchao's, whose stored scale is 1/448 of this one. */
-    FLOAT8(values(code -> (code < 0x80 ? 1 : -1) * (float8(code & 0x7f) / 448f))) {
+    FLOAT8_SIGNED(values(StateCode::float8Value)) {
         @Override
         public int encode(float x, float scale) {
             float y = x / scale * 448f;
-            int magnitude = 0;
-            while (magnitude < 0x7e && (Math.abs(y) > middle(magnitude) || Math.abs(y) == middle(magnitude) && magnitude % 2 == 1)) {
-                magnitude++;
-            }
-            return magnitude | (Float.floatToRawIntBits(y) < 0 ? 0x80 : 0);
+            return nearestFloat8(Math.abs(y)) | (Float.floatToRawIntBits(y) < 0 ? 0x80 : 0);
         }
-
-        private double middle(int magnitude) {
-            return ((double) float8(magnitude) + float8(magnitude + 1)) / 2;
+    },
+    /** The same where what is not zero has at least code 1. In torchao's it vanishes, and the digits are not learned. */
+    FLOAT8_UNSIGNED(values(StateCode::float8Value)) {
+        @Override
+        public int encode(float x, float scale) {
+            return x > 0 ? Math.max(1, nearestFloat8(x / scale * 448f)) : 0;
         }
     };
 
@@ -181,6 +180,22 @@ public enum StateCode {
         int exponent = magnitude >> 3;
         int fraction = magnitude & 7;
         return exponent == 0 ? Math.scalb((float) fraction, -9) : Math.scalb((float) (8 + fraction), exponent - 10);
+    }
+
+    private static float float8Value(int code) {
+        return (code < 0x80 ? 1 : -1) * (float8(code & 0x7f) / 448f);
+    }
+
+    private static int nearestFloat8(float y) {
+        int magnitude = 0;
+        while (magnitude < 0x7e && (y > middle(magnitude) || y == middle(magnitude) && magnitude % 2 == 1)) {
+            magnitude++;
+        }
+        return magnitude;
+    }
+
+    private static double middle(int magnitude) {
+        return ((double) float8(magnitude) + float8(magnitude + 1)) / 2;
     }
 
     /** bitsandbytes' {@code create_dynamic_map(signed)}, in the operations of torch's {@code linspace} on float32. */

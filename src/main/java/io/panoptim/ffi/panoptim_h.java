@@ -158,14 +158,23 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_COMPANDED_UNSIGNED() {
         return PANOPTIM_COMPANDED_UNSIGNED;
     }
-    private static final int PANOPTIM_FLOAT8 = (int)20L;
+    private static final int PANOPTIM_FLOAT8_SIGNED = (int)20L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_FLOAT8 20
+     * #define PANOPTIM_FLOAT8_SIGNED 20
      * }
      */
-    public static int PANOPTIM_FLOAT8() {
-        return PANOPTIM_FLOAT8;
+    public static int PANOPTIM_FLOAT8_SIGNED() {
+        return PANOPTIM_FLOAT8_SIGNED;
+    }
+    private static final int PANOPTIM_FLOAT8_UNSIGNED = (int)21L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FLOAT8_UNSIGNED 21
+     * }
+     */
+    public static int PANOPTIM_FLOAT8_UNSIGNED() {
+        return PANOPTIM_FLOAT8_UNSIGNED;
     }
     private static final int PANOPTIM_QUANTIZED_BLOCK = (int)256L;
     /**

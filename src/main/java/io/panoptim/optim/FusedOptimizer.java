@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,6 +46,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** The count of steps, as the sources call it whose optimizers share something among all tensors. */
     private static final String UPDATES = "k";
+
+    /** The same where it is what stochastic rounding starts from. */
+    private static final String ROUNDING_STEP = "rounding_step";
 
     /**
      * What is kept of steps besides the options, as the last one left it and as the coming one will: a group's, whichever of its
@@ -369,8 +373,54 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                     "there is no step with dense gradients only to be captured");
             fillRows();
             Table captured = Objects.requireNonNull(table);
-            graph = engine().capture(stream(), () -> engine().step(captured, rows, null, Extras.NONE, stream()));
+            graph = engine().capture(stream(), () -> engine().step(captured, rows, null, stored(Extras.NONE), stream()));
         });
+    }
+
+    /** In how many bits values and states are kept: as torch does unless another way was set. */
+    public final Storage storage() {
+        return states.storage();
+    }
+
+    /**
+     * Says in how many bits values and states are to be kept: before the first step, and before a state dictionary is loaded.
+     *
+     * <p>Where there is more of a value than itself, the steps go on from that and write the value: what else changes it between two
+     * steps is lost. Sparse gradients go with plain values and states that are neither quantised nor flushed.
+     *
+     * @throws PanoptimException when there is state already, or a parameter's type or the rule does not go with it
+     */
+    public final void storage(Storage storage) {
+        change("storage", () -> {
+            String call = name() + ".storage";
+            Check.check(entries.stream().allMatch(entry -> entry.states.isEmpty() && entry.scalarClass == null), call,
+                    "there is state already, stored as " + storage() + ": set the storage before the first step");
+            boolean quantizes = IntStream.range(0, rule.states().size()).anyMatch(rule::isQuantizable);
+            if (storage.states().isQuantized() && !quantizes) {
+                throw PanoptimException.unsupported(call, "none of the states " + rule.states() + " of " + rule + " can be quantised");
+            }
+            if (storage.values().hasMore() && movesValues()) {
+                throw PanoptimException.unsupported(call, name() + " changes values outside its steps, too, which " + storage.values()
+                        + " would undo");
+            }
+            entries.forEach(entry -> storage.check(name(), entry.name, entry.value().dtype()));
+            states.storage(storage);
+        });
+    }
+
+    /** Whether values are changed by something else than steps. */
+    protected boolean movesValues() {
+        return false;
+    }
+
+    private boolean isStochastic() {
+        return storage().values() == Storage.Values.STOCHASTIC;
+    }
+
+    /** What else a step does because of how values and states are stored. */
+    private Extras stored(Extras extras) {
+        Extras flushed = storage().flushSubnormal() ? extras.with(Extras.Part.FLUSH_SUBNORMAL) : extras;
+        return isStochastic() ? flushed.with(Extras.Part.STOCHASTIC) : flushed;
     }
 
     /** Lets steps be taken without the captured graph again; does nothing if there is none. */
@@ -394,7 +444,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             }
             rows.keep(i, 1 - classes[i].group.independentWeightDecay());
             rows.average(i, context.averageWeight());
-            rows.noise(i, context.noise());
+            rows.noise(i, isStochastic() ? storage().noise(updates) : context.noise());
         }
     }
 
@@ -424,7 +474,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             } else if (anySparse) {
                 stepRows(Objects.requireNonNull(table));
             } else {
-                engine().step(table, rows, given.control(), given.extras(), stream());
+                engine().step(table, rows, given.control(), stored(given.extras()), stream());
             }
             if (!skipped) {
                 for (int i = 0; i < classes.length; i++) {
@@ -563,6 +613,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             boolean sparse = gradient == null && sparseGradient(entry) != null;
             if (sparse) {
                 sparse(entry.group, history(entry));
+                Check.check(!isStochastic() && !storage().flushSubnormal(), name(), "sparse gradients leave most rows as they are: they do "
+                        + "not go with " + storage());
                 Check.check(entry.group.independentWeightDecay() == 0, name(), "independent_weight_decay does not go with sparse "
                         + "gradients, which leave the other rows as they are");
                 anySparse = true;
@@ -603,11 +655,17 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             saved.put(UPDATES, updates);
             saved.putAll(shared);
         }
+        if (isStochastic()) {
+            saved.put(ROUNDING_STEP, updates);
+        }
+        states.saveFormat(saved);
     }
 
     @Override
     final Set<String> savedOfGroups() {
         Set<String> keys = new HashSet<>(groupNumbers().keySet());
+        keys.add(FusedStates.FORMAT);
+        keys.add(ROUNDING_STEP);
         if (states.isGlobal()) {
             keys.add(UPDATES);
             keys.addAll(rule.sharedStates());
@@ -621,7 +679,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         try {
             List<double[]> histories = dict.groups.stream().map(this::restoreGroup).toList();
             StateDict.Saved first = dict.groups.getFirst();
-            long count = states.isGlobal() && first.get(UPDATES) != null ? (long) first.number(this, UPDATES) : 0;
+            String counted = states.isGlobal() ? UPDATES : ROUNDING_STEP;
+            long count = first.get(counted) != null ? (long) first.number(this, counted) : 0;
             return () -> replace(loaded, histories, count);
         } catch (RuntimeException | Error refused) {
             loaded.memory().close();
@@ -727,8 +786,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (gradient != null || sparse || entry.scalarClass != null || hasStateFromTheStart()) {
                 states.checkShared(entry);
                 members.add(entry);
-                topology.add(new TensorEntry(entry.name, entry.value(), gradient, states.of(entry), entry.carried, 0, 0,
-                        entry.value().elements(), entry.id, rows(entry.group, entry.parameters.getFirst())));
+                List<Tensor> own = states.of(entry);
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, own, states.others(entry), 0, 0,
+                        entry.value().elements(), entry.id, rows(entry.group, entry.parameters.getFirst()), states.codes(entry)));
             }
         }
         Table built = engine().table(rule(), topology);

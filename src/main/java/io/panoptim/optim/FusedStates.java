@@ -1,11 +1,16 @@
 package io.panoptim.optim;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.engine.Column;
 import io.panoptim.engine.Engine;
+import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rule;
 import io.panoptim.engine.RuleSums;
 import io.panoptim.engine.RuleSums.Over;
+import io.panoptim.engine.StateCode;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
 import io.panoptim.optim.FusedOptimizer.Entry;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
@@ -16,6 +21,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -29,6 +35,12 @@ import org.jspecify.annotations.Nullable;
 final class FusedStates implements AutoCloseable {
     /** Saved beside a momentum that only rows with gradients have: bits of rows. */
     private static final String REACHED_ROWS = "reached_rows";
+
+    /** Of the key of a quantised state: its scales. */
+    private static final String SCALE = "_scale";
+
+    /** What is saved of a group with quantised states: their code. */
+    static final String FORMAT = "state_format";
 
     /** What an entry is to have in place of what it has. */
     private record Restored(Map<String, Tensor> states, @Nullable Tensor shared, @Nullable Tensor moving, double[] history) {}
@@ -51,6 +63,7 @@ final class FusedStates implements AutoCloseable {
     /** The states that all tensors share. */
     private @Nullable Tensor everyTensors;
     private @Nullable Memory memory;
+    private Storage storage = Storage.defaults();
 
     FusedStates(FusedOptimizer<?> optimizer, Rule rule) {
         this.optimizer = optimizer;
@@ -64,8 +77,82 @@ final class FusedStates implements AutoCloseable {
     long bytes(List<Entry> entries) {
         long shared = entries.stream().limit(isGlobal() ? 1 : entries.size())
                 .mapToLong(entry -> rule.sharedStates().size() * sharedElements(entry) * DType.FLOAT64.bytes()).sum();
-        return shared + entries.stream().mapToLong(entry -> optimizer.slots(entry.group) * entry.value().bytes()
+        return shared + entries.stream().mapToLong(entry -> keys(entry.group).stream().mapToLong(key -> bytes(entry, key)).sum()
+                + (hasMore(entry) ? entry.value().elements() * moreType(entry).bytes() : 0)
                 + (entry.moving == null ? 0 : entry.moving.bytes())).sum();
+    }
+
+    private long bytes(Entry entry, String key) {
+        long elements = entry.value().elements();
+        return elements * stateType(entry, key).bytes()
+                + (code(entry, key) == null ? 0 : StateCode.blocks(elements) * storage.scales().bytes());
+    }
+
+    Storage storage() {
+        return storage;
+    }
+
+    /** Says how what is allocated from now on is stored. */
+    void storage(Storage newStorage) {
+        storage = newStorage;
+    }
+
+    /** The code of a state that is quantised, or null. */
+    private @Nullable StateCode code(Entry entry, String key) {
+        int slot = rule.states().indexOf(key);
+        return slot < 0 || entry.value().elements() < storage.minElements() ? null : storage.states().code(rule, slot);
+    }
+
+    private DType stateType(Entry entry, String key) {
+        return code(entry, key) != null ? DType.UINT8 : storage.stateType(entry.value().dtype());
+    }
+
+    /** Whether there is something beside an entry's value. */
+    private boolean hasMore(Entry entry) {
+        DType value = entry.value().dtype();
+        return storage.values().hasMore() && value != value.computeType();
+    }
+
+    private DType moreType(Entry entry) {
+        return switch (storage.values()) {
+            case MASTER -> DType.FLOAT32;
+            case REMAINDER -> DType.INT16;
+            default -> entry.value().dtype();
+        };
+    }
+
+    /** The key of what is beside values. */
+    private String moreKey() {
+        return storage.values() == Storage.Values.KAHAN ? "compensation" : storage.values().name().toLowerCase(Locale.ROOT);
+    }
+
+    /** The columns besides those of states, of an entry that has states: what rides along, scales, and what there is beside the value. */
+    Map<Integer, Tensor> others(Entry entry) {
+        Map<Integer, Tensor> others = new LinkedHashMap<>(entry.carried);
+        List<String> keys = keys(entry.group);
+        for (int slot = 0; slot < keys.size(); slot++) {
+            Tensor scale = entry.states.get(keys.get(slot) + SCALE);
+            if (scale != null) {
+                others.put(Column.SCALE + slot, scale);
+            }
+        }
+        if (hasMore(entry)) {
+            others.put(storage.values() == Storage.Values.KAHAN ? Column.COMPENSATION : Column.MASTER, entry.state(moreKey()));
+        }
+        return others;
+    }
+
+    /** By slot, the codes of quantised states. */
+    Map<Integer, StateCode> codes(Entry entry) {
+        Map<Integer, StateCode> codes = new LinkedHashMap<>();
+        List<String> keys = keys(entry.group);
+        for (int slot = 0; slot < keys.size(); slot++) {
+            StateCode code = code(entry, keys.get(slot));
+            if (code != null) {
+                codes.put(slot, code);
+            }
+        }
+        return codes;
     }
 
     /** The keys of the slots that a group's options need. */
@@ -80,11 +167,18 @@ final class FusedStates implements AutoCloseable {
 
     /** The states that an entry's options need now, by slot, then those that its elements share; those it had before are kept. */
     List<Tensor> of(Entry entry) {
+        storage.check(optimizer.name(), entry.name, entry.value().dtype());
         List<Tensor> states = new ArrayList<>();
         List<String> keys = keys(entry.group);
         for (int slot = 0; slot < keys.size(); slot++) {
-            int place = slot;
-            states.add(entry.states.computeIfAbsent(keys.get(slot), key -> newState(entry, place)));
+            String key = keys.get(slot);
+            if (!entry.states.containsKey(key)) {
+                addState(entry, slot, key);
+            }
+            states.add(entry.state(key));
+        }
+        if (hasMore(entry) && !entry.states.containsKey(moreKey())) {
+            entry.states.put(moreKey(), newMore(entry, memory()));
         }
         if (!rule.sharedStates().isEmpty()) {
             if (entry.shared == null) {
@@ -125,8 +219,7 @@ final class FusedStates implements AutoCloseable {
             shown.put(key, scalar);
         });
         entry.states.forEach((key, tensor) -> {
-            Integer place = optimizer.filled().get(key);
-            if (place == null || history[place] != 0) {
+            if (isShown(key, history)) {
                 shown.put(key, tensor);
             }
         });
@@ -138,12 +231,22 @@ final class FusedStates implements AutoCloseable {
         return shown;
     }
 
+    /** Whether a state, or the state that scales are of, has been filled. */
+    private boolean isShown(String key, double[] history) {
+        Integer place = optimizer.filled().get(stateOf(key));
+        return place == null || history[place] != 0;
+    }
+
+    private static String stateOf(String key) {
+        return key.endsWith(SCALE) ? key.substring(0, key.length() - SCALE.length()) : key;
+    }
+
     /** Besides those {@link #shown}, those of a sparse gradient's momentum; numbers that torch has no tensors of are numbers. */
     Map<String, @Nullable Object> saved(Entry entry, Map<String, Tensor> shown) {
         of(entry); // what options that have changed need from the next step on
         Map<String, @Nullable Object> saved = new LinkedHashMap<>(shown);
         entry.states.forEach((key, tensor) -> {
-            if (!optimizer.filled().containsKey(key)) {
+            if (!optimizer.filled().containsKey(stateOf(key))) {
                 saved.put(key, tensor);
             }
         });
@@ -178,7 +281,8 @@ final class FusedStates implements AutoCloseable {
         Memory fresh = engine.memory();
         try {
             Tensor every = isGlobal() ? restoreEveryTensors(dict.groups, fresh) : null;
-            return new Loaded(fresh, every, parameters.restore(dict, (entry, saved) -> restore(entry, saved, every, fresh)));
+            return new Loaded(fresh, every, parameters.restore(dict, (entry, saved) -> restore(entry, saved,
+                    format(dict.groups.get(optimizer.paramGroups().indexOf(entry.group))), every, fresh)));
         } catch (RuntimeException | Error refused) {
             fresh.close();
             throw refused;
@@ -204,7 +308,8 @@ final class FusedStates implements AutoCloseable {
         return every;
     }
 
-    private Restored restore(Entry entry, StateDict.Saved saved, @Nullable Tensor every, Memory fresh) {
+    private Restored restore(Entry entry, StateDict.Saved saved, Storage.@Nullable States format, @Nullable Tensor every, Memory fresh) {
+        storage.check(optimizer.name(), entry.name, entry.value().dtype());
         ParamGroup group = entry.group;
         Map<String, Integer> numbers = optimizer.numbers();
         Map<String, Integer> filled = optimizer.filled();
@@ -219,10 +324,14 @@ final class FusedStates implements AutoCloseable {
         Set<String> slots = new LinkedHashSet<>(needed);
         slots.addAll(rule.states());
         for (String key : slots) {
-            known.add(key);
+            known.addAll(List.of(key, key + SCALE));
             if (saved.get(key) != null || needed.contains(key) && !filled.containsKey(key)) {
-                states.put(key, StateDict.copyLike(optimizer, fresh, saved.tensor(key, entry.value().shape()), entry.value()));
+                restoreState(entry, key, saved, format, states, fresh);
             }
+        }
+        if (hasMore(entry)) {
+            known.add(moreKey());
+            states.put(moreKey(), saved.get(moreKey()) == null ? newMore(entry, fresh) : restoreMore(entry, saved, fresh));
         }
         Tensor moving = null;
         if (saved.get(REACHED_ROWS) != null) {
@@ -244,6 +353,102 @@ final class FusedStates implements AutoCloseable {
         }
         saved.refuseUnknown(known);
         return new Restored(states, shared, moving, history);
+    }
+
+    /** Bit by bit where it was saved as it is to be stored; by way of float32 otherwise. */
+    private void restoreState(Entry entry, String key, StateDict.Saved saved, Storage.@Nullable States format, Map<String, Tensor> states,
+                              Memory fresh) {
+        Tensor from = saved.tensor(key, entry.value().shape());
+        Tensor to = fresh.zerosLike(entry.value(), stateType(entry, key));
+        StateCode code = code(entry, key);
+        StateCode savedCode = savedCode(key, from, saved, format);
+        if (savedCode == null && code == null) {
+            StateDict.copy(optimizer, from, to);
+        } else {
+            Tensor scale = savedCode == null ? null : saved.tensor(key + SCALE, StateCode.blocks(from.elements()));
+            Tensor toScale = code == null ? null : newScale(entry, fresh);
+            if (savedCode == code && scale != null && toScale != null && scale.dtype() == toScale.dtype() && from.sameLayout(to)) {
+                engine.copy(from, to, optimizer.stream());
+                engine.copy(scale, toScale, optimizer.stream());
+            } else {
+                convert(from, scale, savedCode, to, toScale, code);
+            }
+            if (toScale != null) {
+                states.put(key + SCALE, toScale);
+            }
+        }
+        states.put(key, to);
+    }
+
+    private @Nullable StateCode savedCode(String key, Tensor from, StateDict.Saved saved, Storage.@Nullable States format) {
+        if (from.dtype() != DType.UINT8) {
+            return null;
+        }
+        int slot = rule.states().indexOf(key);
+        StateCode code = format == null || slot < 0 ? null : format.code(rule, slot);
+        if (code == null) {
+            throw saved.refusal(key, "is of codes, and its group's '" + FORMAT + "' does not say which");
+        }
+        return code;
+    }
+
+    /** Codes are in memory order: they are taken apart, and put together, as numbers in the layout that they had. */
+    private void convert(Tensor from, @Nullable Tensor scale, @Nullable StateCode savedCode, Tensor to, @Nullable Tensor toScale,
+                         @Nullable StateCode code) {
+        try (Arena arena = Arena.ofShared()) {
+            Tensor numbers = StateDict.onHost(optimizer, from);
+            if (savedCode != null && scale != null) {
+                float[] decoded = savedCode.dequantize(numbers, StateDict.onHost(optimizer, scale), 0, Math.toIntExact(from.elements()));
+                Tensor codes = numbers;
+                numbers = Tensor.of(arena.allocate(codes.elements() * Float.BYTES, 64), DType.FLOAT32, codes.shape(), codes.strides());
+                for (int i = 0; i < decoded.length; i++) {
+                    numbers.set(i, decoded[i]);
+                }
+            }
+            if (code == null || toScale == null) {
+                StateDict.copy(optimizer, numbers, to);
+                return;
+            }
+            Tensor ordered = Tensor.of(arena.allocate(to.elements() * Float.BYTES, 64), DType.FLOAT32, to.shape(), to.strides());
+            StateDict.copyOnHost(numbers, ordered);
+            float[] values = new float[Math.toIntExact(to.elements())];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) ordered.get(i);
+            }
+            Tensor codes = Tensor.of(arena.allocate(to.elements(), 64), DType.UINT8, to.shape(), to.strides());
+            Tensor scales = Tensor.zeros(arena, toScale.dtype(), toScale.elements());
+            code.quantize(values, codes, scales, 0);
+            engine.copy(codes, to, optimizer.stream());
+            engine.copy(scales, toScale, optimizer.stream());
+        }
+    }
+
+    private Tensor restoreMore(Entry entry, StateDict.Saved saved, Memory fresh) {
+        Tensor from = saved.tensor(moreKey(), entry.value().shape());
+        if (from.dtype() != moreType(entry)) {
+            throw saved.refusal(moreKey(), "expected " + moreType(entry) + ", found " + from);
+        }
+        return StateDict.copyLike(optimizer, fresh, from, fresh.zerosLike(entry.value(), moreType(entry)));
+    }
+
+    private static Storage.@Nullable States format(StateDict.Saved group) {
+        Object name = group.get(FORMAT);
+        for (Storage.States format : Storage.States.values()) {
+            if (format.isQuantized() && format.name().toLowerCase(Locale.ROOT).equals(name)) {
+                return format;
+            }
+        }
+        if (name != null) {
+            throw group.refusal(FORMAT, "there is no format '" + name + "' of quantised states");
+        }
+        return null;
+    }
+
+    /** Adds to a saved group what its parameters' states are to be read with. */
+    void saveFormat(Map<String, @Nullable Object> group) {
+        if (storage.states().isQuantized()) {
+            group.put(FORMAT, storage.states().name().toLowerCase(Locale.ROOT));
+        }
     }
 
     private Tensor restoreShared(Entry entry, StateDict.Saved saved, Memory fresh) {
@@ -281,13 +486,53 @@ final class FusedStates implements AutoCloseable {
         }
     }
 
-    private Tensor newState(Entry entry, int slot) {
-        Tensor state = memory().zerosLike(entry.value());
-        if (!optimizer.beginsAsValue(entry.group, slot)) {
-            return filled(state, optimizer.initialState(entry.group, slot));
+    private void addState(Entry entry, int slot, String key) {
+        StateCode code = code(entry, key);
+        Tensor state = memory().zerosLike(entry.value(), stateType(entry, key));
+        double initial = optimizer.initialState(entry.group, slot);
+        if (code != null) {
+            Tensor scale = newScale(entry, memory());
+            if (initial != 0) { // one code stands for all: the scale is that number
+                Tensor one = Tensor.zeros(Arena.ofAuto(), DType.UINT8, 1);
+                Tensor scaleOfOne = Tensor.zeros(Arena.ofAuto(), storage.scales(), 1);
+                code.quantize(new float[] {(float) initial}, one, scaleOfOne, 0);
+                engine.fill(state, one.get(0), optimizer.stream());
+                engine.fill(scale, scaleOfOne.get(0), optimizer.stream());
+            } else {
+                filled(state, code.zero());
+            }
+            entry.states.put(key + SCALE, scale);
+        } else if (optimizer.beginsAsValue(entry.group, slot)) {
+            widen(entry.value(), state);
+        } else {
+            filled(state, initial);
         }
-        engine.copy(entry.value(), state, optimizer.stream());
-        return state;
+        entry.states.put(key, state);
+    }
+
+    private Tensor newScale(Entry entry, Memory memory) {
+        return memory.zeros(storage.scales(), StateCode.blocks(entry.value().elements()));
+    }
+
+    /** What is beside a value at first: a master is the value, of which nothing is lacking or lost yet. */
+    private Tensor newMore(Entry entry, Memory memory) {
+        Tensor more = memory.zerosLike(entry.value(), moreType(entry));
+        if (storage.values() == Storage.Values.MASTER) {
+            widen(entry.value(), more);
+        }
+        return more;
+    }
+
+    /** Copies numbers of one type to those of the same or a wider one, with the same layout. */
+    private void widen(Tensor from, Tensor to) {
+        if (from.dtype() == to.dtype()) {
+            engine.copy(from, to, optimizer.stream());
+            return;
+        }
+        TensorEntry pair = new TensorEntry("value", from, null, List.of(), Map.of(Column.MASTER, to), 0, 0, from.elements(), 0, 1);
+        try (Table table = engine.table(List.of(pair))) {
+            engine.map(table, MapOperation.cast(Column.MASTER, Column.VALUE), optimizer.stream());
+        }
     }
 
     private Tensor newSharedStates(Entry entry) {

@@ -79,6 +79,11 @@ abstract class ScheduleFree<O extends Record> extends FusedOptimizer<O> {
         change("eval", () -> swap(false));
     }
 
+    @Override
+    protected final boolean movesValues() {
+        return true;
+    }
+
     private void swap(boolean train) {
         List<PairPass.Pair> pairs = new ArrayList<>();
         for (Entry entry : entries()) {

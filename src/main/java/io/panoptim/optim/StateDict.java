@@ -150,21 +150,26 @@ final class StateDict {
             return;
         }
         try (Arena arena = Arena.ofShared()) {
-            Tensor source = onHost(optimizer, from);
             Tensor target = to.device().kind() == Device.Kind.CPU ? to : like(arena, to.dtype(), to);
-            long[] shape = to.shape();
-            long[] position = new long[shape.length];
-            for (long i = 0; i < to.elements(); i++) {
-                target.set(offset(position, to.strides()), source.get(offset(position, from.strides())));
-                advance(position, shape);
-            }
+            copyOnHost(onHost(optimizer, from), target);
             if (target != to) {
                 optimizer.engine().copy(target, to, optimizer.stream());
             }
         }
     }
 
-    private static Tensor onHost(Optimizer optimizer, Tensor tensor) {
+    /** The same of tensors in the CPU's memory, rounded once. */
+    static void copyOnHost(Tensor from, Tensor to) {
+        long[] shape = to.shape();
+        long[] position = new long[shape.length];
+        for (long i = 0; i < to.elements(); i++) {
+            to.set(offset(position, to.strides()), from.get(offset(position, from.strides())));
+            advance(position, shape);
+        }
+    }
+
+    /** A tensor in the CPU's memory, or a copy there. */
+    static Tensor onHost(Optimizer optimizer, Tensor tensor) {
         if (tensor.device().kind() == Device.Kind.CPU) {
             return tensor;
         }

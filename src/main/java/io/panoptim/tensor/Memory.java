@@ -8,7 +8,12 @@ public interface Memory extends AutoCloseable {
     Tensor zeros(DType dtype, long... shape);
 
     /** A new tensor of zeros of the same type, shape and layout as another. */
-    Tensor zerosLike(Tensor tensor);
+    default Tensor zerosLike(Tensor tensor) {
+        return zerosLike(tensor, tensor.dtype());
+    }
+
+    /** The same of another type. */
+    Tensor zerosLike(Tensor tensor, DType dtype);
 
     /** Bytes allocated so far. */
     long bytes();

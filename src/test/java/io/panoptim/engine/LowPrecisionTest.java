@@ -59,7 +59,7 @@ class LowPrecisionTest {
             return switch (format) {
                 case DYNAMIC -> rule.isUnsigned(slot) ? StateCode.DYNAMIC_UNSIGNED : StateCode.DYNAMIC_SIGNED;
                 case COMPANDED -> rule.isUnsigned(slot) ? StateCode.COMPANDED_UNSIGNED : StateCode.COMPANDED_SIGNED;
-                case FLOAT8 -> StateCode.FLOAT8;
+                case FLOAT8 -> rule.isUnsigned(slot) ? StateCode.FLOAT8_UNSIGNED : StateCode.FLOAT8_SIGNED;
                 default -> null;
             };
         }
@@ -329,7 +329,8 @@ class LowPrecisionTest {
         for (float scale : new float[] {1, 3e-38f, 1e-18f, 1e12f, 3.4e38f, 0.7f}) {
             for (int i = 0; i < 256; i++) {
                 float x = code.decode(i, scale);
-                boolean unused = code == StateCode.COMPANDED_SIGNED && i == 0x80 || code == StateCode.FLOAT8 && (i & 0x7f) == 0x7f
+                boolean unused = code == StateCode.COMPANDED_SIGNED && i == 0x80 || code.name().startsWith("FLOAT8") && (i & 0x7f) == 0x7f
+                        || code == StateCode.FLOAT8_UNSIGNED && i >= 0x80
                         || Math.abs(x) < Float.MIN_NORMAL && x != 0; // these are not exact
                 if (!unused) {
                     assertEquals(x, code.decode(code.encode(x, scale), scale), code + " " + i + " of " + scale);
@@ -344,7 +345,7 @@ class LowPrecisionTest {
     @ParameterizedTest
     @EnumSource
     void nothingOverflowsOrVanishes(StateCode code) {
-        boolean unsigned = code == StateCode.COMPANDED_UNSIGNED || code == StateCode.DYNAMIC_UNSIGNED;
+        boolean unsigned = code.name().endsWith("UNSIGNED");
         for (DType type : List.of(DType.FLOAT32, DType.BFLOAT16)) {
             for (double magnitude : new double[] {1e-18 * 1e-3, 1e-9, 1, 1e6, 1e12, 1e38}) {
                 Random random = new Random(5);
@@ -385,8 +386,10 @@ class LowPrecisionTest {
     void aSecondMomentThatIsNotZeroDoesNotBecomeZero() {
         for (float x : new float[] {1e-6f, 1e-30f, 1e-45f}) {
             assertEquals(1, StateCode.COMPANDED_UNSIGNED.encode(x, 1));
+            assertEquals(1, StateCode.FLOAT8_UNSIGNED.encode(x, 1));
         }
         assertEquals(0, StateCode.COMPANDED_UNSIGNED.encode(0, 1));
+        assertEquals(0, StateCode.FLOAT8_UNSIGNED.encode(0, 1));
     }
 
     // ---- Values

@@ -42,9 +42,10 @@ final class CudaMemory implements Memory, Tensor.Owned {
     }
 
     @Override
-    public synchronized Tensor zerosLike(Tensor tensor) {
-        long address = allocate(tensor.bytes(), tensor.address() % LINE);
-        return Tensor.ofAddress(address, this, device(), tensor.dtype(), tensor.elements()).part(0, tensor);
+    public synchronized Tensor zerosLike(Tensor tensor, DType dtype) {
+        long phase = tensor.address() / tensor.dtype().bytes() * dtype.bytes() % LINE; // vectors begin at the same elements
+        long address = allocate(tensor.elements() * dtype.bytes(), phase);
+        return Tensor.ofAddress(address, this, device(), dtype, tensor.elements()).part(0, tensor);
     }
 
     private long allocate(long size, long phase) {

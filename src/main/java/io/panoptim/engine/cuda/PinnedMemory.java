@@ -37,8 +37,8 @@ final class PinnedMemory implements Memory {
     }
 
     @Override
-    public Tensor zerosLike(Tensor tensor) {
-        return Tensor.of(allocate(tensor.bytes()), tensor.dtype(), tensor.shape(), tensor.strides());
+    public Tensor zerosLike(Tensor tensor, DType dtype) {
+        return Tensor.of(allocate(tensor.elements() * dtype.bytes()), dtype, tensor.shape(), tensor.strides());
     }
 
     private synchronized MemorySegment allocate(long size) {

@@ -137,6 +137,10 @@ public class Lookahead extends Optimizer {
 
     /** What comes before the wrapped optimizer's step, and what would fail after it. */
     private void prepare() {
+        if (wrapped instanceof FusedOptimizer<?> fused && fused.storage().values().hasMore()) {
+            throw PanoptimException.unsupported(name() + ".step", "slow weights change the values outside of the steps of "
+                    + wrapped.name() + ", which " + fused.storage().values() + " would undo");
+        }
         addGroups();
         List<ParamGroup> groups = paramGroups();
         for (int i = 0; i < counts.length; i++) {
