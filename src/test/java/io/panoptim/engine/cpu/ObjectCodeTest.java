@@ -30,6 +30,16 @@ class ObjectCodeTest {
             "reduce_dot", Packing.Operation.ADD, "reduce_absolute_sum", Packing.Operation.ADD,
             "reduce_absolute_maximum", Packing.Operation.COMPARE);
 
+    /** The loops over codes and compensations. */
+    private static final Map<String, Packing.Operation> CODES = Map.ofEntries(
+            Map.entry("quantize_dynamic_signed", Packing.Operation.DIV), Map.entry("dequantize_dynamic_signed", Packing.Operation.MULTIPLY),
+            Map.entry("quantize_dynamic_unsigned", Packing.Operation.DIV), Map.entry("dequantize_dynamic_unsigned", Packing.Operation.MULTIPLY),
+            Map.entry("quantize_companded_signed", Packing.Operation.DIV), Map.entry("dequantize_companded_signed", Packing.Operation.DIV),
+            Map.entry("quantize_companded_unsigned", Packing.Operation.SQRT), Map.entry("dequantize_companded_unsigned", Packing.Operation.DIV),
+            Map.entry("quantize_float8_signed", Packing.Operation.DIV), Map.entry("dequantize_float8_signed", Packing.Operation.DIV),
+            Map.entry("quantize_float8_unsigned", Packing.Operation.DIV), Map.entry("dequantize_float8_unsigned", Packing.Operation.DIV),
+            Map.entry("add", Packing.Operation.ADD));
+
     @ParameterizedTest
     @EnumSource
     void everyKernelIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
@@ -78,6 +88,22 @@ class ObjectCodeTest {
         for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
             LOOPS.forEach((loop, operation) -> put(faults, "panoptim_" + loop + "_" + type, functions,
                     function -> Packing.faultsOf(operation, isa, loop.startsWith("reduce") ? DType.FLOAT64 : type, function)));
+        }
+        assertEquals(Map.of(), faults);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void everyLoopOverCodesAndHalvesIsPackedToTheTiersFullWidth(Isa isa) throws Exception {
+        Map<String, List<Instruction>> functions = disassemble(isa).functions();
+        Map<String, List<String>> faults = new TreeMap<>();
+        CODES.forEach((loop, operation) -> {
+            if (isa != Isa.AARCH64 || !loop.contains("dynamic")) { // which has no loads from places that are in a register
+                put(faults, "panoptim_" + loop, functions, function -> Packing.faultsOf(operation, isa, DType.FLOAT32, function));
+            }
+        });
+        for (String loop : List.of("largest", "round_stochastically", "join", "split")) {
+            put(faults, "panoptim_" + loop, functions, function -> Packing.faultsOfBits(isa, function));
         }
         assertEquals(Map.of(), faults);
     }
