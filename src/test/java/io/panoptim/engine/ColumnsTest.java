@@ -434,7 +434,7 @@ class ColumnsTest {
                 Arrays.stream(new double[7]).mapToObj(zero -> of(DType.FLOAT32, 0, 0)).toList(), 0))));
         refused(Code.INVALID, "the average of 'w' is float32[1], the value float32[2]", () -> engine.table(List.of(
                 new TensorEntry("w", w, null, List.of(), Map.of(RIGHT, of(DType.FLOAT32, 1)), 0, 0, 2, 0, 1))));
-        refused(Code.UNSUPPORTED, "does not have the scales of state 0 of 'w' yet", () -> engine.table(List.of(
+        refused(Code.INVALID, "the scales of state 0 of 'w' are there, but the state is not quantised", () -> engine.table(List.of(
                 new TensorEntry("w", w, null, List.of(), Map.of(Column.SCALE, of(DType.FLOAT32, 1, 1)), 0, 0, 2, 0, 1))));
         refused(Code.INVALID, "overlaps the value of 'w'", () -> engine.table(List.of(
                 new TensorEntry("w", w, null, List.of(w), 0))));

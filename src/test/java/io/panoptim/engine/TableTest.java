@@ -152,10 +152,10 @@ class TableTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
-    void columnsForWhatComesLaterAreRefusedByName(String name) {
+    void columnsThatDoNotGoWithTheValueAreRefusedByName(String name) {
         Engine engine = TestEngines.named(name);
         TensorEntry compensated = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.COMPENSATION, vector(4)), 0, 0, 4, 0, 1);
-        refused(Code.UNSUPPORTED, "the compensation of 'w'", () -> engine.table(Rule.SGD, List.of(compensated)));
+        refused(Code.INVALID, "the compensation of 'w' is float32, the value float32", () -> engine.table(Rule.SGD, List.of(compensated)));
         TensorEntry mastered = new TensorEntry("w", vector(4), vector(4), List.of(), Map.of(Column.MASTER, vector(4)), 0, 0, 4, 0, 1);
         refused(Code.INVALID, "a float32 master is for a value of a half type", () -> engine.table(Rule.SGD, List.of(mastered)));
     }
