@@ -428,7 +428,9 @@ final class FusedStates implements AutoCloseable {
         if (from.dtype() != moreType(entry)) {
             throw saved.refusal(moreKey(), "expected " + moreType(entry) + ", found " + from);
         }
-        return StateDict.copyLike(optimizer, fresh, from, fresh.zerosLike(entry.value(), moreType(entry)));
+        Tensor to = fresh.zerosLike(entry.value(), moreType(entry));
+        StateDict.copy(optimizer, from, to);
+        return to;
     }
 
     private static Storage.@Nullable States format(StateDict.Saved group) {
