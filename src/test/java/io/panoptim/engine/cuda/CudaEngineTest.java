@@ -457,27 +457,6 @@ class CudaEngineTest {
     }
 
     @Test
-    void aStateIsLoadedOnTheOptimizersStream() {
-        try (CudaShim shim = shim(); CudaStream stream = engine.newStream(); Twins twins = new Twins(CudaEngineTest::adam, 3, DType.FLOAT32);
-                Adam loaded = new Adam(engine, twins.there, Adam.Options.defaults())) {
-            twins.step(7);
-            twins.step(7);
-            engine.synchronize(Stream.DEFAULT);
-            loaded.stream(stream.stream());
-            shim.set("lazy", 1);
-            try {
-                loaded.loadStateDict(twins.cuda.stateDict());
-                loaded.step();
-                stream.synchronize();
-            } finally {
-                shim.reset();
-            }
-            twins.reference.step();
-            twins.compare("a step with what was loaded");
-        }
-    }
-
-    @Test
     void reductionsAreReadLater() {
         Tensor host = host(DType.FLOAT32, 5000);
         List<TensorEntry> here = List.of(new TensorEntry("w", host, null, List.of(), 0));
