@@ -1,28 +1,23 @@
 package io.panoptim.tools.bench;
 
-import io.panoptim.engine.Column;
-import io.panoptim.engine.Control;
-import io.panoptim.engine.Extras;
-import io.panoptim.engine.Extras.Part;
-import io.panoptim.engine.Measurement;
 import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.optim.Adam;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.Adagrad;
-import io.panoptim.optim.JointStep;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.SGD;
-import io.panoptim.optim.StepContext;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
+import io.panoptim.train.AveragedModel;
+import io.panoptim.train.Averaging;
+import io.panoptim.train.TrainingStep;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** This library's CPU engine. */
 final class Panoptim implements Contender {
@@ -55,15 +50,12 @@ final class Panoptim implements Contender {
     /** The gradients of a whole step, which zeroes them. */
     private final List<Tensor> gradients = new ArrayList<>();
     private final Optimizer optimizer;
-    private final boolean whole;
-    private final Control control;
-    private final JointStep step;
-    private final Measurement measurement = new Measurement(2, Workload.MAX_NORM, false, false);
-    private final StepContext context;
+    private final @Nullable AveragedModel averaged;
+    private final @Nullable TrainingStep step;
 
     Panoptim(Workload workload, Setting setting) {
         engine = CpuEngine.open(CpuOptions.defaults().withThreads(setting.threads()));
-        whole = workload.whole();
+        boolean whole = workload.whole();
         for (int k = 0; k < workload.shapes().size(); k++) {
             long[] shape = workload.shapes().get(k);
             Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
@@ -83,14 +75,9 @@ final class Panoptim implements Contender {
             case SGD -> new SGD(engine, parameters, SGD.Options.defaults().withLr(Workload.LR).withMomentum(0.9));
             case ADAGRAD -> new Adagrad(engine, parameters, Adagrad.Options.defaults().withLr(Workload.LR));
         };
-        step = new JointStep(List.of(optimizer));
-        control = engine.control();
-        context = new StepContext(control, Extras.of(Part.CLIP, Part.AVERAGE, Part.ZERO_GRADIENT), 1 - Workload.DECAY, 0);
-        if (whole) {
-            Map<Parameter, Tensor> averages = new HashMap<>();
-            parameters.forEach(parameter -> averages.put(parameter, copy(parameter.value())));
-            step.carry(Column.AVERAGE, averages);
-        }
+        averaged = whole ? new AveragedModel(engine, parameters, Averaging.getEmaMultiAvgFn(Workload.DECAY)) : null;
+        step = averaged == null ? null
+                : TrainingStep.of(optimizer).clipGradNorm(Workload.MAX_NORM).average(averaged).zeroGrad().build();
     }
 
     private Tensor copy(Tensor tensor) {
@@ -106,7 +93,7 @@ final class Panoptim implements Contender {
 
     @Override
     public double steps(int count) {
-        return whole ? wholeSteps(count) : plainSteps(count);
+        return step == null ? plainSteps(count) : wholeSteps(step, count);
     }
 
     private double plainSteps(int count) {
@@ -117,7 +104,7 @@ final class Panoptim implements Contender {
         return (System.nanoTime() - start) * 1e-9;
     }
 
-    private double wholeSteps(int count) {
+    private double wholeSteps(TrainingStep step, int count) {
         long nanos = 0;
         for (int i = 0; i < count; i++) {
             for (int k = 0; k < gradients.size(); k++) {
@@ -127,8 +114,7 @@ final class Panoptim implements Contender {
                 }
             }
             long start = System.nanoTime();
-            step.measure(measurement, control);
-            step.step(context);
+            step.step();
             nanos += System.nanoTime() - start;
         }
         return nanos * 1e-9;
@@ -147,7 +133,10 @@ final class Panoptim implements Contender {
 
     @Override
     public void close() {
-        control.close();
+        if (step != null && averaged != null) {
+            step.close();
+            averaged.close();
+        }
         optimizer.close();
         engine.close();
         arena.close();
