@@ -306,7 +306,7 @@ class StorageTest {
         }
     }
 
-    /** Catalogue row 33: zero is exact, so zero gradients move nothing. */
+    /** Catalogue row 33: zero is exact beside what is not, so zero gradients move nothing. */
     @ParameterizedTest
     @EnumSource(value = States.class, names = {"DYNAMIC8", "COMPANDED8", "FLOAT8"})
     void zeroGradientsMoveNothingInAHundredThousandSteps(States states) {
@@ -319,8 +319,8 @@ class StorageTest {
                 for (int i = 0; i < 300; i++) {
                     value.set(i, i - 150.5);
                 }
-                Tensor before = Tensor.zeros(arena, DType.FLOAT32, 300);
-                before.segment().copyFrom(value.segment());
+                gradient.set(0, 1); // in either block one gives a scale
+                gradient.set(299, -3);
                 try (FusedOptimizer<?> optimizer = kind.make.apply(engine, List.of(Parameter.of("w", value).gradient(gradient)))) {
                     optimizer.storage(Storage.defaults().withStates(states).withMinElements(0));
                     optimizer.paramGroups().getFirst().lr(0.1);
@@ -331,38 +331,41 @@ class StorageTest {
                         optimizer.step();
                     }
                 }
-                Bits.assertSame(before, value, kind + " " + states);
+                for (int i = 0; i < 300; i++) {
+                    assertEquals(i != 0 && i != 299, value.get(i) == i - 150.5, kind + " " + states + " element " + i);
+                }
             }
         }
     }
 
-    /** Catalogue row 35: states under zero gradients become zero, and steps do not become slower. */
-    @Test
-    void flushedStatesBecomeZeroAndStepsStayAsFast() {
-        try (Arena arena = Arena.ofShared(); CpuEngine engine = TestEngines.open(TestEngines.tiers().getFirst(), 1, 64)) {
-            int size = 1 << 16;
-            for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
+    /** Catalogue row 35: states under zero gradients become zero, and steps do not become slower; left alone they stay subnormal. */
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64"})
+    void flushedStatesBecomeZeroAndStepsStayAsFast(DType dtype) {
+        for (boolean flushes : new boolean[] {true, false}) {
+            try (Arena arena = Arena.ofShared(); CpuEngine engine = TestEngines.open(TestEngines.tiers().getFirst(), 1, 64)) {
+                int size = 1 << 15;
                 Tensor gradient = Tensor.zeros(arena, dtype, size);
                 for (int i = 0; i < size; i++) {
-                    gradient.set(i, 1e-18 * (1 + i % 7));
+                    gradient.set(i, (dtype == DType.FLOAT32 ? 1e-19 : 1e-290) * (1 + i % 7));
                 }
                 Parameter parameter = Parameter.of("w", Tensor.zeros(arena, dtype, size)).gradient(gradient);
-                try (AdamW adamW = new AdamW(engine, List.of(parameter),
-                        AdamW.Options.defaults().withBetas(0.3, 0.4).withWeightDecay(0))) {
-                    adamW.storage(Storage.defaults().withFlushSubnormal(true));
+                try (AdamW adamW = new AdamW(engine, List.of(parameter), AdamW.Options.defaults().withWeightDecay(0))) {
+                    adamW.storage(Storage.defaults().withFlushSubnormal(flushes));
                     adamW.step();
                     engine.fill(gradient, 0, io.panoptim.engine.Stream.DEFAULT);
-                    double early = fastest(adamW, 10);
+                    double early = fastest(adamW, 20);
                     for (int step = 0; step < 1000; step++) {
                         adamW.step();
                     }
                     double late = fastest(adamW, 50);
-                    adamW.state(parameter).forEach((key, tensor) -> {
-                        for (int i = 0; i < size && !key.equals("step"); i++) {
-                            assertEquals(0, Math.abs(tensor.get(i)), key);
-                        }
-                    });
-                    assertTrue(late < 2 * early, "from " + early + " to " + late);
+                    Tensor average = adamW.state(parameter).get("exp_avg");
+                    Tensor square = adamW.state(parameter).get("exp_avg_sq");
+                    for (int i = 0; i < size; i++) {
+                        assertEquals(flushes, average.get(i) == 0, "element " + i);
+                        assertTrue(!flushes || square.get(i) == 0, "element " + i);
+                    }
+                    assertTrue(!flushes || late < 2 * early, "from " + early + " to " + late);
                 }
             }
         }
