@@ -214,7 +214,7 @@ __device__ void follow(const Column<T>& value, const Vector<T>& rounded, const G
 
 template <class T>
 __device__ T flushed(T x) {
-    return abs(x) < (sizeof(T) == sizeof(float) ? T(0x1p-126) : T(0x1p-1022)) ? T(0) : x;
+    return abs(x) < (sizeof(T) == sizeof(float) ? T(0x1p-126) : T(0x1p-1022)) ? T(0) * x : x;
 }
 
 template <class T, int COLUMNS, int LANES>
