@@ -376,9 +376,6 @@ public abstract class Table implements AutoCloseable {
             if (entry.begin() != 0 || entry.end() != entry.value().elements()) {
                 throw PanoptimException.unsupported(call, label + ": only a range of this tensor is stepped");
             }
-            if (entry.others().containsKey(Column.MASTER)) {
-                throw PanoptimException.unsupported(call, label + ": this tensor has a master, which is not stepped in some rows only");
-            }
             gradient.gradient().checkFits(call + " '" + entry.name() + "'", entry.value());
             checkTensor(call, tensor, ALL_COLUMNS);
             checkRead(call, label + " (its indices)", gradient.gradient().indices());

@@ -164,15 +164,23 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private boolean ungrouped;
     private List<Slots> slotsInTable = List.of();
     private ScalarClass[] classes = {};
+    /** Those of the last step with statistics. */
+    private ScalarClass[] statisticClasses = {};
+    /** The last extras that were asked for, and with them what follows from the storage. */
+    private @Nullable Extras asked;
+    private Extras storedWith = Extras.NONE;
     private Rows rows = new Rows(1);
     private StepContext context = StepContext.ALONE;
     /** Whether other tensors ride along than those in the table. */
     private boolean carriedAnew;
     private boolean anySparse;
     private long updates;
-    private final Runnable beforeMeasuring = () -> {
+    private final Runnable beforeStepping = () -> {
         advanceGroups();
         synchronize();
+    };
+    private final Runnable beforeMeasuring = () -> {
+        beforeStepping.run();
         checkDense("measure");
     };
 
@@ -405,6 +413,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             }
             entries.forEach(entry -> storage.check(name(), entry.name, entry.value().dtype()));
             states.storage(storage);
+            asked = null;
         });
     }
 
@@ -419,8 +428,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** What else a step does because of how values and states are stored. */
     private Extras stored(Extras extras) {
-        Extras flushed = storage().flushSubnormal() ? extras.with(Extras.Part.FLUSH_SUBNORMAL) : extras;
-        return isStochastic() ? flushed.with(Extras.Part.STOCHASTIC) : flushed;
+        if (!extras.equals(asked)) {
+            Extras flushed = storage().flushSubnormal() ? extras.with(Extras.Part.FLUSH_SUBNORMAL) : extras;
+            storedWith = isStochastic() ? flushed.with(Extras.Part.STOCHASTIC) : flushed;
+            asked = extras;
+        }
+        return storedWith;
     }
 
     /** Lets steps be taken without the captured graph again; does nothing if there is none. */
@@ -477,6 +490,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 engine().step(table, rows, given.control(), stored(given.extras()), stream());
             }
             if (!skipped) {
+                statisticClasses = given.extras().has(Extras.Part.STATISTICS) ? classes : statisticClasses;
                 for (int i = 0; i < classes.length; i++) {
                     classes[i].advance();
                 }
@@ -503,6 +517,15 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
+    /** Refuses a step that cannot carry what it is to carry. */
+    final void checkReady(StepContext given) {
+        change("step", beforeStepping);
+        if (given.extras().flags() != 0) {
+            checkUncaptured("step");
+            checkDense("step");
+        }
+    }
+
     /** The table of the coming step's gradients, if there is one. */
     final @Nullable Table gradientTable() {
         change("measure", beforeMeasuring);
@@ -513,13 +536,19 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     final void addStatistics(Map<ParamGroup, double[]> sums) {
         if (table != null) {
             double[] all = table.statistics();
-            for (int i = 0; i < classes.length; i++) {
-                double[] sum = sums.get(classes[i].group);
+            for (int i = 0; i < statisticClasses.length; i++) {
+                double[] sum = sums.get(statisticClasses[i].group);
                 for (int j = 0; j < sum.length; j++) {
                     sum[j] += all[i * sum.length + j];
                 }
             }
         }
+    }
+
+    /** Lets nothing ride along in a column any more: possible after a fault, too. A captured step has to be captured again then. */
+    final void release(int column) {
+        entries.forEach(entry -> entry.carried.remove(column));
+        carriedAnew = true;
     }
 
     /** Lets tensors ride along with parameters' updates, in place of those that the column had. */

@@ -331,7 +331,9 @@ final class FusedStates implements AutoCloseable {
         }
         if (hasMore(entry)) {
             known.add(moreKey());
-            states.put(moreKey(), saved.get(moreKey()) == null ? newMore(entry, fresh) : restoreMore(entry, saved, fresh));
+            if (saved.get(moreKey()) != null) { // else it is made of the value as the next step finds it: weights may be loaded afterwards
+                states.put(moreKey(), restoreMore(entry, saved, fresh));
+            }
         }
         Tensor moving = null;
         if (saved.get(REACHED_ROWS) != null) {

@@ -8,6 +8,7 @@ import io.panoptim.engine.Table;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,7 +31,13 @@ public final class JointStep {
         if (optimizers.isEmpty() || new HashSet<>(optimizers).size() < optimizers.size()) {
             throw PanoptimException.invalid("JointStep", "expected at least one optimizer, and each once");
         }
+        Map<Object, Optimizer> owners = new HashMap<>();
         for (Optimizer optimizer : optimizers) {
+            optimizer.paramGroups().forEach(group -> group.params().forEach(parameter -> {
+                if (owners.putIfAbsent(Place.key(parameter), optimizer) instanceof Optimizer owner && owner != optimizer) {
+                    throw PanoptimException.invalid("JointStep", parameter + " is optimized by two of the optimizers");
+                }
+            }));
             if (optimizer.engine() != optimizers.getFirst().engine()) {
                 throw PanoptimException.invalid("JointStep", optimizer.name() + " is of the " + optimizer.engine().name()
                         + " engine, and " + optimizers.getFirst().name() + " of the " + optimizers.getFirst().engine().name()
@@ -67,14 +74,14 @@ public final class JointStep {
         optimizers.forEach(optimizer -> ((FusedOptimizer<?>) optimizer).carry(column, tensors));
     }
 
-    /** Lets nothing ride along in a column any more; of optimizers that are closed nothing does. */
+    /** Lets nothing ride along in a column any more, whatever state the optimizers are in. */
     public void release(int column) {
-        optimizers.stream().filter(optimizer -> !optimizer.isClosed())
-                .forEach(optimizer -> ((FusedOptimizer<?>) optimizer).carry(column, Map.of()));
+        optimizers.forEach(optimizer -> ((FusedOptimizer<?>) optimizer).release(column));
     }
 
     /** Measures the gradients that the coming step is going to use. */
     public void measure(Measurement measurement, Control control) {
+        checkStreams();
         tables.clear();
         for (int i = 0; i < optimizers.size(); i++) {
             Table table = ((FusedOptimizer<?>) optimizers.get(i)).gradientTable();
@@ -93,8 +100,22 @@ public final class JointStep {
         return sums.entrySet().stream().map(entry -> GroupStatistics.of(entry.getKey(), entry.getValue())).toList();
     }
 
-    /** Steps one optimizer after the other. */
+    /** What is measured for all is ordered before each one's step. */
+    private void checkStreams() {
+        for (int i = 1; i < optimizers.size(); i++) {
+            if (!optimizers.get(i).stream().equals(optimizers.getFirst().stream())) {
+                throw PanoptimException.invalid("JointStep", optimizers.get(i).name() + " and " + optimizers.getFirst().name()
+                        + " work on different streams: what steps together is ordered on one, set by stream(...)");
+            }
+        }
+    }
+
+    /** Steps one optimizer after the other, once all of them are found ready. */
     public void step(StepContext context) {
+        checkStreams();
+        for (int i = 0; i < optimizers.size() && optimizers.size() > 1; i++) {
+            ((FusedOptimizer<?>) optimizers.get(i)).checkReady(context);
+        }
         for (int i = 0; i < optimizers.size(); i++) {
             optimizers.get(i).step(context);
         }

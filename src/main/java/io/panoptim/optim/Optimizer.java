@@ -532,10 +532,6 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         }
     }
 
-    final boolean isClosed() {
-        return closed;
-    }
-
     /** Like torch's: the groups, with each option. */
     @Override
     public final String toString() {

@@ -300,6 +300,14 @@ public final class AveragedModel implements AutoCloseable {
         return count > 0 && averaging.interpolates();
     }
 
+    /** Refuses an update that cannot be: while the averages are in the model, or with a weight that is none. */
+    void checkUpdatable() {
+        checkOwn("step");
+        if (count > 0) { // the first one copies
+            weight();
+        }
+    }
+
     /** The weight of the model in the next update. */
     double weight() {
         return averaging.weight(count);

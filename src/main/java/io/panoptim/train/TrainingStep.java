@@ -272,11 +272,12 @@ public final class TrainingStep implements AutoCloseable {
         if (closed) {
             throw new PanoptimException(PanoptimException.Code.CLOSED, NAME + ".step", "the plan is closed");
         }
+        if (average != null) {
+            average.checkUpdatable();
+            average.stream(optimizers.getFirst().stream());
+        }
         if (scaler != null) {
             scaler.begin(optimizers, control);
-        }
-        if (average != null) {
-            average.stream(optimizers.getFirst().stream());
         }
         if (joint != null) {
             stepAtOnce(joint);

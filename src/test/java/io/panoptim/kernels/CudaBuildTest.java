@@ -44,7 +44,9 @@ class CudaBuildTest {
     void noKernelSpillsOrUsesMoreRegistersThanItsBlocksLeaveIt() throws IOException {
         assertFits("kernels/resources.txt", expectedKernels());
         assertFits("kernels/columns-resources.txt", Set.of("panoptim_map_float32", "panoptim_map_float64", "panoptim_reduce_float32",
-                "panoptim_reduce_float64", "panoptim_finish_sum", "panoptim_finish_largest"));
+                "panoptim_reduce_float64", "panoptim_finish_sum", "panoptim_finish_largest", "panoptim_statistics_float32",
+                "panoptim_statistics_float64", "panoptim_finish_statistics"));
+        assertFits("kernels/control-resources.txt", Ptx.parse(Files.readString(built("kernels/control.ptx"))).kernels().keySet());
         assertFits("kernels/products-resources.txt", Stream.of("scale", "identity", "mirror").flatMap(kernel -> Stream.of("float32", "float64",
                 "bfloat16", "float16").map(type -> "panoptim_product_" + kernel + "_" + type)).collect(Collectors.toSet()));
         assertFits("kernels/rows-resources.txt", Ptx.parse(Files.readString(built("kernels/rows.ptx"))).kernels().keySet());

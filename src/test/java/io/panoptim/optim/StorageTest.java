@@ -293,6 +293,27 @@ class StorageTest {
         }
     }
 
+    /** As in torch, weights may be loaded before the optimizer's state or after it. */
+    @Test
+    void aMasterThatWasNotSavedBeginsAsTheValueThatTheNextStepFinds() {
+        for (Engine engine : engines) {
+            try (Arena arena = Arena.ofShared()) {
+                Parameter saved = Parameter.of("p", Tensor.zeros(arena, DType.BFLOAT16, 3)).gradient(Tensor.zeros(arena, DType.BFLOAT16, 3));
+                Parameter loaded = Parameter.of("p", Tensor.zeros(arena, DType.BFLOAT16, 3)).gradient(Tensor.zeros(arena, DType.BFLOAT16, 3));
+                try (AdamW plain = new AdamW(engine, List.of(saved), AdamW.Options.defaults().withWeightDecay(0));
+                        AdamW mastered = new AdamW(engine, List.of(loaded), AdamW.Options.defaults())) {
+                    plain.step();
+                    mastered.storage(Storage.defaults().withValues(Values.MASTER));
+                    mastered.loadStateDict(plain.stateDict());
+                    loaded.value().set(1, 5);
+                    mastered.step();
+                    assertEquals(5, loaded.value().get(1), engine.description());
+                    assertEquals(5, mastered.state(loaded).get("master").get(1), engine.description());
+                }
+            }
+        }
+    }
+
     /** Catalogue row 12: whatever the values' and states' types, the count of steps goes beyond 256. */
     @Test
     void stepsAreCountedBeyondWhatBfloat16CanCount() {

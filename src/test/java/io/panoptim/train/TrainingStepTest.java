@@ -458,6 +458,64 @@ class TrainingStepTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
+    void whatOneOptimizerCannotDoIsRefusedBeforeAnotherHasStepped(String name) {
+        Engine engine = TestEngines.named(name);
+        Parameter p = parameter("p", 1, 1);
+        Parameter q = Parameter.of("q", Tensor.zeros(arena, DType.FLOAT32, 3, 2));
+        SGD first = open(new SGD(engine, List.of(p), SGD.Options.defaults().withLr(0.5)));
+        SGD second = open(new SGD(engine, List.of(q), SGD.Options.defaults().withLr(0.5)));
+        TrainingStep step = open(TrainingStep.of(first, second).zeroGrad().build());
+        Tensor rows = Tensor.zeros(arena, DType.INT64, 1);
+        q.sparseGradient(new SparseGradient(rows, Tensor.zeros(arena, DType.FLOAT32, 1, 2)));
+        refused(Code.UNSUPPORTED, "sparse gradients are not measured", step::step);
+        assertEquals(1, p.value().get(0));
+        q.gradient(Tensor.zeros(arena, DType.FLOAT32, 3, 2));
+        second.stream(new Stream(7));
+        refused(Code.INVALID, "SGD and SGD work on different streams", step::step);
+        assertEquals(1, p.value().get(0));
+        second.stream(Stream.DEFAULT);
+        step.step();
+        assertEquals(0.5, p.value().get(0));
+        SGD third = open(new SGD(engine, List.of(Parameter.of("same", p.value())), SGD.Options.defaults()));
+        refused(Code.INVALID, "'same' float32[1] is optimized by two of the optimizers", () -> TrainingStep.of(first, third).zeroGrad().build());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void averagesThatAreInTheModelAreNoticedBeforeAnythingIsWritten(String name) {
+        Engine engine = TestEngines.named(name);
+        for (boolean apart : new boolean[] {false, true}) {
+            Parameter p = parameter("p", 1, 1);
+            SGD sgd = new SGD(engine, List.of(p), SGD.Options.defaults().withLr(0.5));
+            Optimizer optimizer = open(apart ? new Lookahead(sgd, Lookahead.Options.defaults()) : sgd);
+            AveragedModel average = open(new AveragedModel(engine, List.of(p), Averaging.getEmaMultiAvgFn(0.5)));
+            TrainingStep step = open(TrainingStep.of(optimizer).average(average).zeroGrad().build());
+            average.swap();
+            double before = p.value().get(0);
+            refused(Code.INVALID, "the model's tensors hold the averages: call swap() first", step::step);
+            assertEquals(before, p.value().get(0));
+            assertEquals(1, p.gradient().get(0));
+            average.swap();
+            step.step();
+        }
+    }
+
+    @Test
+    void aPlanOfABrokenOptimizerIsClosedAllTheSame() {
+        Engine engine = TestEngines.named("reference");
+        Parameter p = parameter("p", 1, 1);
+        SGD sgd = open(new SGD(engine, List.of(p), SGD.Options.defaults()));
+        AveragedModel average = open(new AveragedModel(engine, List.of(p), Averaging.getEmaMultiAvgFn(0.5)));
+        TrainingStep step = TrainingStep.of(sgd).average(average).clipGradNorm(1).build();
+        sgd.close();
+        step.close();
+        step.close();
+        SGD other = open(new SGD(engine, List.of(p), SGD.Options.defaults()));
+        open(TrainingStep.of(other).average(average).build()).step();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
     void whatDoesNotFitTogetherIsRefused(String name) {
         Engine engine = TestEngines.named(name);
         Parameter p = parameter("p", 1, 1);

@@ -78,7 +78,11 @@ final class CpuTable extends Table {
             panoptim_extras.statistic_leaves(stepExtras, arena.allocate(ValueLayout.JAVA_DOUBLE, image.leafCount() * STATISTICS));
         }
         if (statistics == null || statistics.byteSize() < (long) classes * STATISTICS * Double.BYTES) {
-            statistics = arena.allocate(ValueLayout.JAVA_DOUBLE, (long) classes * STATISTICS);
+            MemorySegment grown = arena.allocate(ValueLayout.JAVA_DOUBLE, (long) classes * STATISTICS);
+            if (statistics != null) { // of a step that has taken place, which the coming one may not
+                grown.copyFrom(statistics);
+            }
+            statistics = grown;
             panoptim_extras.statistics(stepExtras, statistics);
         }
     }
@@ -88,7 +92,7 @@ final class CpuTable extends Table {
         if (statistics == null) {
             throw PanoptimException.invalid("Table.statistics", "there was no step with statistics");
         }
-        return statistics.asSlice(0, (long) classCount() * STATISTICS * Double.BYTES).toArray(ValueLayout.JAVA_DOUBLE);
+        return statistics.toArray(ValueLayout.JAVA_DOUBLE);
     }
 
     /** Fills in the {@code panoptim_map} of the coming call. */

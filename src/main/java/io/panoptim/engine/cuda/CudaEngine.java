@@ -47,7 +47,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     static final String NAME = "cuda";
     /** Of a block; kernels/step.cu has the same. */
     private static final int THREADS = 256;
-    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags();
+    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags() & ~Extras.Part.STOCHASTIC.flag();
 
     private final Device device;
     private final CudaContext context;
@@ -473,6 +473,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
         List<CudaTable> own = tables.stream().map(table -> own("Engine.measure", table)).toList();
         enter("Engine.measure");
         try {
+            own.forEach(table -> table.checkMeasurable(parts)); // before the first of them has left anything in the block
             long results = block.parts(own.size());
             for (int i = 0; i < own.size(); i++) {
                 own.get(i).measure(parts, measurement.unscale(), block, results + i * (long) Double.BYTES, stream.handle());

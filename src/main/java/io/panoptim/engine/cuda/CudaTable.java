@@ -325,11 +325,15 @@ final class CudaTable extends Table {
         return columns().reduce(reduction, stream);
     }
 
+    /** Refuses gradients whose memory is closed. */
+    void checkMeasurable(Reduction parts) {
+        checkColumnsAccessible("Engine.measure", parts.columns());
+    }
+
     /** Reduces the gradients to a number on the device, and finds out whether all are finite. */
     void measure(Reduction parts, boolean unscales, CudaControl control, long result, long stream) {
         enter("Engine.measure");
         try {
-            checkColumnsAccessible("Engine.measure", parts.columns());
             CudaGraph graph = engine.capturing(stream);
             copyChanges(stream, graph != null);
             if (graph != null) {
