@@ -88,7 +88,8 @@ final class PlainLoop implements Contender {
             if (compiler.waitFor() != 0) {
                 throw new PanoptimException(Code.UNAVAILABLE, "bench", "cc could not compile plain_loop.c: its error is above");
             }
-            MemorySegment function = SymbolLookup.libraryLookup(library, arena).findOrThrow("plain_loop");
+            // It stays loaded: the threads of its OpenMP do not end.
+            MemorySegment function = SymbolLookup.libraryLookup(library, Arena.global()).findOrThrow("plain_loop");
             Files.delete(source);
             Files.delete(library);
             Files.delete(folder);
