@@ -1,6 +1,7 @@
 package io.panoptim;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.File;
@@ -11,6 +12,7 @@ import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -62,6 +64,19 @@ class ReadmeTest {
         assertEquals("", run(find("\n    (g\\+\\+ [^\n]*)").replaceAll("(?:lib)?tiger\\.", folder + "/$0").split(" ")));
         assertEquals(find("Tiger.java` prints `(.*?) on reference`") + " on cpu",
                 java(folder, "Tiger", folder.resolve("libtiger.so").toString()));
+    }
+
+    @Test
+    void thePerformanceIsThatOfTheNewestReport() throws IOException {
+        Path newest;
+        try (Stream<Path> reports = Files.list(Path.of("bench/results"))) {
+            newest = reports.filter(report -> report.getFileName().toString().endsWith("-steps")).max(Comparator.naturalOrder()).orElseThrow();
+        }
+        Matcher summary = Pattern.compile("\n(\\| \\| torch-fused .*?)\n\n", Pattern.DOTALL).matcher(Files.readString(newest.resolve("report.md")));
+        assertTrue(summary.find(), newest.toString());
+        String readme = Files.readString(Path.of("README.md"));
+        assertTrue(readme.contains(summary.group(1)), "expected in README.md, under Performance:\n" + summary.group(1));
+        assertTrue(readme.contains("`" + newest + "/`"), "expected in README.md: " + newest);
     }
 
     private static void compile(Path folder, String name) throws IOException {

@@ -83,6 +83,7 @@ record BenchReport(LocalDate date, String command, Map<String, String> machine, 
         text.append("- ").append(rounds).append(" rounds, in which each takes its turn with the same number of steps; medians. A ratio is the "
                 + "median over the rounds of the other's time divided by Panoptim's; bytes are those that a step has to move.\n");
         missing.forEach((name, reason) -> text.append("- ").append(name).append(" is missing: ").append(reason).append('\n'));
+        text.append("\n## How many times as long as Panoptim's the others' steps take\n\n").append(summary());
         for (Measured measured : workloads) {
             text.append("\n## ").append(measured.workload.title()).append("\n\n| | a step | GB/s | ratio |\n| --- | --- | --- | --- |\n");
             for (Comparison.Times times : measured.times) {
@@ -90,6 +91,23 @@ record BenchReport(LocalDate date, String command, Map<String, String> machine, 
                         measured.gigabytesPerSecond(times),
                         times == measured.own() ? "" : String.format(Locale.ROOT, "%.2f", times.ratioTo(measured.own()))));
             }
+        }
+        return text.toString();
+    }
+
+    /** A line for each workload, a column for each of the others. */
+    private String summary() {
+        List<String> names = workloads.stream().flatMap(measured -> measured.times.stream().skip(1)).map(Comparison.Times::name).distinct()
+                .toList();
+        StringBuilder text = new StringBuilder("| | ").append(String.join(" | ", names)).append(" |\n|").append(" --- |".repeat(names.size() + 1))
+                .append('\n');
+        for (Measured measured : workloads) {
+            text.append("| ").append(measured.workload.title()).append(" |");
+            for (String name : names) {
+                text.append(measured.times.stream().filter(times -> times.name().equals(name)).findFirst()
+                        .map(times -> String.format(Locale.ROOT, " %.2f |", times.ratioTo(measured.own()))).orElse(" |"));
+            }
+            text.append('\n');
         }
         return text.toString();
     }
