@@ -199,6 +199,13 @@ final class CudaContext implements AutoCloseable {
         return address.address();
     }
 
+    /** Free device memory, in bytes. */
+    long freeBytes() {
+        long[] free = new long[1];
+        check("cuMemGetInfo", JCudaDriver.cuMemGetInfo(free, new long[1]));
+        return free[0];
+    }
+
     @Override
     public void close() {
         if (!closed) {

@@ -66,9 +66,7 @@ public final class PlainKernels implements AutoCloseable {
 
     /** Free device memory, in bytes. */
     public static long freeBytes(CudaEngine engine) {
-        long[] free = new long[1];
-        engine.within(() -> free[0] = engine.context().memory()[0]);
-        return free[0];
+        return engine.within("PlainKernels", () -> engine.context().freeBytes());
     }
 
     /** How many multiprocessors the device has. */
