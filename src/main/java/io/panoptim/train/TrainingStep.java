@@ -49,6 +49,8 @@ import org.jspecify.annotations.Nullable;
  * zeroed nevertheless;
  * <li>an optimizer that clips by the norm of all its gradients itself (LAMB) takes it to be that of the gradients in memory times the two
  * factors, which may be off by a unit in the last place of a float64;
+ * <li>of a parameter with a master ({@link io.panoptim.optim.Storage}) averages and copies that ride along see the master, and those of a
+ * pass of their own the value;
  * <li>gradients of frozen groups are neither measured, clipped nor zeroed.
  * </ul>
  *
