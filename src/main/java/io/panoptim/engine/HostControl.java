@@ -8,7 +8,7 @@ import java.lang.foreign.MemorySegment;
 
 /** A control block in the CPU's memory, where everything has happened when a call returns. */
 public final class HostControl implements Control {
-    private final MemorySegment block = panoptim_control.allocate(Arena.ofAuto());
+    private final MemorySegment block = ControlBlock.allocate(Arena.ofAuto());
     private final HostEngine engine;
     /** Those of the last measurement: the next one is mostly the same. */
     private Reduction norm = Reduction.norm(Column.GRADIENT, 2);
@@ -17,12 +17,6 @@ public final class HostControl implements Control {
 
     HostControl(HostEngine engine) {
         this.engine = engine;
-        panoptim_control.size(block, (int) panoptim_control.sizeof());
-        panoptim_control.scale(block, 1);
-        panoptim_control.inverse_scale(block, 1);
-        panoptim_control.clip_float32(block, 1);
-        panoptim_control.clip_float64(block, 1);
-        panoptim_control.hysteresis_tracker(block, 1);
     }
 
     /** One of the CPU's blocks that is open, or a refusal. */
@@ -54,7 +48,7 @@ public final class HostControl implements Control {
     @Override
     public boolean foundInf() {
         of("Control.foundInf", this);
-        return panoptim_control.found_inf(block) != 0;
+        return ControlBlock.foundInf(block);
     }
 
     /** The norm that a measurement is of. */
@@ -87,9 +81,7 @@ public final class HostControl implements Control {
     @Override
     public Values latest() {
         of("Control.latest", this);
-        return new Values(panoptim_control.scale(block), panoptim_control.inverse_scale(block), foundInf(),
-                panoptim_control.norm(block), panoptim_control.clip_float32(block), panoptim_control.growth_tracker(block),
-                panoptim_control.hysteresis_tracker(block), panoptim_control.applied(block), panoptim_control.skipped(block));
+        return ControlBlock.values(block);
     }
 
     @Override

@@ -3,10 +3,10 @@ package io.panoptim.engine.cuda;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Control;
+import io.panoptim.engine.ControlBlock;
 import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Scaling;
 import io.panoptim.engine.Stream;
-import io.panoptim.ffi.panoptim_control;
 import io.panoptim.tensor.DType;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -51,13 +51,7 @@ final class CudaControl implements Control {
         this.arguments = arena.allocate(SIZE, 8);
         this.pointer = arena.allocate(ValueLayout.ADDRESS);
         pointer.set(ValueLayout.ADDRESS, 0, arguments);
-        MemorySegment initial = panoptim_control.allocate(arena);
-        panoptim_control.size(initial, (int) initial.byteSize());
-        panoptim_control.scale(initial, 1);
-        panoptim_control.inverse_scale(initial, 1);
-        panoptim_control.clip_float32(initial, 1);
-        panoptim_control.clip_float64(initial, 1);
-        panoptim_control.hysteresis_tracker(initial, 1);
+        MemorySegment initial = ControlBlock.allocate(arena);
         this.block = memory.zeros(DType.UINT8, initial.byteSize()).address();
         this.nonfinite = memory.zeros(DType.UINT8, Integer.BYTES).address();
         engine.calls().copyToDevice(block, initial, initial.byteSize(), engine.sideStream());
@@ -138,25 +132,19 @@ final class CudaControl implements Control {
         return engine.within(call, () -> waiting ? arrivals.awaited() : arrivals.latest());
     }
 
-    private static Values values(MemorySegment from) {
-        return new Values(panoptim_control.scale(from), panoptim_control.inverse_scale(from), panoptim_control.found_inf(from) != 0,
-                panoptim_control.norm(from), panoptim_control.clip_float32(from), panoptim_control.growth_tracker(from),
-                panoptim_control.hysteresis_tracker(from), panoptim_control.applied(from), panoptim_control.skipped(from));
-    }
-
     @Override
     public Values latest() {
-        return values(values("Control.latest", false));
+        return ControlBlock.values(values("Control.latest", false));
     }
 
     @Override
     public Values read() {
-        return values(values("Control.read", true));
+        return ControlBlock.values(values("Control.read", true));
     }
 
     @Override
     public boolean foundInf() {
-        return panoptim_control.found_inf(values("Control.foundInf", true)) != 0;
+        return ControlBlock.foundInf(values("Control.foundInf", true));
     }
 
     @Override
