@@ -1,6 +1,6 @@
 // A block of one tensor's elements on its way through a rule. Columns of the compute type are worked on where they lie; others,
 // and gradients that are scaled first, lie in buffers meanwhile. What rides along with an update is done here, before the rule's
-// loop and after it, while the block is in the nearest cache; the Java twin is io.panoptim.engine.reference.Stage.
+// loop and after it, while the block is in the nearest cache; the Java twins are io.panoptim.engine.reference.Riding and Step.
 #pragma once
 #include <string.h>
 
