@@ -20,6 +20,7 @@ std::map<std::string, long> defaults() {
         {"multiprocessors", 4},
         {"memory", 4l << 30},      // bytes in all
         {"lazy", 0},               // streams run when something waits for them
+        {"kernels", 1},            // 0: launches do nothing, for measuring what they cost the host
         {"backwards", 0},          // the last block, warp and thread first
         {"refuse_fat_binary", 0},  // the result of loading one
     };

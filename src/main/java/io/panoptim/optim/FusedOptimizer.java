@@ -42,6 +42,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Where a history has the number of steps taken, unless {@link #numbers} says otherwise. */
     protected static final int STEP = 0;
 
+    private static final long NEVER = -1;
+
     private static final Reduction GRADIENT_NORM = Reduction.norm(Column.GRADIENT, 2);
 
     /** The count of steps, as the sources call it whose optimizers share something among all tensors. */
@@ -174,6 +176,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** Whether other tensors ride along than those in the table. */
     private boolean carriedAnew;
     private boolean anySparse;
+    /** {@link ParamGroup#gradientChanges} when all gradients were last looked up. */
+    private long lookedUp = NEVER;
     private long updates;
     private final Runnable beforeStepping = () -> {
         advanceGroups();
@@ -342,6 +346,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     @Override
     protected final void added(ParamGroup group) {
         parameters.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Entry(name, group, id));
+        lookedUp = NEVER;
     }
 
     private History kept(ParamGroup group) {
@@ -614,6 +619,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         if (entry.scalarClass == null && hasStateFromTheStart()) {
             states.of(entry);
             entry.scalarClass = firstClass(entry);
+            lookedUp = NEVER;
         }
         return entry.hasStepped() ? states.shown(entry, history(entry)) : new LinkedHashMap<>();
     }
@@ -634,6 +640,11 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private void synchronize() {
         boolean rebuild = carriedAnew || slotsChanged() || table != null && table.rule() != rule();
         boolean regroup = ungrouped;
+        long changes = ParamGroup.gradientChanges(); // before the look-up: what changes meanwhile is looked up again
+        if (!rebuild && !regroup && !anySparse && changes == lookedUp) {
+            return;
+        }
+        lookedUp = NEVER;
         anySparse = false;
         Map<Integer, @Nullable Tensor> moved = Map.of();
         for (int i = 0; i < entries.size(); i++) {
@@ -667,6 +678,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 regroup(table);
             }
         }
+        lookedUp = changes;
     }
 
     @Override
@@ -737,6 +749,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             pairs.close();
             pairs = null;
         }
+        lookedUp = NEVER;
         slotsInTable = List.of();
         classes = new ScalarClass[0];
         updates = count;

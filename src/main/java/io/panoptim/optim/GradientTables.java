@@ -78,6 +78,8 @@ public final class GradientTables implements AutoCloseable {
     private final PairPass units;
     private Stream stream = Stream.DEFAULT;
     private int groups;
+    /** {@link ParamGroup#gradientChanges} when all gradients were last looked up; -1 for never. */
+    private long lookedUp = -1;
 
     private GradientTables(String call, Engine engine, List<Optimizer> optimizers, Function<Tensor, List<Tensor>> states) {
         this.call = call;
@@ -228,6 +230,7 @@ public final class GradientTables implements AutoCloseable {
             throw PanoptimException.invalid(call, parameter + " lies on " + parameter.value().device() + ", but the " + engine.name()
                     + " engine works on " + engine.device());
         }
+        lookedUp = -1;
         Entry entry = byPlace.computeIfAbsent(Place.key(parameter), place -> {
             Entry made = new Entry(parameter.name() == null ? otherwise : parameter.name(), group,
                     states.apply(parameter.value()));
@@ -271,7 +274,12 @@ public final class GradientTables implements AutoCloseable {
 
     private void synchronize() {
         addGroups();
-        parts.forEach(this::synchronize);
+        long changes = ParamGroup.gradientChanges(); // before the look-up: what changes meanwhile is looked up again
+        if (changes != lookedUp) {
+            lookedUp = -1;
+            parts.forEach(this::synchronize);
+            lookedUp = changes;
+        }
     }
 
     private void synchronize(Part part) {
@@ -314,6 +322,7 @@ public final class GradientTables implements AutoCloseable {
         tables.forEach(Table::close);
         tables.clear();
         parts.forEach(part -> part.table = null);
+        lookedUp = -1;
         units.close();
     }
 }

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /** Parameters that share hyperparameters. These can be read and changed between any two steps. */
@@ -17,6 +18,8 @@ public final class ParamGroup {
 
     static final String PARAMS = "params";
     static final String PARAM_NAMES = "param_names";
+
+    private static final AtomicLong FREEZES = new AtomicLong();
 
     /** All that can change of a group. */
     record Content(double[] values, double independentWeightDecay, Map<String, @Nullable Object> fields) {}
@@ -128,7 +131,15 @@ public final class ParamGroup {
      * whatever gradients they have. Like torch's {@code requires_grad} it is not saved.
      */
     public void frozen(boolean newFrozen) {
-        frozen = newFrozen;
+        if (newFrozen != frozen) {
+            frozen = newFrozen;
+            FREEZES.incrementAndGet();
+        }
+    }
+
+    /** How often any gradient has come, gone or been replaced, or any group was frozen or thawed. */
+    static long gradientChanges() {
+        return Parameter.gradientChanges() + FREEZES.get();
     }
 
     /**

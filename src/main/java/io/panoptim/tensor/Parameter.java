@@ -1,10 +1,13 @@
 package io.panoptim.tensor;
 
 import io.panoptim.PanoptimException;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /** A tensor to be optimized and its gradient, dense or sparse, which may come, go and move between steps. */
 public final class Parameter {
+    private static final AtomicLong GRADIENT_CHANGES = new AtomicLong();
+
     private final @Nullable String name;
     private final Tensor value;
     private @Nullable Tensor gradient;
@@ -36,6 +39,14 @@ public final class Parameter {
         return value;
     }
 
+    /**
+     * How often gradients of any parameters have come, gone or been replaced by other tensors: while this stays the same, none has to
+     * be looked up again.
+     */
+    public static long gradientChanges() {
+        return GRADIENT_CHANGES.get();
+    }
+
     /** The dense gradient, or null. Without any gradient a step skips this parameter, its state and its step count. */
     public @Nullable Tensor gradient() {
         return gradient;
@@ -51,9 +62,7 @@ public final class Parameter {
         if (newGradient != null) {
             check(newGradient);
         }
-        gradient = newGradient;
-        sparseGradient = null;
-        return this;
+        return replace(newGradient, null);
     }
 
     /** The sparse gradient, or null. */
@@ -72,8 +81,15 @@ public final class Parameter {
         if (newGradient != null) {
             newGradient.checkFits(call("sparseGradient"), value);
         }
-        sparseGradient = newGradient;
-        gradient = null;
+        return replace(null, newGradient);
+    }
+
+    private Parameter replace(@Nullable Tensor dense, @Nullable SparseGradient sparse) {
+        if (dense != gradient || sparse != sparseGradient) {
+            gradient = dense;
+            sparseGradient = sparse;
+            GRADIENT_CHANGES.incrementAndGet();
+        }
         return this;
     }
 

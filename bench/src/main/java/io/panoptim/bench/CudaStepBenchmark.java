@@ -27,7 +27,7 @@ import org.openjdk.jmh.annotations.Warmup;
 /**
  * What a step of AdamW on CUDA costs the CPU, by the number of tensors: until {@code step} returns, which does not wait for the device; and
  * until the replay of a captured step does. The device is idle before each. On the stand-in for a driver with
- * {@code PANOPTIM_CUDA_SHIM=lazy=1}, as in {@link LaunchBenchmark}.
+ * {@code PANOPTIM_CUDA_SHIM=kernels=0}, as in {@link LaunchBenchmark}.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.SampleTime)

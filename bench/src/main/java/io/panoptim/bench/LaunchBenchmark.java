@@ -35,7 +35,7 @@ import org.openjdk.jmh.annotations.Warmup;
  * What a launch costs the CPU, of a kernel that finds nothing to do: through the Foreign Function & Memory API, with its argument written
  * anew; through JCuda as it is used commonly, with pointers made for each launch; and through JCuda with pointers that are kept. The stream
  * is empty before each hundred, so that no launch waits for room in it. With {@code -Dpanoptim.cuda.driver} on the stand-in for a driver, and
- * {@code PANOPTIM_CUDA_SHIM=lazy=1} in the environment, it is the bindings' cost alone that differs.
+ * {@code PANOPTIM_CUDA_SHIM=kernels=0} in the environment, it is the bindings' cost alone that differs.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
