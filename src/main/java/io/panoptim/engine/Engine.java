@@ -28,7 +28,7 @@ public interface Engine {
      * @param call for the message
      * @param label for the message: what the tensor is
      */
-    default void checkAddress(String call, String label, Tensor tensor) {}
+    default void checkAddress(String call, Object label, Tensor tensor) {}
 
     /** A new owner of memory on this engine's device. */
     Memory memory();

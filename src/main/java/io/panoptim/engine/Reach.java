@@ -11,7 +11,7 @@ import io.panoptim.tensor.Tensor;
  */
 record Reach(Engine engine, boolean heap) {
     /** Refuses a device that is not the engine's. */
-    void checkDevice(String call, String label, Device place) {
+    void checkDevice(String call, Object label, Device place) {
         if (!place.equals(engine.device())) {
             throw PanoptimException.invalid(call, label + " lies on " + place + ", but the " + engine.name() + " engine works on "
                     + engine.device() + ": copy it there, or choose that device's engine");
@@ -19,7 +19,7 @@ record Reach(Engine engine, boolean heap) {
     }
 
     /** Refuses what on the engine's device it cannot reach, and elements that are not aligned. */
-    void checkAddress(String call, String label, Tensor tensor) {
+    void checkAddress(String call, Object label, Tensor tensor) {
         boolean onHeap = tensor.device().kind() == Device.Kind.CPU && !tensor.segment().isNative();
         if (onHeap && !heap) {
             throw PanoptimException.invalid(call, label + " lies on the Java heap, where the " + engine.name() + " engine cannot reach "

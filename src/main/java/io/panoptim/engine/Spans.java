@@ -11,7 +11,7 @@ import java.util.TreeMap;
 /** The ranges of memory in use by a table, on one device: finds overlaps in time that grows with what changed. */
 final class Spans {
     /** A tensor at the range it occupies, and what it is there for. */
-    private record Span(Tensor tensor, String what) {
+    private record Span(Tensor tensor, Object what) {
         long end() {
             return tensor.address() + tensor.bytes();
         }
@@ -28,11 +28,11 @@ final class Spans {
     private final Map<Object, NavigableMap<Long, Span>> spaces = new IdentityHashMap<>();
 
     /** Takes a tensor's range, or leaves everything as it was and returns what lies there already. */
-    Optional<String> add(Tensor tensor, String what) {
+    Optional<Object> add(Tensor tensor, Object what) {
         if (tensor.bytes() == 0) {
             return Optional.empty();
         }
-        Optional<String> there = under(tensor);
+        Optional<Object> there = under(tensor);
         if (there.isEmpty()) {
             spaces.computeIfAbsent(space(tensor), key -> new TreeMap<>()).put(tensor.address(), new Span(tensor, what));
         }
@@ -40,7 +40,7 @@ final class Spans {
     }
 
     /** What lies in a tensor's range, if anything does. */
-    Optional<String> under(Tensor tensor) {
+    Optional<Object> under(Tensor tensor) {
         NavigableMap<Long, Span> space = spaces.get(space(tensor));
         if (space == null || tensor.bytes() == 0) {
             return Optional.empty();

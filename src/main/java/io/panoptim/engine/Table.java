@@ -397,7 +397,7 @@ public abstract class Table implements AutoCloseable {
     }
 
     /** What a step uses besides the columns; several tensors may share it. */
-    private void checkRead(String call, String label, Tensor tensor) {
+    private void checkRead(String call, Object label, Tensor tensor) {
         if (!tensor.device().equals(device)) {
             throw PanoptimException.invalid(call, label + " lies on " + tensor.device() + ", but the " + engine.name()
                     + " engine works on " + device);
@@ -431,7 +431,7 @@ public abstract class Table implements AutoCloseable {
     private void take(int index, int column, Tensor tensor) {
         check(entries.get(index), column, tensor);
         boolean everyTensors = isShared(entries.get(index), column) && over() == Over.GLOBAL;
-        Optional<String> other = everyTensors && index > 0 && columns[0][column] == tensor ? Optional.empty()
+        Optional<Object> other = everyTensors && index > 0 && columns[0][column] == tensor ? Optional.empty()
                 : spans.add(tensor, label(index, column));
         if (other.isPresent()) {
             throw invalid(label(index, column), "overlaps " + other.get()
@@ -497,7 +497,7 @@ public abstract class Table implements AutoCloseable {
 
     private void checkCodes(TensorEntry entry) {
         entry.codes().forEach((slot, code) -> {
-            String label = label(entry, Column.STATE + slot);
+            Label label = label(entry, Column.STATE + slot);
             if (rule == null || slot < 0 || slot >= entry.slots(rule)) {
                 throw invalid(label, "is quantised, but the rule has no such state of elements");
             }
@@ -548,7 +548,7 @@ public abstract class Table implements AutoCloseable {
     }
 
     private void check(TensorEntry entry, int column, Tensor tensor) {
-        String label = label(entry, column);
+        Label label = label(entry, column);
         Tensor value = entry.value();
         reach.checkDevice("Table", label, tensor.device());
         if (isShared(entry, column)) {
@@ -578,7 +578,7 @@ public abstract class Table implements AutoCloseable {
         checkMemory(entry, label, tensor);
     }
 
-    private void checkShared(TensorEntry entry, String label, Tensor tensor) {
+    private void checkShared(TensorEntry entry, Label label, Tensor tensor) {
         long elements = rule.sharedStates().size() * (over() == Over.ROW ? entry.rows() : 1);
         if (tensor.dtype() != DType.FLOAT64 || tensor.elements() != elements) {
             throw invalid(label, "is " + tensor + ": expected " + elements + " of type float64, whatever the value's type");
@@ -586,7 +586,7 @@ public abstract class Table implements AutoCloseable {
         checkMemory(entry, label, tensor);
     }
 
-    private void checkMemory(TensorEntry entry, String label, Tensor tensor) {
+    private void checkMemory(TensorEntry entry, Label label, Tensor tensor) {
         if (entry.gradient() != null || rule == null) { // a step does not touch the rest without one
             tensor.checkAccessible("Table", label);
         }
@@ -597,15 +597,23 @@ public abstract class Table implements AutoCloseable {
         reach.checkAddress("Table", label, tensor);
     }
 
-    private String label(int index, int column) {
+    private Label label(int index, int column) {
         return label(entries.get(index), column);
     }
 
-    private static String label(TensorEntry entry, int column) {
-        return "the " + Column.name(column) + " of '" + entry.name() + "'";
+    private static Label label(TensorEntry entry, int column) {
+        return new Label(entry, column);
     }
 
-    private static PanoptimException invalid(String label, String message) {
+    /** What a tensor is, of which a text is made only for a message. */
+    private record Label(TensorEntry entry, int column) {
+        @Override
+        public String toString() {
+            return "the " + Column.name(column) + " of '" + entry.name() + "'";
+        }
+    }
+
+    private static PanoptimException invalid(Object label, String message) {
         return PanoptimException.invalid("Table", label + " " + message);
     }
 }

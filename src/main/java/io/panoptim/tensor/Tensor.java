@@ -164,7 +164,7 @@ public final class Tensor {
      * @param call for the message
      * @param label for the message: what the tensor is
      */
-    public void checkAccessible(String call, String label) {
+    public void checkAccessible(String call, Object label) {
         if (!isAlive()) {
             throw new PanoptimException(Code.CLOSED, call, label + " lies in " + (segment == null ? "memory" : "an arena") + " that was "
                     + "closed: keep it open as long as it is used");
@@ -206,8 +206,11 @@ public final class Tensor {
 
     /** Whether equal positions in memory are equal elements: same shape, and same strides where they matter. */
     public boolean sameLayout(Tensor other) {
-        return sameShape(other)
-                && IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == other.strides[i]);
+        boolean same = sameShape(other);
+        for (int i = 0; i < shape.length && same; i++) {
+            same = shape[i] == 1 || strides[i] == other.strides[i];
+        }
+        return same;
     }
 
     /** Whether the last dimension's neighbours are neighbours in memory, and so on to the first. */

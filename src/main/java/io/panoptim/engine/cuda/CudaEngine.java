@@ -317,7 +317,7 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     }
 
     @Override
-    public void checkAddress(String call, String label, Tensor tensor) {
+    public void checkAddress(String call, Object label, Tensor tensor) {
         boolean own = tensor.owner() instanceof CudaMemory memory && memory.engine() == this;
         if (!own && tensor.bytes() > 0 && !within(call, () -> calls.isOnDevice(tensor.address()))) {
             throw CudaException.of(Problem.HOST_POINTER, call, label + " is said to be on " + device + ", but 0x"

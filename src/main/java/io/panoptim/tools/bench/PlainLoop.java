@@ -20,7 +20,10 @@ import java.util.Optional;
  * What memory allows: {@code plain_loop.c}, compiled by this machine's C compiler for this machine's processor, over arrays as long as
  * all tensors together. Its results mean nothing.
  */
-final class PlainLoop implements Contender {
+public final class PlainLoop implements Contender {
+    /** What it moves for each element: four arrays are read, three written, of float32. */
+    public static final int BYTES_PER_ELEMENT = 7 * Float.BYTES;
+
     /** The ceiling of AdamW's workloads. */
     static final class Provider implements ContenderProvider {
         @Override
@@ -49,7 +52,7 @@ final class PlainLoop implements Contender {
 
         @Override
         public Contender open(Workload workload, Setting setting) {
-            return new PlainLoop(workload, setting);
+            return new PlainLoop(workload.elements(), 1, setting.threads());
         }
     }
 
@@ -60,16 +63,24 @@ final class PlainLoop implements Contender {
     private final MemorySegment[] arrays = new MemorySegment[ARRAYS];
     private final MethodHandle loop;
     private final long count;
+    private final int places;
     private final int threads;
+    private int place;
 
-    private PlainLoop(Workload workload, Setting setting) {
-        count = workload.elements();
-        threads = setting.threads();
+    /**
+     * Over arrays of {@code count} elements; each step is over the next of several such places, so that caches do not hold them.
+     *
+     * @throws PanoptimException when there is no C compiler, or not one that can compile it
+     */
+    public PlainLoop(long count, int places, int threads) {
+        this.count = count;
+        this.places = places;
+        this.threads = threads;
         loop = Linker.nativeLinker().downcallHandle(compiled(), FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS,
                 ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT));
         for (int array = 0; array < ARRAYS; array++) {
-            arrays[array] = arena.allocate(count * Float.BYTES, 64);
-            for (long i = 0; i < count; i++) {
+            arrays[array] = arena.allocate(count * places * Float.BYTES, 64);
+            for (long i = 0; i < count * places; i++) {
                 arrays[array].setAtIndex(ValueLayout.JAVA_FLOAT, i, array == 1 ? Inputs.gradient(0, i) * 0x1p-20f : Inputs.value(0, i));
             }
         }
@@ -109,12 +120,17 @@ final class PlainLoop implements Contender {
         try {
             long start = System.nanoTime();
             for (int i = 0; i < steps; i++) {
-                loop.invokeExact(count, arrays[0], arrays[1], arrays[2], arrays[3], threads);
+                loop.invokeExact(count, array(0), array(1), array(2), array(3), threads);
+                place = (place + 1) % places;
             }
             return (System.nanoTime() - start) * 1e-9;
         } catch (Throwable impossible) {
             throw new AssertionError(impossible);
         }
+    }
+
+    private MemorySegment array(int number) {
+        return arrays[number].asSlice(place * count * Float.BYTES, count * Float.BYTES);
     }
 
     @Override
