@@ -154,7 +154,7 @@ public final class BenchCommand implements Runnable {
             }
         }
         String name = String.valueOf(file.getFileName()).replaceAll("\\.[^.]*$", "");
-        return new Workload(name, "AdamW, the " + shapes.size() + " tensors of " + name, Workload.Rule.ADAMW, shapes, false);
+        return new Workload(name, "AdamW, the " + shapes.size() + " tensors of " + name, Workload.Rule.ADAMW, shapes, Workload.Extent.STEP);
     }
 
     private static void write(BenchReport report, Path folder, PrintWriter out) throws IOException {

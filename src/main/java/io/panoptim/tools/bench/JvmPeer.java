@@ -31,7 +31,7 @@ record JvmPeer(String name, String mainClass, Set<Workload.Rule> rules) implemen
 
     @Override
     public boolean supports(Workload workload) {
-        return rules.contains(workload.rule()) && !workload.whole();
+        return rules.contains(workload.rule()) && !workload.extent().isWhole();
     }
 
     @Override

@@ -12,6 +12,7 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.train.AveragedModel;
 import io.panoptim.train.Averaging;
+import io.panoptim.train.GradScaler;
 import io.panoptim.train.TrainingStep;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -51,11 +52,13 @@ final class Panoptim implements Contender {
     private final List<Tensor> gradients = new ArrayList<>();
     private final Optimizer optimizer;
     private final @Nullable AveragedModel averaged;
+    private final @Nullable GradScaler scaler;
     private final @Nullable TrainingStep step;
 
     Panoptim(Workload workload, Setting setting) {
         engine = CpuEngine.open(CpuOptions.defaults().withThreads(setting.threads()));
-        boolean whole = workload.whole();
+        boolean whole = workload.extent().isWhole();
+        boolean scaled = workload.extent() == Workload.Extent.SCALED;
         for (int k = 0; k < workload.shapes().size(); k++) {
             long[] shape = workload.shapes().get(k);
             Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
@@ -66,7 +69,7 @@ final class Panoptim implements Contender {
             }
             parameters.add(Parameter.of(value).gradient(gradient));
             if (whole) {
-                gradients.add(copy(gradient));
+                gradients.add(copy(gradient, scaled ? Workload.SCALE : 1));
             }
         }
         optimizer = switch (workload.rule()) {
@@ -76,13 +79,25 @@ final class Panoptim implements Contender {
             case ADAGRAD -> new Adagrad(engine, parameters, Adagrad.Options.defaults().withLr(Workload.LR));
         };
         averaged = whole ? new AveragedModel(engine, parameters, Averaging.getEmaMultiAvgFn(Workload.DECAY)) : null;
-        step = averaged == null ? null
-                : TrainingStep.of(optimizer).clipGradNorm(Workload.MAX_NORM).average(averaged).zeroGrad().build();
+        scaler = scaled ? new GradScaler(engine, GradScaler.Options.defaults().withInitScale(Workload.SCALE)
+                .withGrowthInterval(Integer.MAX_VALUE)) : null;
+        step = averaged == null ? null : training(averaged);
     }
 
-    private Tensor copy(Tensor tensor) {
+    private TrainingStep training(AveragedModel average) {
+        TrainingStep.Builder builder = TrainingStep.of(optimizer).clipGradNorm(Workload.MAX_NORM).average(average).zeroGrad();
+        if (scaler == null) {
+            return builder.build();
+        }
+        scaler.scale(1); // or it refuses to step
+        return builder.scaler(scaler).build();
+    }
+
+    private Tensor copy(Tensor tensor, double scale) {
         Tensor copy = Tensor.zeros(arena, DType.FLOAT32, tensor.shape());
-        copy.segment().copyFrom(tensor.segment());
+        for (long i = 0; i < tensor.elements(); i++) {
+            copy.set(i, scale * tensor.get(i));
+        }
         return copy;
     }
 
@@ -136,6 +151,9 @@ final class Panoptim implements Contender {
         if (step != null && averaged != null) {
             step.close();
             averaged.close();
+        }
+        if (scaler != null) {
+            scaler.close();
         }
         optimizer.close();
         engine.close();

@@ -41,7 +41,7 @@ public final class PeerProcess implements Contender {
             out = process.inputReader();
             in = process.outputWriter();
             description = ask(JSON.writeValueAsString(Map.of("variant", variant, "rule", workload.rule().title(), "threads", setting.threads(),
-                    "whole", workload.whole(), "lr", Workload.LR, "max_norm", Workload.MAX_NORM, "decay", Workload.DECAY,
+                    "extent", workload.extent(), "lr", Workload.LR, "max_norm", Workload.MAX_NORM, "decay", Workload.DECAY, "scale", Workload.SCALE,
                     "shapes", workload.shapes())));
         } catch (IOException failure) {
             throw new UncheckedIOException(failure);
@@ -95,7 +95,7 @@ public final class PeerProcess implements Contender {
         List<long[]> shapes = new ArrayList<>();
         given.get("shapes").forEach(shape -> shapes.add(JSON.convertValue(shape, long[].class)));
         Workload.Rule rule = Workload.Rule.valueOf(given.get("rule").asText().toUpperCase(Locale.ROOT));
-        Workload workload = new Workload("given", "given", rule, shapes, given.get("whole").asBoolean());
+        Workload workload = new Workload("given", "given", rule, shapes, Workload.Extent.valueOf(given.get("extent").asText()));
         try (Contender contender = open.apply(workload, new Setting(given.get("threads").asInt(), ""))) {
             answers.println(contender.description());
             for (String request = requests.readLine(); request != null; request = requests.readLine()) {

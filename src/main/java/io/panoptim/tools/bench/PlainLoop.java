@@ -47,7 +47,7 @@ public final class PlainLoop implements Contender {
 
         @Override
         public boolean supports(Workload workload) {
-            return workload.rule() == Workload.Rule.ADAMW && !workload.whole();
+            return workload.rule() == Workload.Rule.ADAMW && !workload.extent().isWhole();
         }
 
         @Override

@@ -11,16 +11,32 @@ import java.util.List;
  * @param title for people
  * @param rule which optimizer
  * @param shapes of the tensors
- * @param whole whether the step is a whole one: gradients clipped by their norm, an optimizer's step, an exponential moving average of
- *     the values, gradients zeroed
+ * @param extent how much of a training step
  */
-public record Workload(String name, String title, Rule rule, List<long[]> shapes, boolean whole) {
+public record Workload(String name, String title, Rule rule, List<long[]> shapes, Extent extent) {
     /** Learning rate of every workload. */
     public static final double LR = 1e-3;
     /** The largest norm that gradients of a whole step may have. */
     public static final double MAX_NORM = 1;
     /** Of the moving average. */
     public static final double DECAY = 0.999;
+
+    /** By which gradients are multiplied where a scaler takes part. */
+    public static final double SCALE = 1 << 16;
+
+    /** How much of a training step is timed. */
+    public enum Extent {
+        /** The optimizer's. */
+        STEP,
+        /** Gradients clipped by their norm, the optimizer's step, an exponential moving average of the values, gradients zeroed. */
+        WHOLE,
+        /** The same with gradients that a scaler unscales and looks for overflows in, before they are clipped. */
+        SCALED;
+
+        boolean isWhole() {
+            return this != STEP;
+        }
+    }
 
     /** Optimizers, with PyTorch's defaults but for SGD's momentum of 0.9. */
     public enum Rule {
@@ -56,21 +72,25 @@ public record Workload(String name, String title, Rule rule, List<long[]> shapes
 
     /** The bytes that have to be moved: for a whole step the gradients once more, their zeros and the average. */
     public long bytes() {
-        return elements() * (rule.bytes + (whole ? 4 + 4 + 8 : 0));
+        return elements() * (rule.bytes + (extent.isWhole() ? 4 + 4 + 8 : 0));
     }
 
     /** Those of {@code panoptim bench}, in its order. */
     static List<Workload> all() {
         return List.of(
-                new Workload("one", "AdamW, one tensor of 32 M", Rule.ADAMW, List.of(new long[] {32 << 20}), false),
-                new Workload("thousand", "AdamW, 1,000 tensors of 1,000", Rule.ADAMW, equal(1000, 1000), false),
-                new Workload("ten-thousand", "AdamW, 10,000 tensors of 1,024", Rule.ADAMW, equal(10_000, 1024), false),
-                new Workload("small", "AdamW, one tensor of 1,024", Rule.ADAMW, equal(1, 1024), false),
-                new Workload("adam", "Adam, one tensor of 32 M", Rule.ADAM, List.of(new long[] {32 << 20}), false),
-                new Workload("sgd", "SGD with momentum, one tensor of 32 M", Rule.SGD, List.of(new long[] {32 << 20}), false),
-                new Workload("adagrad", "Adagrad, one tensor of 32 M", Rule.ADAGRAD, List.of(new long[] {32 << 20}), false),
-                new Workload("whole", "clip + AdamW + average + zero, one tensor of 32 M", Rule.ADAMW, List.of(new long[] {32 << 20}), true),
-                new Workload("whole-thousand", "clip + AdamW + average + zero, 1,000 tensors of 1,000", Rule.ADAMW, equal(1000, 1000), true));
+                new Workload("one", "AdamW, one tensor of 32 M", Rule.ADAMW, List.of(new long[] {32 << 20}), Extent.STEP),
+                new Workload("thousand", "AdamW, 1,000 tensors of 1,000", Rule.ADAMW, equal(1000, 1000), Extent.STEP),
+                new Workload("ten-thousand", "AdamW, 10,000 tensors of 1,024", Rule.ADAMW, equal(10_000, 1024), Extent.STEP),
+                new Workload("small", "AdamW, one tensor of 1,024", Rule.ADAMW, equal(1, 1024), Extent.STEP),
+                new Workload("adam", "Adam, one tensor of 32 M", Rule.ADAM, List.of(new long[] {32 << 20}), Extent.STEP),
+                new Workload("sgd", "SGD with momentum, one tensor of 32 M", Rule.SGD, List.of(new long[] {32 << 20}), Extent.STEP),
+                new Workload("adagrad", "Adagrad, one tensor of 32 M", Rule.ADAGRAD, List.of(new long[] {32 << 20}), Extent.STEP),
+                new Workload("whole", "clip + AdamW + average + zero, one tensor of 32 M", Rule.ADAMW, List.of(new long[] {32 << 20}), Extent.WHOLE),
+                new Workload("whole-thousand", "clip + AdamW + average + zero, 1,000 tensors of 1,000", Rule.ADAMW, equal(1000, 1000), Extent.WHOLE),
+                new Workload("scaled", "unscale + clip + AdamW + average + zero, one tensor of 32 M", Rule.ADAMW, List.of(new long[] {32 << 20}),
+                        Extent.SCALED),
+                new Workload("scaled-thousand", "unscale + clip + AdamW + average + zero, 1,000 tensors of 1,000", Rule.ADAMW,
+                        equal(1000, 1000), Extent.SCALED));
     }
 
     private static List<long[]> equal(int count, long elements) {

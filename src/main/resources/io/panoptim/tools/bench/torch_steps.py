@@ -1,6 +1,7 @@
 """PyTorch's side of `panoptim bench`. The first line read says what to do:
 
-    {"variant": "fused", "rule": "AdamW", "threads": 2, "whole": false, "lr": ..., "max_norm": ..., "decay": ..., "shapes": [[1024], ...]}
+    {"variant": "fused", "rule": "AdamW", "threads": 2, "extent": "STEP", "lr": ..., "max_norm": ..., "decay": ..., "scale": ...,
+     "shapes": [[1024], ...]}
 
 For each further one, "steps COUNT" or "checksum", it prints seconds or a sum.
 """
@@ -36,12 +37,16 @@ for k, p in enumerate(params):
 variant = {"fused": {"fused": True}, "foreach": {"foreach": True}, "for-loop": {"foreach": False}}[given["variant"]]
 extra = {"momentum": 0.9} if given["rule"] == "SGD" else {}
 optimizer = getattr(torch.optim, given["rule"])(params, lr=given["lr"], **variant, **extra)
-whole = given["whole"]
+whole = given["extent"] != "STEP"
+scaled = given["extent"] == "SCALED"
 if whole:
     grads = [p.grad for p in params]
-    originals = [g.clone() for g in grads]
+    originals = [g * given["scale"] if scaled else g.clone() for g in grads]
     values = [p.detach() for p in params]
     averages = [p.detach().clone() for p in params]
+if scaled:
+    scaler = torch.amp.GradScaler("cpu", init_scale=given["scale"], growth_interval=2**31 - 1)
+    scaler.scale(torch.ones(()))  # or it refuses to unscale
 
 
 def steps(count):
@@ -54,8 +59,14 @@ def steps(count):
     for _ in range(count):
         torch._foreach_copy_(grads, originals)
         start = time.perf_counter()
+        if scaled:
+            scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(params, given["max_norm"])
-        optimizer.step()
+        if scaled:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
         torch._foreach_lerp_(averages, values, 1 - given["decay"])
         optimizer.zero_grad(set_to_none=False)
         seconds += time.perf_counter() - start

@@ -29,7 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 class BenchCommandTest {
     private static final Setting SETTING = new Setting(1, "python3");
     private static final Workload TINY = new Workload("tiny", "three tensors", Workload.Rule.ADAM,
-            List.of(new long[] {1000}, new long[] {3, 5}, new long[] {7}), false);
+            List.of(new long[] {1000}, new long[] {3, 5}, new long[] {7}), Workload.Extent.STEP);
 
     @TempDir
     private Path folder;
@@ -100,15 +100,15 @@ class BenchCommandTest {
     @Test
     void everyWorkloadChangesTheValuesAndHasTheSameResultTwice() {
         for (Workload.Rule rule : Workload.Rule.values()) {
-            for (boolean whole : new boolean[] {false, true}) {
-                Workload workload = new Workload("tiny", "tiny", rule, TINY.shapes(), whole);
+            for (Workload.Extent extent : Workload.Extent.values()) {
+                Workload workload = new Workload("tiny", "tiny", rule, TINY.shapes(), extent);
                 try (Contender a = new Panoptim.Provider().open(workload, SETTING); Contender b = new Panoptim.Provider().open(workload, SETTING)) {
                     double before = a.checksum();
                     a.steps(3);
                     b.steps(1);
                     b.steps(2);
                     assertEquals(a.checksum(), b.checksum());
-                    assertNotEquals(before, a.checksum(), rule + (whole ? " whole" : ""));
+                    assertNotEquals(before, a.checksum(), rule + " " + extent);
                 }
             }
         }
