@@ -1,5 +1,7 @@
 package io.panoptim.engine;
 
+import io.panoptim.tensor.Tensor;
+
 /**
  * What optimizers that share a loss scale share on a device ({@code panoptim_control}): the scale, and what was measured of the
  * gradients. All but {@link #latest} and {@link #read} is ordered on a stream, and waits for nothing.
@@ -20,6 +22,39 @@ public interface Control extends AutoCloseable {
      */
     record Values(float scale, float inverseScale, boolean foundInf, double norm, float clip, int growthTracker,
                   int hysteresisTracker, long applied, long skipped) {}
+
+    /** Whether a step that skips overflows takes place, as the device finds out in its turn. */
+    interface Outcome {
+        /** That of a step that nothing keeps from taking place. */
+        Outcome TAKEN = of(false);
+
+        /** One that is known from the beginning. */
+        static Outcome of(boolean skipped) {
+            return new Outcome() {
+                @Override
+                public boolean isKnown() {
+                    return true;
+                }
+
+                @Override
+                public boolean skipped() {
+                    return skipped;
+                }
+            };
+        }
+
+        /** Whether {@link #skipped} does not wait. */
+        boolean isKnown();
+
+        /** Whether the step is left out; waits until the device has got that far. */
+        boolean skipped();
+    }
+
+    /** What becomes of a step that is ordered now, after all that has been ordered so far; does not wait for the device. */
+    Outcome outcome();
+
+    /** Where the scale lies on the device, one float32, so that the loss can be multiplied there; valid until the block is closed. */
+    Tensor scale();
 
     /** The most recent values that have arrived, without waiting for the device. */
     Values latest();

@@ -3,11 +3,15 @@ package io.panoptim.engine;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.ffi.panoptim_control;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** A control block in the CPU's memory, where everything has happened when a call returns. */
 public final class HostControl implements Control {
+    private static final Outcome SKIPPED = Outcome.of(true);
+
     private final MemorySegment block = ControlBlock.allocate(Arena.ofAuto());
     private final HostEngine engine;
     /** Those of the last measurement: the next one is mostly the same. */
@@ -49,6 +53,16 @@ public final class HostControl implements Control {
     public boolean foundInf() {
         of("Control.foundInf", this);
         return ControlBlock.foundInf(block);
+    }
+
+    @Override
+    public Tensor scale() {
+        return Tensor.of(block.asSlice(panoptim_control.scale$offset(), Float.BYTES), DType.FLOAT32, 1);
+    }
+
+    @Override
+    public Outcome outcome() {
+        return foundInf() ? SKIPPED : Outcome.TAKEN;
     }
 
     /** The norm that a measurement is of. */

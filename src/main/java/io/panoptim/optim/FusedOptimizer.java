@@ -2,6 +2,7 @@ package io.panoptim.optim;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.Column;
+import io.panoptim.engine.Control;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Graph;
@@ -179,7 +180,12 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** {@link ParamGroup#gradientChanges} when all gradients were last looked up. */
     private long lookedUp = NEVER;
     private long updates;
+    /** Of the last step, if histories do not follow it yet. */
+    private Control.@Nullable Outcome outcome;
+    /** Whether that one had parameters. */
+    private boolean stepping;
     private final Runnable beforeStepping = () -> {
+        settle();
         advanceGroups();
         synchronize();
     };
@@ -230,6 +236,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** A group's history as the last step left it. */
     protected final double[] groupHistory(ParamGroup group) {
+        settle();
         return kept(group).history;
     }
 
@@ -380,8 +387,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     public final void captureStep() {
         change("captureStep", () -> {
             dropGraph();
-            advanceGroups();
-            synchronize();
+            beforeStepping.run();
             Check.check(table != null && classes.length > 0 && !anySparse, name() + ".captureStep",
                     "there is no step with dense gradients only to be captured");
             fillRows();
@@ -473,15 +479,16 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     final boolean update(StepContext given) {
-        advanceGroups();
-        synchronize();
+        beforeStepping.run();
         boolean carrying = given.extras().flags() != 0;
         if (carrying) {
             checkUncaptured("step");
             checkDense("step");
         }
-        boolean skipped = given.isSkipped();
-        if (graph != null || table != null && classes.length > 0) {
+        Control.Outcome coming = given.outcome();
+        boolean skipped = coming.isKnown() && coming.skipped();
+        stepping = graph != null || table != null && classes.length > 0;
+        if (stepping) {
             context = given;
             if (!skipped) {
                 beforeStep();
@@ -494,20 +501,39 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             } else {
                 engine().step(table, rows, given.control(), stored(given.extras()), stream());
             }
+        }
+        if (!coming.isKnown()) {
+            outcome = coming;
+        } else if (!skipped) {
+            advanceHistories();
+        }
+        return coming.isKnown() && !skipped;
+    }
+
+    @Override
+    final void settle() {
+        if (outcome != null) {
+            boolean skipped = outcome.skipped();
+            outcome = null;
             if (!skipped) {
-                statisticClasses = given.extras().has(Extras.Part.STATISTICS) ? classes : statisticClasses;
-                for (int i = 0; i < classes.length; i++) {
-                    classes[i].advance();
-                }
-                updates++;
+                advanceHistories();
+                tookPlace();
             }
         }
-        if (!skipped) {
-            for (int i = 0; i < groupHistories.size(); i++) {
-                groupHistories.get(i).advance();
+    }
+
+    /** The last step took place. */
+    private void advanceHistories() {
+        if (stepping) {
+            statisticClasses = context.extras().has(Extras.Part.STATISTICS) ? classes : statisticClasses;
+            for (int i = 0; i < classes.length; i++) {
+                classes[i].advance();
             }
+            updates++;
         }
-        return !skipped;
+        for (int i = 0; i < groupHistories.size(); i++) {
+            groupHistories.get(i).advance();
+        }
     }
 
     private void checkUncaptured(String verb) {
@@ -539,6 +565,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Adds to groups' sums of squares those of the last step with statistics. */
     final void addStatistics(Map<ParamGroup, double[]> sums) {
+        settle();
         if (table != null) {
             double[] all = table.statistics();
             for (int i = 0; i < statisticClasses.length; i++) {
@@ -598,6 +625,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** Shows a parameter's state, which something else than a step has changed. */
     final void begin(Entry entry) {
+        settle();
         ScalarClass before = entry.scalarClass;
         if (before == null || !before.stepped) {
             entry.scalarClass = new ScalarClass(entry.group, entry.sparse, history(entry), true);
@@ -615,6 +643,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
+        settle();
         Entry entry = parameters.of(this, parameter);
         if (entry.scalarClass == null && hasStateFromTheStart()) {
             states.of(entry);
@@ -690,6 +719,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     /** A group's history and, as their sources have it, what all tensors share, with the count of steps. */
     @Override
     final void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
+        settle();
         groupNumbers().forEach((key, place) -> saved.put(key, groupNumber(key, groupHistory(group)[place])));
         Map<String, Double> shared = states.savedOfEveryTensors();
         if (!shared.isEmpty()) {
@@ -716,6 +746,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     @Override
     final Runnable prepareState(StateDict dict) {
+        settle();
         FusedStates.Loaded loaded = states.load(dict, parameters);
         try {
             List<double[]> histories = dict.groups.stream().map(this::restoreGroup).toList();
@@ -770,6 +801,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     private double[] history(Entry entry) {
+        settle();
         return entry.scalarClass == null ? initialHistory(entry) : entry.scalarClass.history;
     }
 

@@ -157,9 +157,18 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         });
     }
 
-    /** How many steps were taken. */
+    /** How many steps were taken; waits for the device where the last one is skipped if gradients overflow. */
     public final long steps() {
+        settle();
         return steps;
+    }
+
+    /** Counts the last step, if it is not known yet whether it took place; waits for the device then. */
+    void settle() {}
+
+    /** Counts a step that was not known to take place when it was ordered. */
+    final void tookPlace() {
+        steps++;
     }
 
     /**
@@ -548,7 +557,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     /**
      * The same as part of something larger.
      *
-     * @return whether it took place: it does not where it is skipped
+     * @return whether it took place: it does not where it is skipped, and may not be known yet
      */
     boolean update(StepContext context) {
         if (context.extras().flags() != 0) {

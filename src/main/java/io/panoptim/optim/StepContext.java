@@ -24,11 +24,11 @@ public record StepContext(@Nullable Control control, Extras extras, double avera
     }
 
     /**
-     * Whether the step is not to take place, by which step counts and all that follows from them go on or not. On CUDA this waits for what
-     * was measured: the device skips the step by itself, but rows of coming steps depend on how many have been taken.
+     * Whether the step takes place, by which step counts and all that follows from them go on or not. A device skips it by itself, and the
+     * CPU has time to learn of it until the next one, whose rows depend on how many have been taken.
      */
-    boolean isSkipped() {
-        return control != null && extras.has(Extras.Part.SKIP) && control.foundInf();
+    Control.Outcome outcome() {
+        return control != null && extras.has(Extras.Part.SKIP) ? control.outcome() : Control.Outcome.TAKEN;
     }
 
     /** By which gradients are multiplied before a rule sees them. */

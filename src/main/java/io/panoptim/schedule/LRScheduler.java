@@ -56,7 +56,7 @@ public abstract class LRScheduler implements Stateful {
         }
         if (mayAdvance()) {
             advance();
-            stepsSeen = hyperparameter.optimizer().steps();
+            noteSteps();
         }
     }
 
@@ -64,7 +64,7 @@ public abstract class LRScheduler implements Stateful {
     public final void stepWithMetric(double metric) {
         if (mayAdvance()) {
             advance(metric);
-            stepsSeen = hyperparameter.optimizer().steps();
+            noteSteps();
         }
     }
 
@@ -79,6 +79,7 @@ public abstract class LRScheduler implements Stateful {
      */
     public final void waitForOptimizer(boolean newWaits) {
         waits = newWaits;
+        noteSteps();
     }
 
     /** The learning rate of each group, as last set. */
@@ -215,6 +216,13 @@ public abstract class LRScheduler implements Stateful {
 
     final String call(String verb) {
         return getClass().getSimpleName() + "." + verb;
+    }
+
+    /** Where it does not matter, the device need not tell how many steps took place. */
+    private void noteSteps() {
+        if (waits) {
+            stepsSeen = hyperparameter.optimizer().steps();
+        }
     }
 
     private boolean mayAdvance() {

@@ -3,6 +3,7 @@ package io.panoptim.train;
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.AveragingRow;
 import io.panoptim.engine.Column;
+import io.panoptim.engine.Control;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.MapOperation;
@@ -60,6 +61,8 @@ public final class AveragedModel implements AutoCloseable {
     /** What is averaged and does not ride along with a step. */
     private @Nullable Table rest;
     private boolean riding;
+    /** Of the step that the last update rode along with, if that is not counted yet. */
+    private Control.@Nullable Outcome rode;
     private Stream stream = Stream.DEFAULT;
     private long count;
     private boolean swapped;
@@ -165,7 +168,19 @@ public final class AveragedModel implements AutoCloseable {
 
     /** How many models have been averaged. */
     public long nAveraged() {
+        settle();
         return count;
+    }
+
+    /** Counts the last update that rode along, unless the step was skipped: that waits for the device. */
+    private void settle() {
+        if (rode != null) {
+            boolean skipped = rode.skipped();
+            rode = null;
+            if (!skipped) {
+                count++;
+            }
+        }
     }
 
     /** The average of a parameter; while they are {@linkplain #swap swapped} the parameter's own value. */
@@ -313,13 +328,18 @@ public final class AveragedModel implements AutoCloseable {
         return averaging.weight(count);
     }
 
-    /** Completes an update that rode along. */
-    void rode() {
-        average(rest);
-        finish();
+    /** Completes an update that rode along with a step. Where all of it did, nothing waits for what becomes of the step. */
+    void rode(Control.Outcome step) {
+        if (!step.isKnown() && rest == null && copied == null && integers.isEmpty()) {
+            rode = step;
+        } else if (!step.skipped()) {
+            average(rest);
+            finish();
+        }
     }
 
     private void checkOwn(String call) {
+        settle();
         if (swapped) {
             throw PanoptimException.invalid(NAME + "." + call, "the model's tensors hold the averages: call swap() first");
         }

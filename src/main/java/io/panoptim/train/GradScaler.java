@@ -14,6 +14,7 @@ import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.StepContext;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -209,6 +210,19 @@ public final class GradScaler implements AutoCloseable {
     public double scale(double loss) {
         used = true;
         return enabled ? loss * scale.read().scale() : loss;
+    }
+
+    /**
+     * The scale where it lies on the engine's device, one float32, by which to multiply the loss there: nothing waits for anything.
+     *
+     * @throws PanoptimException when not enabled
+     */
+    public Tensor scale() {
+        if (!enabled) {
+            throw refusal("is not enabled: there is no scale");
+        }
+        used = true;
+        return scale.scale();
     }
 
     /**

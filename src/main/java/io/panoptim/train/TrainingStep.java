@@ -58,8 +58,8 @@ import org.jspecify.annotations.Nullable;
  * gradient; otherwise they are a pass of their own after it. Optimizers that do several passes of their own (Muon, Lookahead) do not take anything
  * along: as soon as there is one, everything is done in separate passes, in the same order; gradients are then written back.
  *
- * <p>Nothing waits for the device except where an overflow decides whether the step takes place, and in separate passes. Optimizers
- * are used by one thread at a time, and so is this.
+ * <p>Nothing waits for the device, except in separate passes. Where an overflow decides whether a step takes place the device does, and the
+ * CPU learns of it when the next step is ordered: until then it may be ahead. Optimizers are used by one thread at a time, and so is this.
  */
 public final class TrainingStep implements AutoCloseable {
     private static final String NAME = "TrainingStep";
@@ -182,7 +182,7 @@ public final class TrainingStep implements AutoCloseable {
     private StepContext context;
     /** Whether averages ride along with the optimizers' steps. */
     private boolean rides;
-    private boolean skipped;
+    private Control.Outcome outcome = Control.Outcome.TAKEN;
     private boolean closed;
 
     private TrainingStep(Builder builder) {
@@ -297,13 +297,11 @@ public final class TrainingStep implements AutoCloseable {
             together.measure(measurement, control);
         }
         together.step(context(riding));
-        skipped = scaler != null && control.foundInf();
-        if (average != null && !skipped) {
-            if (riding) {
-                average.rode();
-            } else {
-                average.updateParameters();
-            }
+        outcome = scaler == null ? Control.Outcome.TAKEN : control.outcome();
+        if (riding) {
+            average.rode(outcome);
+        } else if (average != null && !outcome.skipped()) {
+            average.updateParameters();
         }
     }
 
@@ -333,8 +331,8 @@ public final class TrainingStep implements AutoCloseable {
             tables.measure(measurement, control);
             tables.scale(measurement, control);
         }
-        skipped = scaler != null && control.foundInf();
-        if (!skipped) {
+        outcome = scaler == null ? Control.Outcome.TAKEN : control.outcome();
+        if (!outcome.skipped()) {
             optimizers.forEach(Optimizer::step);
             if (average != null) {
                 average.updateParameters();
@@ -348,9 +346,9 @@ public final class TrainingStep implements AutoCloseable {
         }
     }
 
-    /** Whether the last step was left out because gradients overflowed, so that a scheduler need not step. */
+    /** Whether the last step was left out because gradients overflowed, so that a scheduler need not step; waits for the device. */
     public boolean skipped() {
-        return skipped;
+        return outcome.skipped();
     }
 
     /** The norm of the gradients of the last step, unscaled, before clipping: to be read until the next one. Reading it waits for the device. */

@@ -9,17 +9,26 @@ import java.lang.foreign.MemorySegment;
  * read without waiting. All is called within the context.
  */
 final class Arrivals implements AutoCloseable {
+    /** What {@link #hold} returns where nothing was ordered. */
+    static final int NONE = -1;
+
     private static final int PLACES = 8;
+    /** How many places can be held, so that there are others. */
+    static final int MOST_HELD = PLACES / 2;
 
     private final CudaEngine engine;
     private final long address;
     private final long bytes;
     private final Pinned places;
     private final Event[] events = new Event[PLACES];
-    /** Whether anything was ordered to arrive in a place. */
-    private final boolean[] used = new boolean[PLACES];
+    /** Which order it was that a place was last used for; 0 if for none. */
+    private final long[] orders = new long[PLACES];
+    /** By how many a place is held. */
+    private final int[] held = new int[PLACES];
+    /** The newest state that had arrived of those that are overwritten. */
     private final MemorySegment last;
-    private int newest = -1;
+    private long lastOrder;
+    private int newest = NONE;
 
     /** Of so many bytes on the device, whose content is known at first. */
     Arrivals(CudaEngine engine, long address, MemorySegment initial) {
@@ -40,26 +49,51 @@ final class Arrivals implements AutoCloseable {
     /** Orders another copy. When the device is so far behind that no place is free, it follows the one before to the same place. */
     synchronized void order(long stream) {
         int next = (newest + 1) % PLACES;
-        if (used[next] && !engine.calls().hasHappened(events[next])) {
+        while (held[next] > 0) {
+            next = (next + 1) % PLACES;
+        }
+        if (hasArrived(next)) {
+            if (orders[next] > lastOrder) {
+                last.copyFrom(place(next));
+                lastOrder = orders[next];
+            }
+        } else if (orders[next] > 0 && held[newest] == 0) {
             next = newest;
-        } else if (used[next]) {
-            last.copyFrom(place(next)); // older than all that may be on its way
         }
         engine.calls().copyToHost(place(next), address, bytes, stream);
         engine.calls().record(events[next], stream);
-        used[next] = true;
+        orders[next] = newest == NONE ? 1 : orders[newest] + 1;
         newest = next;
+    }
+
+    private boolean hasArrived(int number) {
+        return orders[number] > 0 && engine.calls().hasHappened(events[number]);
     }
 
     /** The newest state that has arrived; it stays as it is until the next order. */
     synchronized MemorySegment latest() {
-        for (int age = 0; newest >= 0 && age < PLACES; age++) {
-            int number = (newest - age + PLACES) % PLACES;
-            if (used[number] && engine.calls().hasHappened(events[number])) {
-                return place(number);
+        int best = NONE;
+        for (int number = 0; number < PLACES; number++) {
+            if (orders[number] > (best == NONE ? lastOrder : orders[best]) && hasArrived(number)) {
+                best = number;
             }
         }
-        return last;
+        return best == NONE ? last : place(best);
+    }
+
+    /** Keeps what was ordered last, for {@link #released}, until it is let go. At most {@link #MOST_HELD} may be kept. */
+    synchronized int hold() {
+        if (newest != NONE) {
+            held[newest]++;
+        }
+        return newest;
+    }
+
+    /** What is held in a place: waits for the device. It is let go, and stays as it is until the next order. */
+    synchronized MemorySegment released(int place) {
+        engine.calls().await(events[place]);
+        held[place]--;
+        return place(place);
     }
 
     /** The state after all that was ordered: waits for the device. */

@@ -7,10 +7,15 @@ import io.panoptim.engine.ControlBlock;
 import io.panoptim.engine.Measurement;
 import io.panoptim.engine.Scaling;
 import io.panoptim.engine.Stream;
+import io.panoptim.ffi.panoptim_control;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A control block in device memory, on which tiny kernels work ({@code kernels/control.cu}); after each of them it is copied to the CPU
@@ -41,6 +46,8 @@ final class CudaControl implements Control {
     private final Arrivals arrivals;
     private final MemorySegment arguments;
     private final MemorySegment pointer;
+    /** Those that are not known yet, the oldest one first. */
+    private final Deque<Later> outcomes = new ArrayDeque<>();
     private long parts;
     private int partCapacity;
     private boolean closed;
@@ -148,6 +155,53 @@ final class CudaControl implements Control {
     }
 
     @Override
+    public Tensor scale() {
+        return Tensor.ofAddress(block + panoptim_control.scale$offset(), memory, engine.device(), DType.FLOAT32, 1);
+    }
+
+    @Override
+    public Outcome outcome() {
+        checkOpen("Control.outcome");
+        if (outcomes.size() == Arrivals.MOST_HELD) {
+            outcomes.getFirst().skipped();
+        }
+        int place = arrivals.hold();
+        if (place == Arrivals.NONE) {
+            return Outcome.TAKEN;
+        }
+        Later later = new Later(place);
+        outcomes.add(later);
+        return later;
+    }
+
+    /** What has been found when the device has got so far: it is asked for once, at the latest when the block is closed. */
+    private final class Later implements Outcome {
+        private final int place;
+        private @Nullable Boolean skipped;
+
+        Later(int place) {
+            this.place = place;
+        }
+
+        @Override
+        public boolean isKnown() {
+            return skipped != null;
+        }
+
+        @Override
+        public boolean skipped() {
+            Boolean known = skipped;
+            if (known == null) {
+                checkOpen("Control.Outcome.skipped");
+                known = engine.within("Control.Outcome.skipped", () -> ControlBlock.foundInf(arrivals.released(place)));
+                skipped = known;
+                outcomes.remove(this);
+            }
+            return known;
+        }
+    }
+
+    @Override
     public void scale(float scale, int growthTracker, int hysteresisTracker, Stream stream) {
         checkOpen("Control.scale");
         Scaling.checkScale("Control.scale", scale);
@@ -190,10 +244,21 @@ final class CudaControl implements Control {
         run("Control.update", "update", stream);
     }
 
+    /** Whether an outcome could be had: not after a fault, after which nobody may ask for it either. */
+    private static boolean learn(Later outcome) {
+        try {
+            outcome.skipped();
+            return true;
+        } catch (PanoptimException fault) {
+            return false;
+        }
+    }
+
     /** Waits for what is being done with it. */
     @Override
     public void close() {
         if (!closed) {
+            while (!outcomes.isEmpty() && learn(outcomes.getFirst())) {}
             closed = true;
             engine.within(() -> {
                 memory.close();
