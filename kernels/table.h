@@ -271,4 +271,47 @@ typedef struct panoptim_reduce {
     double result;   /* over all leaves, those of earlier calls included */
 } panoptim_reduce;
 
+/*
+ * Tensors whose second moments are averages over rows and columns (Adafactor; kernels/factored.h): matrices of equal shape, one after
+ * the other, or, where it is not factored, one row with an average for each element.
+ */
+#define PANOPTIM_FACTORED_ROWS 64     /* of a block, at most */
+#define PANOPTIM_FACTORED_COLUMNS 512 /* likewise */
+#define PANOPTIM_FACTORED_LANES 16    /* the elements of a block's row go to so many lanes in turn */
+
+#define PANOPTIM_FACTORED_SCALED 1u /* the step size is multiplied by the values' root mean square */
+
+typedef struct panoptim_factored {
+    uint64_t value, gradient;   /* addresses */
+    uint64_t row_average;       /* batch x rows, in the compute type; 0 where it is not factored */
+    uint64_t column_average;    /* batch x columns, likewise */
+    uint64_t average;           /* of updates, in the compute type; or 0 */
+    uint8_t value_dtype, gradient_dtype, compute, unused;
+    uint32_t flags;
+    uint64_t batch, rows, columns;
+    uint64_t first_block, blocks;
+    uint64_t row_partials, column_partials; /* where sums over the rows and columns of blocks begin, unless each matrix is in one */
+    uint64_t row_factors, column_factors;   /* addresses, in the compute type */
+    /* what the step is told, not rounded */
+    double lr, average_weight, square_eps, mean_floor, factor_limit, clip_threshold, scale_eps, decay, scaled_decay, momentum;
+    /* what follows from sums */
+    double rms, step_size, keep;
+} panoptim_factored;
+
+/* A part of one matrix, or some whole ones if they are small. */
+typedef struct panoptim_factored_block {
+    uint64_t tensor, matrix, matrices;
+    uint64_t row, rows, column, columns;
+} panoptim_factored_block;
+
+typedef struct panoptim_factored_step {
+    uint32_t size, record_size, block_size, reserved;
+    panoptim_factored *tensors;
+    const panoptim_factored_block *blocks;
+    uint64_t begin, end;             /* the tensors to step */
+    uint64_t first_block, end_block; /* their blocks */
+    double *partials;
+    double *sums;                    /* one for each block */
+} panoptim_factored_step;
+
 #endif

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PANOPTIM_ABI 3u
+#define PANOPTIM_ABI 4u
 
 #define PANOPTIM_OK 0
 #define PANOPTIM_INVALID (-1)     /* an argument is wrong */
@@ -36,8 +36,32 @@ typedef struct panoptim_blas {
     uint32_t reserved;
     const void *sgemm;
     const void *dgemm;
+    const void *ssyevd; /* these and the following are LAPACK's, with Fortran's parameters; null if the library lacks them */
+    const void *dsyevd;
+    const void *sgeqrf;
+    const void *dgeqrf;
+    const void *sorgqr;
+    const void *dorgqr;
     const char *config; /* what the library says of itself; null if it does not */
 } panoptim_blas;
+
+#define PANOPTIM_EIGEN 0 /* symmetric matrices, of which the lower triangle is read, become their eigenvectors, as columns */
+#define PANOPTIM_QR 1    /* matrices with no more columns than rows become the orthonormal factors Q of A = Q R */
+
+/* A decomposition of each of a batch of row-major matrices of float32 or float64, in place. */
+typedef struct panoptim_decomposition {
+    uint32_t size;
+    uint32_t dtype;
+    uint32_t kind;
+    uint32_t reserved;
+    uint64_t batch;
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t leading;            /* from row to row, in elements */
+    const uint64_t *matrices;    /* addresses */
+    const uint64_t *eigenvalues; /* for each matrix where they go, ascending */
+    uint64_t failed;             /* 0, or 1 + the number of a matrix that was not decomposed */
+} panoptim_decomposition;
 
 #define PANOPTIM_TRANSPOSE_A 1u
 #define PANOPTIM_TRANSPOSE_B 2u
@@ -121,6 +145,16 @@ typedef struct panoptim_api {
     int32_t (*multiply)(panoptim_pool *pool, const panoptim_blas *blas, const panoptim_product *product, const void *guard0,
                         const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
                         const void *guard6, const void *guard7);
+
+    /* A step of some tensors with factored second moments. The guards are as above. */
+    int32_t (*step_factored)(panoptim_pool *pool, const panoptim_factored_step *step, const void *guard0, const void *guard1,
+                             const void *guard2, const void *guard3, const void *guard4, const void *guard5, const void *guard6,
+                             const void *guard7);
+
+    /* Decompositions, each by one thread. What fails for one matrix leaves the others decomposed. The guards are as above. */
+    int32_t (*decompose)(panoptim_pool *pool, const panoptim_blas *blas, panoptim_decomposition *decomposition, const void *guard0,
+                         const void *guard1, const void *guard2, const void *guard3, const void *guard4, const void *guard5,
+                         const void *guard6, const void *guard7);
 } panoptim_api;
 
 /* 1 when this processor and operating system can run this library, 0 when not, -1 when the processor could but the

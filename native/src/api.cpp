@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "columns.h"
+#include "decompose.h"
 #include "error.h"
 #include "panoptim.h"
 #include "panoptim_rules.h"
@@ -10,6 +11,7 @@
 #include "rows.h"
 #include "rules.h"
 #include "step.h"
+#include "steps_factored.h"
 
 #define FIELD(structure, name) {#structure, #name, offsetof(structure, name)}
 #define SIZE(structure) {#structure, "sizeof", sizeof(structure)}
@@ -163,10 +165,73 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_reduce, result),
     SIZE(panoptim_reduce),
 
+    FIELD(panoptim_factored, value),
+    FIELD(panoptim_factored, gradient),
+    FIELD(panoptim_factored, row_average),
+    FIELD(panoptim_factored, column_average),
+    FIELD(panoptim_factored, average),
+    FIELD(panoptim_factored, value_dtype),
+    FIELD(panoptim_factored, gradient_dtype),
+    FIELD(panoptim_factored, compute),
+    FIELD(panoptim_factored, unused),
+    FIELD(panoptim_factored, flags),
+    FIELD(panoptim_factored, batch),
+    FIELD(panoptim_factored, rows),
+    FIELD(panoptim_factored, columns),
+    FIELD(panoptim_factored, first_block),
+    FIELD(panoptim_factored, blocks),
+    FIELD(panoptim_factored, row_partials),
+    FIELD(panoptim_factored, column_partials),
+    FIELD(panoptim_factored, row_factors),
+    FIELD(panoptim_factored, column_factors),
+    FIELD(panoptim_factored, lr),
+    FIELD(panoptim_factored, average_weight),
+    FIELD(panoptim_factored, square_eps),
+    FIELD(panoptim_factored, mean_floor),
+    FIELD(panoptim_factored, factor_limit),
+    FIELD(panoptim_factored, clip_threshold),
+    FIELD(panoptim_factored, scale_eps),
+    FIELD(panoptim_factored, decay),
+    FIELD(panoptim_factored, scaled_decay),
+    FIELD(panoptim_factored, momentum),
+    FIELD(panoptim_factored, rms),
+    FIELD(panoptim_factored, step_size),
+    FIELD(panoptim_factored, keep),
+    SIZE(panoptim_factored),
+
+    FIELD(panoptim_factored_block, tensor),
+    FIELD(panoptim_factored_block, matrix),
+    FIELD(panoptim_factored_block, matrices),
+    FIELD(panoptim_factored_block, row),
+    FIELD(panoptim_factored_block, rows),
+    FIELD(panoptim_factored_block, column),
+    FIELD(panoptim_factored_block, columns),
+    SIZE(panoptim_factored_block),
+
+    FIELD(panoptim_factored_step, size),
+    FIELD(panoptim_factored_step, record_size),
+    FIELD(panoptim_factored_step, block_size),
+    FIELD(panoptim_factored_step, reserved),
+    FIELD(panoptim_factored_step, tensors),
+    FIELD(panoptim_factored_step, blocks),
+    FIELD(panoptim_factored_step, begin),
+    FIELD(panoptim_factored_step, end),
+    FIELD(panoptim_factored_step, first_block),
+    FIELD(panoptim_factored_step, end_block),
+    FIELD(panoptim_factored_step, partials),
+    FIELD(panoptim_factored_step, sums),
+    SIZE(panoptim_factored_step),
+
     FIELD(panoptim_blas, size),
     FIELD(panoptim_blas, reserved),
     FIELD(panoptim_blas, sgemm),
     FIELD(panoptim_blas, dgemm),
+    FIELD(panoptim_blas, ssyevd),
+    FIELD(panoptim_blas, dsyevd),
+    FIELD(panoptim_blas, sgeqrf),
+    FIELD(panoptim_blas, dgeqrf),
+    FIELD(panoptim_blas, sorgqr),
+    FIELD(panoptim_blas, dorgqr),
     FIELD(panoptim_blas, config),
     SIZE(panoptim_blas),
 
@@ -184,6 +249,19 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_product, beta),
     FIELD(panoptim_product, gamma),
     SIZE(panoptim_product),
+
+    FIELD(panoptim_decomposition, size),
+    FIELD(panoptim_decomposition, dtype),
+    FIELD(panoptim_decomposition, kind),
+    FIELD(panoptim_decomposition, reserved),
+    FIELD(panoptim_decomposition, batch),
+    FIELD(panoptim_decomposition, rows),
+    FIELD(panoptim_decomposition, columns),
+    FIELD(panoptim_decomposition, leading),
+    FIELD(panoptim_decomposition, matrices),
+    FIELD(panoptim_decomposition, eigenvalues),
+    FIELD(panoptim_decomposition, failed),
+    SIZE(panoptim_decomposition),
 
     FIELD(panoptim_field, structure),
     FIELD(panoptim_field, field),
@@ -207,6 +285,8 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_api, reduce),
     FIELD(panoptim_api, open_blas),
     FIELD(panoptim_api, multiply),
+    FIELD(panoptim_api, step_factored),
+    FIELD(panoptim_api, decompose),
     SIZE(panoptim_api),
 };
 
@@ -242,6 +322,16 @@ static int32_t guarded_multiply(panoptim_pool* pool, const panoptim_blas* blas, 
     return panoptim::multiply(pool, blas, product);
 }
 
+static int32_t guarded_step_factored(panoptim_pool* pool, const panoptim_factored_step* step, const void*, const void*, const void*,
+                                     const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::step_factored(pool, step);
+}
+
+static int32_t guarded_decompose(panoptim_pool* pool, const panoptim_blas* blas, panoptim_decomposition* decomposition, const void*,
+                                 const void*, const void*, const void*, const void*, const void*, const void*, const void*) {
+    return panoptim::decompose(pool, blas, decomposition);
+}
+
 static const panoptim_api API = {
     sizeof(panoptim_api),
     PANOPTIM_ABI,
@@ -260,6 +350,8 @@ static const panoptim_api API = {
     guarded_reduce,
     panoptim::open_blas,
     guarded_multiply,
+    guarded_step_factored,
+    guarded_decompose,
 };
 
 const panoptim_api* panoptim_get_api(uint32_t abi) { return abi == PANOPTIM_ABI ? &API : nullptr; }

@@ -31,6 +31,12 @@ int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas)
     if (blas->sgemm == nullptr || blas->dgemm == nullptr) {
         return fail(PANOPTIM_INVALID, "%s has no cblas_sgemm and cblas_dgemm", files[count - 1]);
     }
+    blas->ssyevd = dlsym(library, "ssyevd_");
+    blas->dsyevd = dlsym(library, "dsyevd_");
+    blas->sgeqrf = dlsym(library, "sgeqrf_");
+    blas->dgeqrf = dlsym(library, "dgeqrf_");
+    blas->sorgqr = dlsym(library, "sorgqr_");
+    blas->dorgqr = dlsym(library, "dorgqr_");
     // The pool's threads share the work: the library's own stay asleep.
     auto set_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "openblas_set_num_threads"));
     if (set_threads != nullptr) set_threads(1);

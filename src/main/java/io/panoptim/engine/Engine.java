@@ -123,6 +123,11 @@ public interface Engine {
         return Long.MAX_VALUE;
     }
 
+    /** Prepares a step of tensors with factored second moments (Adafactor); the plan is the caller's to close. */
+    default FactoredStep factoredStep(List<Factored> tensors) {
+        throw unsupported("factoredStep");
+    }
+
     /** A new loss-scaling domain. */
     default Control control() {
         throw unsupported("control");

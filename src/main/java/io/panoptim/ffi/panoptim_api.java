@@ -32,6 +32,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *);
  *     int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
+ *     int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  * }
  * }
  */
@@ -58,7 +60,9 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("map"),
         panoptim_h.C_POINTER.withName("reduce"),
         panoptim_h.C_POINTER.withName("open_blas"),
-        panoptim_h.C_POINTER.withName("multiply")
+        panoptim_h.C_POINTER.withName("multiply"),
+        panoptim_h.C_POINTER.withName("step_factored"),
+        panoptim_h.C_POINTER.withName("decompose")
     ).withName("panoptim_api");
 
     /**
@@ -1430,6 +1434,225 @@ public class panoptim_api {
      */
     public static void multiply(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(multiply$LAYOUT, multiply$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class step_factored {
+
+        private step_factored() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(step_factored.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(step_factored.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout step_factored$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("step_factored"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout step_factored$layout() {
+        return step_factored$LAYOUT;
+    }
+
+    private static final long step_factored$OFFSET = $LAYOUT.byteOffset(groupElement("step_factored"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long step_factored$offset() {
+        return step_factored$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment step_factored(MemorySegment struct) {
+        return struct.get(step_factored$LAYOUT, step_factored$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void step_factored(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(step_factored$LAYOUT, step_factored$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public final static class decompose {
+
+        private decompose() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(decompose.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(decompose.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, MemorySegment _x1, MemorySegment _x2, MemorySegment _x3, MemorySegment _x4, MemorySegment _x5, MemorySegment _x6, MemorySegment _x7, MemorySegment _x8, MemorySegment _x9, MemorySegment _x10) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2, _x3, _x4, _x5, _x6, _x7, _x8, _x9, _x10);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout decompose$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("decompose"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final AddressLayout decompose$layout() {
+        return decompose$LAYOUT;
+    }
+
+    private static final long decompose$OFFSET = $LAYOUT.byteOffset(groupElement("decompose"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static final long decompose$offset() {
+        return decompose$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static MemorySegment decompose(MemorySegment struct) {
+        return struct.get(decompose$LAYOUT, decompose$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *)
+     * }
+     */
+    public static void decompose(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(decompose$LAYOUT, decompose$OFFSET, fieldValue);
     }
 
     /**

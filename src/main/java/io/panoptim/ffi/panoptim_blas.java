@@ -19,6 +19,12 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint32_t reserved;
  *     const void *sgemm;
  *     const void *dgemm;
+ *     const void *ssyevd;
+ *     const void *dsyevd;
+ *     const void *sgeqrf;
+ *     const void *dgeqrf;
+ *     const void *sorgqr;
+ *     const void *dorgqr;
  *     const char *config;
  * }
  * }
@@ -34,6 +40,12 @@ public class panoptim_blas {
         panoptim_h.C_INT.withName("reserved"),
         panoptim_h.C_POINTER.withName("sgemm"),
         panoptim_h.C_POINTER.withName("dgemm"),
+        panoptim_h.C_POINTER.withName("ssyevd"),
+        panoptim_h.C_POINTER.withName("dsyevd"),
+        panoptim_h.C_POINTER.withName("sgeqrf"),
+        panoptim_h.C_POINTER.withName("dgeqrf"),
+        panoptim_h.C_POINTER.withName("sorgqr"),
+        panoptim_h.C_POINTER.withName("dorgqr"),
         panoptim_h.C_POINTER.withName("config")
     ).withName("panoptim_blas");
 
@@ -218,6 +230,270 @@ public class panoptim_blas {
      */
     public static void dgemm(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(dgemm$LAYOUT, dgemm$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout ssyevd$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("ssyevd"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *ssyevd
+     * }
+     */
+    public static final AddressLayout ssyevd$layout() {
+        return ssyevd$LAYOUT;
+    }
+
+    private static final long ssyevd$OFFSET = $LAYOUT.byteOffset(groupElement("ssyevd"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *ssyevd
+     * }
+     */
+    public static final long ssyevd$offset() {
+        return ssyevd$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *ssyevd
+     * }
+     */
+    public static MemorySegment ssyevd(MemorySegment struct) {
+        return struct.get(ssyevd$LAYOUT, ssyevd$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *ssyevd
+     * }
+     */
+    public static void ssyevd(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(ssyevd$LAYOUT, ssyevd$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout dsyevd$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("dsyevd"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *dsyevd
+     * }
+     */
+    public static final AddressLayout dsyevd$layout() {
+        return dsyevd$LAYOUT;
+    }
+
+    private static final long dsyevd$OFFSET = $LAYOUT.byteOffset(groupElement("dsyevd"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *dsyevd
+     * }
+     */
+    public static final long dsyevd$offset() {
+        return dsyevd$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *dsyevd
+     * }
+     */
+    public static MemorySegment dsyevd(MemorySegment struct) {
+        return struct.get(dsyevd$LAYOUT, dsyevd$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *dsyevd
+     * }
+     */
+    public static void dsyevd(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(dsyevd$LAYOUT, dsyevd$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout sgeqrf$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("sgeqrf"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *sgeqrf
+     * }
+     */
+    public static final AddressLayout sgeqrf$layout() {
+        return sgeqrf$LAYOUT;
+    }
+
+    private static final long sgeqrf$OFFSET = $LAYOUT.byteOffset(groupElement("sgeqrf"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *sgeqrf
+     * }
+     */
+    public static final long sgeqrf$offset() {
+        return sgeqrf$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *sgeqrf
+     * }
+     */
+    public static MemorySegment sgeqrf(MemorySegment struct) {
+        return struct.get(sgeqrf$LAYOUT, sgeqrf$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *sgeqrf
+     * }
+     */
+    public static void sgeqrf(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(sgeqrf$LAYOUT, sgeqrf$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout dgeqrf$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("dgeqrf"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *dgeqrf
+     * }
+     */
+    public static final AddressLayout dgeqrf$layout() {
+        return dgeqrf$LAYOUT;
+    }
+
+    private static final long dgeqrf$OFFSET = $LAYOUT.byteOffset(groupElement("dgeqrf"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *dgeqrf
+     * }
+     */
+    public static final long dgeqrf$offset() {
+        return dgeqrf$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *dgeqrf
+     * }
+     */
+    public static MemorySegment dgeqrf(MemorySegment struct) {
+        return struct.get(dgeqrf$LAYOUT, dgeqrf$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *dgeqrf
+     * }
+     */
+    public static void dgeqrf(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(dgeqrf$LAYOUT, dgeqrf$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout sorgqr$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("sorgqr"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *sorgqr
+     * }
+     */
+    public static final AddressLayout sorgqr$layout() {
+        return sorgqr$LAYOUT;
+    }
+
+    private static final long sorgqr$OFFSET = $LAYOUT.byteOffset(groupElement("sorgqr"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *sorgqr
+     * }
+     */
+    public static final long sorgqr$offset() {
+        return sorgqr$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *sorgqr
+     * }
+     */
+    public static MemorySegment sorgqr(MemorySegment struct) {
+        return struct.get(sorgqr$LAYOUT, sorgqr$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *sorgqr
+     * }
+     */
+    public static void sorgqr(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(sorgqr$LAYOUT, sorgqr$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout dorgqr$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("dorgqr"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const void *dorgqr
+     * }
+     */
+    public static final AddressLayout dorgqr$layout() {
+        return dorgqr$LAYOUT;
+    }
+
+    private static final long dorgqr$OFFSET = $LAYOUT.byteOffset(groupElement("dorgqr"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const void *dorgqr
+     * }
+     */
+    public static final long dorgqr$offset() {
+        return dorgqr$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const void *dorgqr
+     * }
+     */
+    public static MemorySegment dorgqr(MemorySegment struct) {
+        return struct.get(dorgqr$LAYOUT, dorgqr$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const void *dorgqr
+     * }
+     */
+    public static void dorgqr(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(dorgqr$LAYOUT, dorgqr$OFFSET, fieldValue);
     }
 
     private static final AddressLayout config$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("config"));

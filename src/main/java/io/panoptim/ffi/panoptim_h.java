@@ -311,6 +311,33 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_REDUCE_POWER() {
         return PANOPTIM_REDUCE_POWER;
     }
+    private static final int PANOPTIM_FACTORED_ROWS = (int)64L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FACTORED_ROWS 64
+     * }
+     */
+    public static int PANOPTIM_FACTORED_ROWS() {
+        return PANOPTIM_FACTORED_ROWS;
+    }
+    private static final int PANOPTIM_FACTORED_COLUMNS = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FACTORED_COLUMNS 512
+     * }
+     */
+    public static int PANOPTIM_FACTORED_COLUMNS() {
+        return PANOPTIM_FACTORED_COLUMNS;
+    }
+    private static final int PANOPTIM_FACTORED_LANES = (int)16L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FACTORED_LANES 16
+     * }
+     */
+    public static int PANOPTIM_FACTORED_LANES() {
+        return PANOPTIM_FACTORED_LANES;
+    }
     private static final int PANOPTIM_OK = (int)0L;
     /**
      * {@snippet lang=c :
@@ -319,6 +346,24 @@ public class panoptim_h extends panoptim_h$shared {
      */
     public static int PANOPTIM_OK() {
         return PANOPTIM_OK;
+    }
+    private static final int PANOPTIM_EIGEN = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_EIGEN 0
+     * }
+     */
+    public static int PANOPTIM_EIGEN() {
+        return PANOPTIM_EIGEN;
+    }
+    private static final int PANOPTIM_QR = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_QR 1
+     * }
+     */
+    public static int PANOPTIM_QR() {
+        return PANOPTIM_QR;
     }
     private static final int PANOPTIM_UNSCALE = (int)1L;
     /**
@@ -446,10 +491,19 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_RULE_ABI() {
         return PANOPTIM_RULE_ABI;
     }
-    private static final int PANOPTIM_ABI = (int)3L;
+    private static final int PANOPTIM_FACTORED_SCALED = (int)1L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_ABI 3
+     * #define PANOPTIM_FACTORED_SCALED 1
+     * }
+     */
+    public static int PANOPTIM_FACTORED_SCALED() {
+        return PANOPTIM_FACTORED_SCALED;
+    }
+    private static final int PANOPTIM_ABI = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_ABI 4
      * }
      */
     public static int PANOPTIM_ABI() {

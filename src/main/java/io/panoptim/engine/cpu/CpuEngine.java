@@ -3,6 +3,8 @@ package io.panoptim.engine.cpu;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.Factored;
+import io.panoptim.engine.FactoredStep;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
@@ -63,6 +65,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private final Verb reduce;
     /** Over a product instead of a table. */
     private final Verb multiply;
+    /** Of which the first argument is unused. */
+    private final Verb stepFactored;
     /** Open as long as the pool is; a running step keeps it open. */
     private final Arena poolArena = Arena.ofShared();
     private final MemorySegment pool;
@@ -90,6 +94,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         MemorySegment multiplyFunction = panoptim_api.multiply(library.api());
         this.multiply = new Verb("matmul", true, (blas, product, g) -> panoptim_api.multiply.invoke(multiplyFunction, pool, blas,
                 product, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
+        MemorySegment factoredFunction = panoptim_api.step_factored(library.api());
+        this.stepFactored = new Verb("Engine.factoredStep", true, (unused, plan, g) -> panoptim_api.step_factored.invoke(
+                factoredFunction, pool, plan, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
     }
 
     /**
@@ -147,22 +154,39 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         return BlasLibrary.get(library).description();
     }
 
+    @Override
+    public FactoredStep factoredStep(List<Factored> tensors) {
+        return new CpuFactored(this, tensors);
+    }
+
     void run(CpuProduct product) {
-        checkOpen(multiply);
-        List<GuardedCall> parts = product.parts();
+        run(multiply, product.blas(), product.parts(), product::check);
+    }
+
+    void run(CpuFactored step) {
+        run(stepFactored, MemorySegment.NULL, step.parts(), step::check);
+    }
+
+    /**
+     * Runs a prepared call.
+     *
+     * @param check refuses inaccessible memory in words that name it
+     */
+    private void run(Verb verb, MemorySegment first, List<GuardedCall> parts, Runnable check) {
+        checkOpen(verb);
         if (parts.size() > 1) {
-            product.check();
+            check.run();
         }
         for (int i = 0; i < parts.size(); i++) {
             GuardedCall part = parts.get(i);
             try {
-                library.check(multiply.call, multiply.function.call(product.blas(), part.subject(), part.guards()));
+                library.check(verb.call, verb.function.call(first, part.subject(), part.guards()));
             } catch (IllegalStateException | WrongThreadException refusedGuard) {
                 if (i == 0) {
-                    product.check(); // in words that name the matrices
+                    check.run();
                 }
                 throw refusedGuard instanceof IllegalStateException closed
-                        ? closedMeanwhile(multiply, i == 0 ? Code.CLOSED : Code.FAULT, closed) : refusedGuard;
+                        ? closedMeanwhile(verb, i == 0 ? Code.CLOSED : Code.FAULT, closed) : refusedGuard;
             }
         }
     }

@@ -3,6 +3,8 @@ package io.panoptim.engine.reference;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.Factored;
+import io.panoptim.engine.FactoredStep;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.MapOperation;
@@ -44,6 +46,11 @@ public final class ReferenceEngine extends HostEngine {
     @Override
     public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
         return new ReferenceProduct(this, product);
+    }
+
+    @Override
+    public FactoredStep factoredStep(List<Factored> tensors) {
+        return new FactoredLoop(this, tensors);
     }
 
     @Override

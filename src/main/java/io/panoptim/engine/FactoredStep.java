@@ -1,0 +1,191 @@
+package io.panoptim.engine;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.ffi.panoptim_h;
+import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * A step of some tensors whose second moments are factored, as Adafactor has it ({@code kernels/factored.h}), prepared once to be run any
+ * number of times. It goes over the gradients three times: for the sums over rows and columns, for the size of the updates, and for
+ * the updates. Sums are in float64 and in a fixed order, so that all engines, with any number of threads, have the same bits.
+ */
+public abstract class FactoredStep implements AutoCloseable {
+    /**
+     * What a step is told, before rounding.
+     *
+     * @param lr step size, negative to ascend
+     * @param averageWeight of the squares in their averages, 1 - beta2
+     * @param squareEps added to the squares
+     * @param meanFloor the least mean of the rows' averages to divide by
+     * @param factorLimit the most that gradients are multiplied by: 1 over the least root of a second moment
+     * @param clipThreshold root mean square from which on updates are scaled down to it
+     * @param isScaled whether the step size is multiplied by the root mean square of the values
+     * @param scaleEps that root mean square, at least
+     * @param decay relative shrinking of the values
+     * @param scaledDecay what is added to that, over the step size
+     * @param momentum decay rate of the average of the updates, if there is one
+     */
+    public record Scalars(double lr, double averageWeight, double squareEps, double meanFloor, double factorLimit, double clipThreshold,
+                          boolean isScaled, double scaleEps, double decay, double scaledDecay, double momentum) {}
+
+    /**
+     * A part of one matrix, or some whole ones if they are small: sums are taken block by block.
+     *
+     * @param tensor its number
+     * @param matrix the first
+     * @param matrices how many
+     * @param row the first
+     * @param rows how many
+     * @param column the first
+     * @param columns how many
+     */
+    public record Block(int tensor, long matrix, long matrices, long row, long rows, long column, long columns) {}
+
+    /** Where refusals come from. */
+    protected static final String CALL = "Engine.factoredStep";
+
+    private static final long ROWS = panoptim_h.PANOPTIM_FACTORED_ROWS();
+    private static final long COLUMNS = panoptim_h.PANOPTIM_FACTORED_COLUMNS();
+
+    private final TableEngine engine;
+    private final Reach reach;
+    private final List<Factored> tensors;
+    private final List<Block> blocks = new ArrayList<>();
+    private final int[] firstBlocks;
+    private final double[] rms;
+    private boolean closed;
+
+    /**
+     * @param acceptsHeap whether the engine can work on tensors on the Java heap
+     */
+    protected FactoredStep(TableEngine engine, List<Factored> tensors, boolean acceptsHeap) {
+        this.engine = engine;
+        this.reach = new Reach(engine, acceptsHeap);
+        this.tensors = new ArrayList<>(tensors);
+        this.rms = new double[tensors.size()];
+        this.firstBlocks = new int[tensors.size() + 1];
+        tensors.forEach(this::check);
+        for (int i = 0; i < tensors.size(); i++) {
+            cut(i, tensors.get(i));
+            firstBlocks[i + 1] = blocks.size();
+        }
+    }
+
+    private void check(Factored tensor) {
+        for (Tensor memory : tensor.tensors()) {
+            String label = "'" + tensor.name() + "' or its state";
+            reach.checkDevice(CALL, label, memory.device());
+            memory.checkAccessible(CALL, label);
+            reach.checkAddress(CALL, label, memory);
+        }
+    }
+
+    private void cut(int number, Factored tensor) {
+        if (tensor.value().elements() == 0) {
+            return;
+        }
+        if (isWhole(tensor)) {
+            long together = Math.max(1, ROWS * COLUMNS / (tensor.rows() * tensor.columns()));
+            for (long matrix = 0; matrix < tensor.batch(); matrix += together) {
+                blocks.add(new Block(number, matrix, Math.min(together, tensor.batch() - matrix), 0, tensor.rows(), 0, tensor.columns()));
+            }
+            return;
+        }
+        for (long matrix = 0; matrix < tensor.batch(); matrix++) {
+            for (long row = 0; row < tensor.rows(); row += ROWS) {
+                for (long column = 0; column < tensor.columns(); column += COLUMNS) {
+                    blocks.add(new Block(number, matrix, 1, row, Math.min(ROWS, tensor.rows() - row), column,
+                            Math.min(COLUMNS, tensor.columns() - column)));
+                }
+            }
+        }
+    }
+
+    /** Whether each matrix lies within one block. */
+    protected static boolean isWhole(Factored tensor) {
+        return tensor.rows() <= ROWS && tensor.columns() <= COLUMNS;
+    }
+
+    /** Into how many blocks a matrix's rows are cut. */
+    protected static long rowBlocks(Factored tensor) {
+        return Math.ceilDiv(tensor.rows(), ROWS);
+    }
+
+    /** Into how many its columns are. */
+    protected static long columnBlocks(Factored tensor) {
+        return Math.ceilDiv(tensor.columns(), COLUMNS);
+    }
+
+    public final List<Factored> tensors() {
+        return tensors;
+    }
+
+    /** All blocks, each tensor's one after the other. */
+    public final List<Block> blocks() {
+        return blocks;
+    }
+
+    /** A tensor's first block; the number of blocks after the last tensor. */
+    public final int firstBlock(int tensor) {
+        return firstBlocks[tensor];
+    }
+
+    /** A gradient lies elsewhere. */
+    public final void gradient(int tensor, Tensor gradient) {
+        Factored moved = tensors.get(tensor).withGradient(gradient);
+        check(moved);
+        tensors.set(tensor, moved);
+        pointed(tensor);
+    }
+
+    /**
+     * Steps all tensors.
+     *
+     * @param scalars for each tensor
+     */
+    public final void run(List<Scalars> scalars, Stream stream) {
+        engine.checkStream(CALL, stream);
+        if (closed) {
+            throw new PanoptimException(Code.CLOSED, CALL, "it is closed");
+        }
+        if (scalars.size() != tensors.size()) {
+            throw PanoptimException.invalid(CALL, scalars.size() + " rows of scalars for " + tensors.size() + " tensors");
+        }
+        step(scalars, rms);
+    }
+
+    /** The root mean square of a tensor's values before the last step. */
+    public final double rms(int tensor) {
+        return rms[tensor];
+    }
+
+    /** Refuses memory that is closed or another thread's. */
+    protected final void checkAccessible() {
+        for (Factored tensor : tensors) {
+            tensor.tensors().forEach(memory -> memory.checkAccessible(CALL, "'" + tensor.name() + "' or its state"));
+        }
+    }
+
+    /** Carries a step out. */
+    protected abstract void step(List<Scalars> scalars, double[] newRms);
+
+    /** A tensor's gradient lies elsewhere. */
+    protected void pointed(int tensor) {}
+
+    /** Frees what the engine attached. */
+    protected void free() {}
+
+    /** Frees the plan, not the tensors; idempotent. */
+    @Override
+    public final void close() {
+        if (!closed) {
+            closed = true;
+            Arrays.fill(rms, Double.NaN);
+            free();
+        }
+    }
+}

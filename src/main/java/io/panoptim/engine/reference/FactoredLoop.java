@@ -1,0 +1,205 @@
+package io.panoptim.engine.reference;
+
+import io.panoptim.engine.Arithmetic;
+import io.panoptim.engine.Factored;
+import io.panoptim.engine.FactoredStep;
+import io.panoptim.ffi.panoptim_h;
+import io.panoptim.tensor.Tensor;
+import java.util.List;
+import java.util.Objects;
+
+/** The oracle of {@code kernels/factored.h}. */
+final class FactoredLoop extends FactoredStep {
+    private static final int LANES = panoptim_h.PANOPTIM_FACTORED_LANES();
+
+    FactoredLoop(ReferenceEngine engine, List<Factored> tensors) {
+        super(engine, tensors, true);
+    }
+
+    @Override
+    protected void step(List<Scalars> scalars, double[] newRms) {
+        checkAccessible();
+        for (int i = 0; i < tensors().size(); i++) {
+            if (tensors().get(i).value().elements() > 0) {
+                newRms[i] = new TensorStep(i, scalars.get(i)).run();
+            }
+        }
+    }
+
+    /** Computes something of a row of a block. */
+    private interface Row {
+        double of(long matrix, long row, Block block);
+    }
+
+    private final class TensorStep {
+        final Factored tensor;
+        final Scalars h;
+        final Arithmetic a;
+        final List<Block> blocks;
+        final Tensor value;
+        final Tensor gradient;
+        final double[][] rowFactors;
+        final double[][] columnFactors;
+        final double weight;
+
+        TensorStep(int number, Scalars scalars) {
+            tensor = tensors().get(number);
+            h = scalars;
+            value = tensor.value();
+            gradient = tensor.gradient();
+            a = Arithmetic.of(value.dtype().computeType());
+            blocks = blocks().subList(firstBlock(number), firstBlock(number + 1));
+            int batch = Math.toIntExact(tensor.batch());
+            rowFactors = new double[batch][Math.toIntExact(tensor.rows())];
+            columnFactors = new double[batch][Math.toIntExact(tensor.columns())];
+            weight = a.round(h.averageWeight());
+        }
+
+        double run() {
+            double elements = value.elements();
+            double rms = Math.sqrt(total((matrix, row, block) -> squares(value, index(matrix, row, block), block.columns())) / elements);
+            double lr = h.isScaled() ? Arithmetic.maximum(rms, h.scaleEps()) * h.lr() : h.lr();
+            double keep = 1 - h.decay() - h.scaledDecay() * Math.abs(lr);
+            if (tensor.rowAverage() == null) {
+                averageElements();
+            } else {
+                for (int matrix = 0; matrix < tensor.batch(); matrix++) {
+                    average(matrix, tensor.rowAverage());
+                }
+            }
+            double size = Math.sqrt(total((matrix, row, block) -> {
+                Lanes lanes = new Lanes();
+                for (long j = 0; j < block.columns(); j++) {
+                    double update = update(matrix, row, block.column() + j);
+                    lanes.add(j, update * update);
+                }
+                return lanes.sum();
+            }) / elements);
+            apply(a.round(-lr / Arithmetic.maximum(size / h.clipThreshold(), 1)), a.round(keep));
+            return rms;
+        }
+
+        /** A sum over all blocks, each by its rows. */
+        double total(Row row) {
+            double total = 0;
+            for (Block block : blocks) {
+                double sum = 0;
+                for (long matrix = block.matrix(); matrix < block.matrix() + block.matrices(); matrix++) {
+                    for (long i = block.row(); i < block.row() + block.rows(); i++) {
+                        sum += row.of(matrix, i, block);
+                    }
+                }
+                total += sum;
+            }
+            return total;
+        }
+
+        long index(long matrix, long row, Block block) {
+            return index(matrix, row, block.column());
+        }
+
+        long index(long matrix, long row, long column) {
+            return (matrix * tensor.rows() + row) * tensor.columns() + column;
+        }
+
+        double averaged(double average, double mean) {
+            return a.lerp(average, a.round(mean + h.squareEps()), weight);
+        }
+
+        void average(int matrix, Tensor rowAverage) {
+            int rows = rowFactors[matrix].length;
+            int columns = columnFactors[matrix].length;
+            double[] rowSums = new double[rows];
+            double[] columnSums = new double[columns];
+            for (Block block : blocks) {
+                if (matrix >= block.matrix() && matrix < block.matrix() + block.matrices()) {
+                    double[] sums = new double[Math.toIntExact(block.columns())];
+                    for (long i = block.row(); i < block.row() + block.rows(); i++) {
+                        long first = index(matrix, i, block);
+                        for (int j = 0; j < sums.length; j++) {
+                            sums[j] += gradient.get(first + j) * gradient.get(first + j);
+                        }
+                        rowSums[(int) i] += squares(gradient, first, block.columns());
+                    }
+                    for (int j = 0; j < sums.length; j++) {
+                        columnSums[(int) block.column() + j] += sums[j];
+                    }
+                }
+            }
+            double sum = 0;
+            for (int i = 0; i < rows; i++) {
+                long at = (long) matrix * rows + i;
+                rowAverage.set(at, averaged(rowAverage.get(at), rowSums[i] / columns));
+                sum += rowAverage.get(at);
+            }
+            for (int i = 0; i < rows; i++) {
+                double root = Math.sqrt(rowAverage.get((long) matrix * rows + i) / Arithmetic.maximum(sum / rows, h.meanFloor()));
+                rowFactors[matrix][i] = a.round(1 / root);
+            }
+            for (int j = 0; j < columns; j++) {
+                long at = (long) matrix * columns + j;
+                tensor.columnAverage().set(at, averaged(tensor.columnAverage().get(at), columnSums[j] / rows));
+                columnFactors[matrix][j] = a.round(1 / Math.sqrt(tensor.columnAverage().get(at)));
+            }
+        }
+
+        void averageElements() {
+            rowFactors[0][0] = 1;
+            for (int j = 0; j < columnFactors[0].length; j++) {
+                double square = a.add(a.multiply(gradient.get(j), gradient.get(j)), a.round(h.squareEps()));
+                tensor.columnAverage().set(j, a.lerp(tensor.columnAverage().get(j), square, weight));
+                columnFactors[0][j] = a.round(1 / Math.sqrt(tensor.columnAverage().get(j)));
+            }
+        }
+
+        double update(long matrix, long row, long column) {
+            double g = gradient.get(index(matrix, row, column));
+            double factor = a.multiply(rowFactors[(int) matrix][(int) row], columnFactors[(int) matrix][(int) column]);
+            double limit = a.round(h.factorLimit());
+            return g == 0 ? g : a.multiply(g, factor > limit ? limit : factor);
+        }
+
+        void apply(double stepSize, double keep) {
+            double momentum = a.round(h.momentum());
+            double newWeight = a.round(1 - h.momentum());
+            for (long i = 0; i < value.elements(); i++) {
+                long column = i % tensor.columns();
+                long row = i / tensor.columns() % tensor.rows();
+                double step = update(i / tensor.columns() / tensor.rows(), row, column);
+                double size = stepSize;
+                if (tensor.average() != null) {
+                    step = a.average(tensor.average().get(i), momentum, a.multiply(stepSize, step), newWeight);
+                    Objects.requireNonNull(tensor.average()).set(i, step);
+                    size = 1;
+                }
+                value.set(i, a.fma(size, step, a.multiply(value.get(i), keep)));
+            }
+        }
+
+        double squares(Tensor of, long first, long elements) {
+            Lanes lanes = new Lanes();
+            for (long j = 0; j < elements; j++) {
+                lanes.add(j, of.get(first + j) * of.get(first + j));
+            }
+            return lanes.sum();
+        }
+    }
+
+    /** The sum over a row of a block: element j is added to lane j % {@link #LANES}. */
+    private static final class Lanes {
+        private final double[] lanes = new double[LANES];
+
+        void add(long index, double term) {
+            lanes[(int) (index % LANES)] += term;
+        }
+
+        double sum() {
+            for (int half = LANES / 2; half > 0; half /= 2) {
+                for (int i = 0; i < half; i++) {
+                    lanes[i] += lanes[i + half];
+                }
+            }
+            return lanes[0];
+        }
+    }
+}
