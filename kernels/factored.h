@@ -56,7 +56,7 @@ struct Factored {
         return fma(step_size, update, p * keep);
     }
 
-    // The average of steps.
+    // The average of the steps against which values move.
     template <class T>
     static PANOPTIM_INLINE T averaged_step(T average, T update, T step_size, T momentum, T weight) {
         return panoptim::average(average, momentum, step_size * update, weight);

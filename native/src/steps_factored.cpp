@@ -269,9 +269,9 @@ static void apply_updates(const Pass& pass, const panoptim_factored_block& block
         row_updates(matrix, block, i, element, buffer, update);
         T step_size = T(tensor.step_size);
         if (tensor.average != 0) {
-            Loops<T>::steps(block.columns, step_size, T(tensor.momentum), T(1 - tensor.momentum),
+            Loops<T>::steps(block.columns, -step_size, T(tensor.momentum), T(1 - tensor.momentum),
                             Matrix<T>::template at<T>(tensor.average, element), update);
-            step_size = 1;
+            step_size = -1;
         }
         T* p = widened(tensor.value_dtype, matrix.value(element), block.columns, buffer);
         Loops<T>::apply(block.columns, step_size, T(tensor.keep), update, p);

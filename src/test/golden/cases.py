@@ -12,11 +12,19 @@ ROWS = {"scalar": [], "vector": [17], "row": [1, 5], "column": [5, 1], "matrix":
 NEAR = {"scalar": [], "vector": [7], "row": [1, 5], "column": [5, 1], "matrix": [7, 9], "convolution": [4, 3, 2, 3]}
 MATRICES = {"one": [1, 1], "row": [1, 7], "column": [7, 1], "square": [4, 4], "wide": [3, 5], "tall": [5, 3], "twin": [5, 3],
             "long": [2, 8]}
+FACTORED_SHAPES = {"scalar": [], "vector": [17], "one": [1, 1], "row": [1, 7], "column": [7, 1], "matrix": [13, 9], "long": [2, 70],
+                   "batch": [3, 2, 5, 4]}
+FACTORED_LARGE = {"wide": [3, 1300], "tall": [150, 5], "vector": [700]}
 NAMED = {"bias": [7], "early": [3], "late": [17], "never": [3], "weight": [13, 79]}
 
 # Gradients are missing in the first steps, in the middle and at the end, for one parameter always; step 12 has one alone.
 ABSENT = sorted([[s, "late"] for s in range(5)] + [[s, "early"] for s in range(25, 30)] + [[s, "never"] for s in range(30)]
                 + [[s, "bias"] for s in (7, 12, 13)] + [[12, "late"], [12, "early"]])
+
+FACTORED_MISSING = sorted([[s, "vector"] for s in range(5)] + [[s, "row"] for s in range(25, 30)] + [[s, "batch"] for s in (7, 12)])
+
+# Adafactor's: how far a value may be off, over its tensor's largest: about four times as much as is seen.
+FACTORED = {"float32": 2e-6, "float64": 4e-15}
 
 STEP_LR = {"name": "StepLR", "step_size": 7, "gamma": 0.7}
 MULTI_STEP_LR = {"name": "MultiStepLR", "milestones": [4, 11, 11, 20], "gamma": 0.3}

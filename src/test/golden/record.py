@@ -30,8 +30,8 @@ import torch
 
 import clone_cases
 import keras_cases
+import matrix_cases
 import norm_cases
-import sources
 import sources
 import sparse_cases
 import sums
@@ -39,7 +39,7 @@ import timm_cases
 import torch_cases
 
 # Each says what is recorded: CASES, by file, make(), by which a case's optimizer comes to be, and, beyond torch, the file's origin().
-SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases, norm_cases, keras_cases]
+SOURCES = [torch_cases, sparse_cases, timm_cases, clone_cases, norm_cases, keras_cases, matrix_cases]
 CASES = {file: cases for source in SOURCES for file, cases in source.CASES.items()}
 source_of = {case["name"]: source for source in SOURCES for cases in source.CASES.values() for case in cases}
 origin_of = {file: source.origin for source in SOURCES if source not in (torch_cases, sparse_cases) for file in source.CASES}
@@ -267,7 +267,7 @@ def run(case):
         for i, s in enumerate(specs):
             params[s["name"]].grad = None if (step, s["name"]) in absent else gradient_of(s, i, case, step)
         grads = {n: p.grad.clone() for n, p in params.items() if p.grad is not None}
-        lrs = [float(g["lr"]) for g in optimizer.param_groups]
+        lrs = [math.nan if g["lr"] is None else float(g["lr"]) for g in optimizer.param_groups]
         if step - 1 in case.get("eval", ()):
             optimizer.train()
         if clip := config.get("clip_grad_norm"):

@@ -4,7 +4,8 @@ import inspect
 
 import torch
 
-from cases import MATRICES, LARGE, LERP, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, ABSENT, SIX, STEP_LR, TO_ZERO, both, case, near, pairs, rule_cases
+from cases import (ABSENT, FACTORED, FACTORED_LARGE, FACTORED_MISSING, FACTORED_SHAPES, LARGE, LERP, MATRICES, MIDDLE, MULTI_STEP_LR, NAMED, OTHERS, SIX,
+                   STEP_LR, TO_ZERO, both, case, near, pairs, rule_cases)
 
 
 def make(optimizer, groups, defaults):
@@ -216,6 +217,23 @@ def muon_cases():
     ]
 
 
+def adafactor_cases():
+    def factored(name, defaults, **kwargs):
+        return near("Adafactor", name, defaults, FACTORED, **({"tensors": FACTORED_SHAPES} | kwargs))
+
+    groups = [(["scalar", "one", "row"], {"lr": 0.1, "maximize": True}), (["vector", "matrix"], {"eps": [0.01, 0.1], "d": 3.0}),
+              (["column", "long", "batch"], {"beta2_decay": -0.3, "weight_decay": 0.1})]
+    return [
+        *factored("defaults", {}),
+        *factored("decay", {"lr": 0.05, "weight_decay": 0.1, "eps": [1e-10, 0.01]}, scheduler=STEP_LR),
+        *factored("groups", {"lr": 0.02}, groups=groups),
+        *factored("absent", {"lr": 0.02, "weight_decay": 0.01}, absent=FACTORED_MISSING, scheduler=MULTI_STEP_LR),
+        *factored("constant", {"lr": 0.1, "d": 1.5}, kind="constant"),
+        *factored("zero", {"lr": 0.1, "weight_decay": 0.1}, kind="zero"),
+        *factored("blocks", {"lr": 0.02}, tensors=FACTORED_LARGE, steps=3),
+    ]
+
+
 def clip_cases():
     """Gradients clipped before each step. Of the norm of infinity, and where nothing is to be clipped, all bits are the same; torch's
     Euclidean norm, whose sums round, is only near."""
@@ -242,4 +260,4 @@ def clip_cases():
 CASES = {"sgd": sgd_cases(), "adam": adam_cases("Adam"), "adamw": adam_cases("AdamW"), "adamax": adamax_cases(), "nadam": nadam_cases(),
          "radam": radam_cases(), "adagrad": adagrad_cases(), "adadelta": adadelta_cases(), "rmsprop": rmsprop_cases(),
          "rprop": rprop_cases(), "asgd": asgd_cases(),
-         "muon": muon_cases(), "clip": clip_cases()}
+         "muon": muon_cases(), "adafactor": adafactor_cases(), "clip": clip_cases()}

@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param gradient of the same shape and layout
  * @param rowAverage one element for each row, or null
  * @param columnAverage one for each column; without an average over rows for each element, in memory order
- * @param average of the updates, one for each element in memory order, or null
+ * @param average of the steps against which values move, one for each element in memory order, or null
  */
 public record Factored(String name, Tensor value, Tensor gradient, @Nullable Tensor rowAverage, Tensor columnAverage,
                        @Nullable Tensor average) {

@@ -14,13 +14,15 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What a record of options says about an optimizer: torch's names of its hyperparameters, and how they lie in the array
  * of numbers that a group holds. Components are {@code double}, {@code int}, {@code long}, {@code boolean} (0 or 1), {@link OptionalDouble} or
  * {@link OptionalInt} (NaN for none, Python's {@code None}), an enum (the constant's place; torch has strings, the constants' names in
- * lower case, and {@code None} for a constant NONE), a record of doubles such as {@link Betas}, or the {@link Optional} of one.
+ * lower case, and {@code None} for a constant NONE), a record of doubles such as {@link Betas}, any of which may be optional, or the
+ * {@link Optional} of one.
  *
  * @param <O> the record
  */
@@ -135,7 +137,7 @@ public final class OptionSchema<O extends Record> {
         int i = option.offset;
         Class<?> type = option.type;
         if (option.single == null) {
-            Object[] numbers = Arrays.stream(values, i, i + size(type)).boxed().toArray();
+            Object[] numbers = elements(type, values, i);
             if (option.isOptionalRecord()) {
                 return Double.isNaN(values[i]) ? Optional.empty() : Optional.of(construct(constructor(type), numbers));
             }
@@ -152,7 +154,7 @@ public final class OptionSchema<O extends Record> {
         }
         Object given = value instanceof Optional<?> record ? record.get() : value;
         return switch (given) {
-            case Record record -> Arrays.stream(numbers(record)).boxed().toList();
+            case Record record -> Arrays.stream(numbers(record)).mapToObj(number -> Double.isNaN(number) ? null : number).toList();
             case OptionalDouble number -> number.getAsDouble();
             case OptionalInt number -> number.getAsInt();
             case Enum<?> constant -> constant.name().toLowerCase(Locale.ROOT);
@@ -163,14 +165,28 @@ public final class OptionSchema<O extends Record> {
     /** Writes a plain value, where a tuple may be any list, and a number an integer. Ranges are not checked, as in torch. */
     void setPlain(double[] values, String name, @Nullable Object value) {
         Object given = value == null ? none(name).orElse("null") : value;
-        if (given instanceof List<?> list && list.stream().allMatch(Number.class::isInstance)) {
-            given = list.stream().mapToDouble(number -> ((Number) number).doubleValue()).toArray();
+        if (given instanceof List<?> list && list.stream().allMatch(number -> number == null || number instanceof Number)) {
+            given = list.stream().mapToDouble(number -> number == null ? Double.NaN : ((Number) number).doubleValue()).toArray();
         }
-        if (given instanceof double[] numbers ? Arrays.stream(numbers).anyMatch(Double::isNaN)
+        if (given instanceof double[] numbers ? !canBeNone(option(name).type, numbers)
                 : given instanceof Double number && Double.isNaN(number)) {
             throw PanoptimException.invalid(optimizer, "option '" + name + "' is NaN");
         }
         set(values, name, given);
+    }
+
+    /** Whether those of a record's numbers that are none may be. */
+    private static boolean canBeNone(Class<?> type, double[] numbers) {
+        RecordComponent[] components = type.isRecord() ? type.getRecordComponents() : new RecordComponent[0];
+        return IntStream.range(0, numbers.length).noneMatch(i -> Double.isNaN(numbers[i])
+                && (i >= components.length || components[i].getType() != OptionalDouble.class));
+    }
+
+    /** The components of a record of numbers. */
+    private static Object[] elements(Class<?> type, double[] values, int first) {
+        RecordComponent[] components = type.getRecordComponents();
+        return IntStream.range(0, components.length).mapToObj(i -> OptionType.of(components[i].getType()).value().apply(values[first + i]))
+                .toArray();
     }
 
     /** A hyperparameter as Python prints it. */
@@ -184,7 +200,7 @@ public final class OptionSchema<O extends Record> {
     }
 
     private static String tuple(Record record) {
-        return Arrays.stream(numbers(record)).mapToObj(Double::toString).collect(Collectors.joining(", ", "(", ")"));
+        return Arrays.stream(numbers(record)).mapToObj(number -> Double.isNaN(number) ? "None" : "" + number).collect(Collectors.joining(", ", "(", ")"));
     }
 
     /** Replaces some options by name. The record's own checks see the result. */
@@ -267,7 +283,7 @@ public final class OptionSchema<O extends Record> {
 
     private static double[] numbers(Record record) {
         return Arrays.stream(record.getClass().getRecordComponents())
-                .mapToDouble(component -> (double) read(component, record)).toArray();
+                .mapToDouble(component -> OptionType.of(component.getType()).number().apply(read(component, record)).orElseThrow()).toArray();
     }
 
     /** A component's type; that of its value for an {@link Optional}. */

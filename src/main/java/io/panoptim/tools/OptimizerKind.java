@@ -36,6 +36,8 @@ import io.panoptim.optim.Signum;
 import io.panoptim.optim.SophiaG;
 import io.panoptim.optim.SparseAdam;
 import io.panoptim.optim.Yogi;
+import io.panoptim.optim.matrix.Adafactor;
+import io.panoptim.optim.matrix.AdafactorHF;
 import io.panoptim.optim.matrix.Muon;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
@@ -81,6 +83,8 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("ASGD", ASGD.SCHEMA, ASGD::new),
             of("AdEMAMix", AdEMAMix.SCHEMA, AdEMAMix::new),
             of("AdaBelief", AdaBelief.SCHEMA, AdaBelief::new),
+            new OptimizerKind<>("Adafactor", Adafactor.SCHEMA, Adafactor::new, Adafactor::addParamGroup, Map.of()),
+            new OptimizerKind<>("AdafactorHF", AdafactorHF.SCHEMA, AdafactorHF::new, AdafactorHF::addParamGroup, Map.of()),
             of("Adadelta", Adadelta.SCHEMA, Adadelta::new),
             of("Adagrad", Adagrad.SCHEMA, Adagrad::new),
             of("Adam", Adam.SCHEMA, Adam::new),
@@ -253,9 +257,9 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             return value.booleanValue();
         }
         List<JsonNode> elements = StreamSupport.stream(value.spliterator(), false).toList();
-        require(value.isArray() && elements.stream().allMatch(JsonNode::isNumber), keys, key,
+        require(value.isArray() && elements.stream().allMatch(element -> element.isNumber() || element.isNull()), keys, key,
                 "a number, true, false or a list of numbers", value);
-        return elements.stream().mapToDouble(JsonNode::doubleValue).toArray();
+        return elements.stream().mapToDouble(element -> element.isNull() ? Double.NaN : element.doubleValue()).toArray();
     }
 
     private static boolean isValue(JsonNode value, Object expected) {

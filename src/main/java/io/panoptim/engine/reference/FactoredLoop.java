@@ -168,9 +168,9 @@ final class FactoredLoop extends FactoredStep {
                 double step = update(i / tensor.columns() / tensor.rows(), row, column);
                 double size = stepSize;
                 if (tensor.average() != null) {
-                    step = a.average(tensor.average().get(i), momentum, a.multiply(stepSize, step), newWeight);
+                    step = a.average(tensor.average().get(i), momentum, a.multiply(-stepSize, step), newWeight);
                     Objects.requireNonNull(tensor.average()).set(i, step);
-                    size = 1;
+                    size = -1;
                 }
                 value.set(i, a.fma(size, step, a.multiply(value.get(i), keep)));
             }
