@@ -2,6 +2,7 @@ package io.panoptim;
 
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Control;
+import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
@@ -63,6 +64,17 @@ public final class MirrorEngine extends HostEngine {
     @Override
     public Table table(List<TensorEntry> entries) {
         return new MirrorTable(this, null, entries);
+    }
+
+    @Override
+    protected boolean acceptsHeap() {
+        return true;
+    }
+
+    /** As the device's engine does: it refuses. */
+    @Override
+    protected void decompose(Decomposition decomposition) {
+        cuda.decompose(decomposition, Stream.DEFAULT);
     }
 
     /** A block on the device. */

@@ -123,6 +123,15 @@ public interface Engine {
         return Long.MAX_VALUE;
     }
 
+    /**
+     * Decomposes matrices in place, when everything before it on the stream is done; done itself when it returns.
+     *
+     * @throws PanoptimException when one of them is not finite, before anything is written
+     */
+    default void decompose(Decomposition decomposition, Stream stream) {
+        throw unsupported("decompose");
+    }
+
     /** Prepares a step of tensors with factored second moments (Adafactor); the plan is the caller's to close. */
     default FactoredStep factoredStep(List<Factored> tensors) {
         throw unsupported("factoredStep");

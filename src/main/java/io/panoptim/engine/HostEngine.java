@@ -42,6 +42,40 @@ public abstract class HostEngine extends TableEngine {
     }
 
     @Override
+    public final void decompose(Decomposition decomposition, Stream stream) {
+        checkStream("Engine.decompose", stream);
+        decomposition.check(this, acceptsHeap());
+        Matrices matrices = decomposition.matrices();
+        for (long matrix = 0; matrix < matrices.batch(); matrix++) {
+            if (!isFinite(matrices, matrix)) {
+                throw Decomposition.notFinite(matrix);
+            }
+        }
+        decompose(decomposition);
+    }
+
+    private static boolean isFinite(Matrices matrices, long matrix) {
+        Tensor tensor = matrices.tensor(matrix);
+        for (long i = 0; i < matrices.rows(); i++) {
+            long first = matrices.start(matrix) + i * matrices.leading();
+            for (long j = first; j < first + matrices.columns(); j++) {
+                if (!Double.isFinite(tensor.get(j))) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    /** Whether it works on tensors on the Java heap, too. */
+    protected abstract boolean acceptsHeap();
+
+    /** Decomposes matrices that are finite. */
+    protected void decompose(Decomposition decomposition) {
+        new HostDecomposition(decomposition).run();
+    }
+
+    @Override
     public Control control() {
         return new HostControl(this);
     }

@@ -10,6 +10,7 @@ import io.panoptim.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,6 +36,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         private Map<String, Tensor> states = Map.of();
         private final Map<String, Double> numbers = new HashMap<>();
         private boolean hasState;
+        private boolean isNew;
         private long step;
         private @Nullable Tensor gradient;
 
@@ -69,6 +71,11 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         /** The same, or null where there is none. */
         public @Nullable Tensor stateOrNull(String key) {
             return states.get(key);
+        }
+
+        /** Whether its state is what {@link TensorOptimizer#newState} gave, and there was no step since. */
+        public boolean isNew() {
+            return isNew;
         }
 
         /** How many steps were counted. */
@@ -132,9 +139,6 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         return Set.of();
     }
 
-    /** Called for each tensor whose state was loaded. */
-    protected void restored(Target target) {}
-
     /**
      * Gets ready to step some tensors, when these are others than before or have other states; refuses what it cannot do.
      *
@@ -150,6 +154,11 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
 
     /** Frees what {@link #build} made; called again before the next one. */
     protected abstract void freePlans();
+
+    /** Has {@link #build} called again before the next step. */
+    protected final void rebuildNext() {
+        built = false;
+    }
 
     @Override
     protected final void added(ParamGroup group) {
@@ -173,8 +182,10 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
             throw new PanoptimException(Code.FAULT, name() + ".step", failed.getMessage(), failed);
         }
         for (int i = 0; i < present.size(); i++) {
-            if (present.get(i).value().elements() == 0) {
-                present.get(i).count();
+            Target target = present.get(i);
+            target.isNew = false;
+            if (target.value().elements() == 0) {
+                target.count();
             }
         }
     }
@@ -245,6 +256,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         if (!target.hasState) {
             target.states = newState(target, memory());
             target.hasState = true;
+            target.isNew = true;
         }
     }
 
@@ -324,11 +336,15 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         Map<String, Tensor> states = newState(target, fresh);
         states.forEach((key, state) -> StateDict.copy(this, entries.tensor(key, state.shape()), state));
         Map<String, Double> numbers = new HashMap<>();
-        numberKeys().forEach(key -> numbers.put(key, entries.number(this, key)));
-        Map<String, Object> known = new HashMap<>(states);
-        known.putAll(numbers);
-        known.put(STEP, 0);
-        entries.refuseUnknown(known.keySet());
+        Set<String> known = new HashSet<>(states.keySet());
+        known.add(STEP);
+        for (String key : numberKeys()) { // an empty tensor, which takes no steps, has none
+            known.add(key);
+            if (entries.get(key) != null) {
+                numbers.put(key, entries.number(this, key));
+            }
+        }
+        entries.refuseUnknown(known);
         return new Restored(states, numbers, (long) entries.number(this, STEP));
     }
 
@@ -342,12 +358,12 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         for (Target target : targets.all()) {
             Restored state = restored.get(target);
             target.hasState = state != null;
+            target.isNew = false;
             target.states = state == null ? Map.of() : state.states;
             target.step = state == null ? 0 : state.step;
             target.numbers.clear();
             if (state != null) {
                 target.numbers.putAll(state.numbers);
-                restored(target);
             }
         }
     }

@@ -39,6 +39,7 @@ import io.panoptim.optim.Yogi;
 import io.panoptim.optim.matrix.Adafactor;
 import io.panoptim.optim.matrix.AdafactorHF;
 import io.panoptim.optim.matrix.Muon;
+import io.panoptim.optim.matrix.SOAP;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
@@ -118,6 +119,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("SGDScheduleFree", SGDScheduleFree.SCHEMA, SGDScheduleFree::new),
             new OptimizerKind<>("Ranger", Ranger.SCHEMA, Ranger::new, Ranger::addParamGroup, Map.of()),
             of("SGDP", SGDP.SCHEMA, SGDP::new, Map.of("caution", false)),
+            new OptimizerKind<>("SOAP", SOAP.SCHEMA, SOAP::new, SOAP::addParamGroup, Map.of()),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
             of("Signum", Signum.SCHEMA, Signum::new),
             of("SophiaG", SophiaG.SCHEMA, SophiaG::new),

@@ -112,6 +112,11 @@ record BlasLibrary(Path file, MemorySegment functions) {
         }
     }
 
+    /** Whether it can decompose matrices. */
+    boolean hasLapack() {
+        return !panoptim_blas.ssyevd(functions).equals(MemorySegment.NULL) && !panoptim_blas.sorgqr(functions).equals(MemorySegment.NULL);
+    }
+
     /** For people: what the library says of itself, and where it is. */
     String description() {
         MemorySegment config = panoptim_blas.config(functions);

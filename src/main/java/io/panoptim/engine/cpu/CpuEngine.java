@@ -2,6 +2,7 @@ package io.panoptim.engine.cpu;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.Factored;
 import io.panoptim.engine.FactoredStep;
@@ -65,6 +66,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     private final Verb reduce;
     /** Over a product instead of a table. */
     private final Verb multiply;
+    /** Likewise over decompositions. */
+    private final Verb decompose;
     /** Of which the first argument is unused. */
     private final Verb stepFactored;
     /** Open as long as the pool is; a running step keeps it open. */
@@ -94,6 +97,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         MemorySegment multiplyFunction = panoptim_api.multiply(library.api());
         this.multiply = new Verb("matmul", true, (blas, product, g) -> panoptim_api.multiply.invoke(multiplyFunction, pool, blas,
                 product, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
+        MemorySegment decomposeFunction = panoptim_api.decompose(library.api());
+        this.decompose = new Verb("Engine.decompose", true, (blas, plan, g) -> panoptim_api.decompose.invoke(decomposeFunction, pool, blas,
+                plan, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
         MemorySegment factoredFunction = panoptim_api.step_factored(library.api());
         this.stepFactored = new Verb("Engine.factoredStep", true, (unused, plan, g) -> panoptim_api.step_factored.invoke(
                 factoredFunction, pool, plan, g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
@@ -157,6 +163,26 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     @Override
     public FactoredStep factoredStep(List<Factored> tensors) {
         return new CpuFactored(this, tensors);
+    }
+
+    @Override
+    protected boolean acceptsHeap() {
+        return false;
+    }
+
+    /** By LAPACK, which OpenBLAS has; in plain Java if the BLAS library lacks it. */
+    @Override
+    protected void decompose(Decomposition decomposition) {
+        BlasLibrary blas = BlasLibrary.get(library);
+        if (!blas.hasLapack()) {
+            super.decompose(decomposition);
+            return;
+        }
+        try (CpuDecomposition call = new CpuDecomposition(decomposition)) {
+            run(decompose, blas.functions(), call.parts(), () -> decomposition.tensors()
+                    .forEach(tensor -> tensor.checkAccessible(decompose.call, "" + decomposition.matrices())));
+            call.checkDone();
+        }
     }
 
     void run(CpuProduct product) {

@@ -49,6 +49,11 @@ public final class ReferenceEngine extends HostEngine {
     }
 
     @Override
+    protected boolean acceptsHeap() {
+        return true;
+    }
+
+    @Override
     public FactoredStep factoredStep(List<Factored> tensors) {
         return new FactoredLoop(this, tensors);
     }

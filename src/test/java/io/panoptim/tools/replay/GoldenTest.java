@@ -54,6 +54,11 @@ class GoldenTest {
     /** What stands in a row for a tensor that is compared at the end only, within a bound. */
     private static final String BOUNDED = "~";
 
+    private static final Set<String> MULTIPLYING = Set.of("Muon", "SOAP", "Shampoo");
+
+    /** What the CUDA engine cannot step yet. */
+    private static final Set<String> NOT_ON_CUDA = Set.of("Adafactor", "AdafactorHF", "SOAP", "Shampoo");
+
     static List<Named<JsonNode>> cases() throws IOException {
         return cases(Integer.MAX_VALUE);
     }
@@ -83,7 +88,7 @@ class GoldenTest {
     @ParameterizedTest
     @MethodSource("cases")
     void everyTierOfTheCpuEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
-        boolean multiplies = golden.path("config").path("optimizer").asText().equals("Muon");
+        boolean multiplies = MULTIPLYING.contains(golden.path("config").path("optimizer").asText());
         List<Isa> tiers = multiplies ? TestEngines.multiplyingTiers() : TestEngines.tiers();
         assumeTrue(!tiers.isEmpty(), "there is no OpenBLAS here");
         for (Isa isa : tiers) {
@@ -96,6 +101,8 @@ class GoldenTest {
     @ParameterizedTest
     @MethodSource("cudaCases")
     void theCudaEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
+        String optimizer = golden.path("config").path("optimizer").asText();
+        assumeTrue(!NOT_ON_CUDA.contains(optimizer), optimizer + " is not on CUDA yet");
         repeat(golden, folder, TestEngines.mirror());
     }
 
@@ -238,7 +245,11 @@ class GoldenTest {
         double relative = golden.get("relative").asDouble();
         Set<String> names = expected.properties().stream().map(Map.Entry::getKey).collect(Collectors.toSet());
         assertEquals(names, tensors.keySet(), "as much state as the source has");
+        Set<String> arbitrary = elements(golden.path("arbitrary")).stream().map(JsonNode::asText).collect(Collectors.toSet());
         expected.properties().forEach(entry -> {
+            if (arbitrary.contains(entry.getKey().substring(entry.getKey().lastIndexOf('/') + 1).replaceAll("\\.\\d+$", ""))) {
+                return;
+            }
             Tensor tensor = tensors.get(entry.getKey());
             double[] values = GoldenInputs.values(entry.getValue().asText());
             assertEquals(values.length, tensor.elements(), entry.getKey());

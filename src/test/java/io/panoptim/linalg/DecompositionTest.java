@@ -1,0 +1,199 @@
+package io.panoptim.linalg;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Decomposition;
+import io.panoptim.engine.Engine;
+import io.panoptim.engine.Matrices;
+import io.panoptim.engine.Stream;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Eigenvectors and orthonormal factors by their definitions, on every engine that has them. */
+@Tag("native")
+class DecompositionTest {
+    private final Arena arena = Arena.ofShared();
+    private final Random random = new Random(2);
+
+    static List<Engine> engines() {
+        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
+        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
+        return engines;
+    }
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64"})
+    void eigenvectors(DType dtype) {
+        double bound = dtype == DType.FLOAT64 ? 1e-13 : 2e-5;
+        for (Engine engine : engines()) {
+            for (int size : new int[] {1, 2, 5, 40, 97}) {
+                for (int rank : new int[] {0, 1, size / 2, size, 2 * size}) {
+                    int leading = size + 3;
+                    int batch = 3;
+                    Tensor memory = Tensor.zeros(arena, dtype, batch, size, leading);
+                    double[][][] a = new double[batch][][];
+                    for (int b = 0; b < batch; b++) {
+                        a[b] = ofRank(size, rank, dtype);
+                        for (int i = 0; i < size; i++) {
+                            for (int j = 0; j < leading; j++) { // what lies above the diagonal and behind rows does not matter
+                                memory.set(((long) b * size + i) * leading + j, j <= i ? a[b][i][j] : Double.MAX_VALUE / 1e300);
+                            }
+                        }
+                    }
+                    Tensor values = Tensor.zeros(arena, dtype, batch, size);
+                    engine.decompose(Decomposition.eigen(Matrices.strided(memory, 0, batch, size, size, leading, (long) size * leading),
+                            values), Stream.DEFAULT);
+                    for (int b = 0; b < batch; b++) {
+                        double norm = Math.max(1e-30, Math.abs(values.get((long) b * size + size - 1)));
+                        double[][] v = read(memory, (long) b * size * leading, size, size, leading);
+                        assertOrthonormal(v, bound);
+                        for (int k = 0; k < size; k++) {
+                            double value = values.get((long) b * size + k);
+                            assertTrue(k == 0 || value >= values.get((long) b * size + k - 1), "they ascend");
+                            for (int i = 0; i < size; i++) {
+                                double product = 0;
+                                for (int j = 0; j < size; j++) {
+                                    product += a[b][i][j] * v[j][k];
+                                }
+                                assertEquals(value * v[i][k], product, bound * norm, engine.description() + ", size " + size + ", rank " + rank);
+                            }
+                        }
+                    }
+                    assertEquals(dtype == DType.FLOAT64 ? Double.MAX_VALUE / 1e300 : (float) (Double.MAX_VALUE / 1e300),
+                            memory.get(leading - 1), "what lies behind a row stays");
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64"})
+    void orthonormalFactors(DType dtype) {
+        double bound = dtype == DType.FLOAT64 ? 1e-13 : 2e-5;
+        int[][] shapes = {{1, 1}, {2, 2}, {5, 3}, {40, 40}, {97, 13}, {200, 1}};
+        for (int[] shape : shapes) {
+            int rows = shape[0];
+            int columns = shape[1];
+            for (boolean zero : new boolean[] {false, true}) {
+                double[][] a = new double[rows][columns];
+                List<double[][]> results = new ArrayList<>();
+                for (int i = 0; i < rows && !zero; i++) {
+                    for (int j = 0; j < columns; j++) {
+                        a[i][j] = (float) random.nextGaussian();
+                    }
+                }
+                for (Engine engine : engines()) {
+                    Tensor memory = Tensor.zeros(arena, dtype, rows, columns);
+                    for (int i = 0; i < rows * columns; i++) {
+                        memory.set(i, a[i / columns][i % columns]);
+                    }
+                    engine.decompose(Decomposition.qr(Matrices.of(memory)), Stream.DEFAULT);
+                    double[][] q = read(memory, 0, rows, columns, columns);
+                    assertOrthonormal(q, bound);
+                    for (int j = 0; j < columns; j++) { // R = Q^T A is triangular
+                        for (int k = 0; k < j; k++) {
+                            double product = 0;
+                            for (int i = 0; i < rows; i++) {
+                                product += q[i][j] * a[i][k];
+                            }
+                            assertEquals(0, product, bound * 20);
+                        }
+                    }
+                    results.add(q);
+                }
+                for (double[][] result : results) { // with the same signs
+                    for (int i = 0; i < rows; i++) {
+                        for (int j = 0; j < columns; j++) {
+                            assertEquals(results.getFirst()[i][j], result[i][j], bound * 50);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void whatIsRefusedIsLeftAlone() {
+        for (Engine engine : engines()) {
+            Tensor memory = Tensor.zeros(arena, DType.FLOAT32, 2, 3, 3);
+            memory.set(0, 5);
+            memory.set(13, Double.NaN);
+            Decomposition eigen = Decomposition.eigen(Matrices.of(memory), Tensor.zeros(arena, DType.FLOAT32, 2, 3));
+            PanoptimException refused = assertThrows(PanoptimException.class, () -> engine.decompose(eigen, Stream.DEFAULT));
+            assertEquals("Engine.decompose: matrix 1 has elements that are infinite or NaN", refused.getMessage());
+            assertEquals(5, memory.get(0));
+            engine.decompose(Decomposition.qr(Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 0, 0))), Stream.DEFAULT);
+            engine.decompose(Decomposition.qr(Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 5, 0))), Stream.DEFAULT);
+        }
+        Matrices wide = Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 2, 3));
+        assertThrows(PanoptimException.class, () -> Decomposition.qr(wide));
+        assertThrows(PanoptimException.class, () -> Decomposition.eigen(wide, Tensor.zeros(arena, DType.FLOAT32, 3)));
+        Matrices half = Matrices.of(Tensor.zeros(arena, DType.BFLOAT16, 3, 3));
+        assertEquals(Code.UNSUPPORTED, assertThrows(PanoptimException.class, () -> Decomposition.qr(half)).code());
+        for (Engine engine : TestEngines.mirrors()) {
+            Matrices square = Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 3, 3));
+            assertEquals("Engine.decompose: the cuda engine does not have this verb yet", assertThrows(PanoptimException.class,
+                    () -> engine.decompose(Decomposition.qr(square), Stream.DEFAULT)).getMessage());
+        }
+    }
+
+    private static void assertOrthonormal(double[][] q, double bound) {
+        for (int j = 0; j < q[0].length; j++) {
+            for (int k = 0; k <= j; k++) {
+                double product = 0;
+                for (double[] row : q) {
+                    product += row[j] * row[k];
+                }
+                assertEquals(j == k ? 1 : 0, product, bound);
+            }
+        }
+    }
+
+    /** A symmetric matrix with positive and negative eigenvalues, exact in float32. */
+    private double[][] ofRank(int size, int rank, DType dtype) {
+        double[][] a = new double[size][size];
+        for (int k = 0; k < rank; k++) {
+            double[] x = random.doubles(size, -1, 1).toArray();
+            for (int i = 0; i < size; i++) {
+                for (int j = 0; j < size; j++) {
+                    a[i][j] += x[i] * x[j] * (k % 3 == 2 ? -1 : 1);
+                }
+            }
+        }
+        for (int i = 0; i < size; i++) {
+            for (int j = 0; j < size; j++) {
+                a[i][j] = dtype == DType.FLOAT32 ? (float) a[i][j] : a[i][j];
+            }
+        }
+        return a;
+    }
+
+    private static double[][] read(Tensor memory, long first, int rows, int columns, int leading) {
+        double[][] a = new double[rows][columns];
+        for (int i = 0; i < rows; i++) {
+            for (int j = 0; j < columns; j++) {
+                a[i][j] = memory.get(first + (long) i * leading + j);
+            }
+        }
+        return a;
+    }
+}

@@ -1,0 +1,227 @@
+package io.panoptim.optim.matrix;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.optim.matrix.SOAP.Options;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** SOAP's steps: the bases by their definition, shapes, batches, degenerate input and what is refused. */
+@Tag("native")
+class SoapTest {
+    private static final Options OFTEN = Options.defaults().withPreconditionFrequency(2);
+
+    private final Arena arena = Arena.ofShared();
+    private final Random random = new Random(4);
+
+    static List<Engine> engines() {
+        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
+        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
+        return engines;
+    }
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void basesAreOrthonormalAndNearlyDiagonalizeTheAverages(Engine engine) {
+        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64, DType.BFLOAT16)) {
+            Parameter w = Parameter.of(gaussian(dtype, 12, 7));
+            Parameter c = Parameter.of(gaussian(dtype, 4, 3, 2, 5));
+            try (SOAP soap = new SOAP(engine, List.of(w, c), OFTEN)) {
+                for (int step = 0; step < 9; step++) {
+                    w.gradient(gaussian(dtype, 12, 7));
+                    c.gradient(gaussian(dtype, 4, 3, 2, 5));
+                    soap.step();
+                }
+                for (Parameter parameter : List.of(w, c)) {
+                    for (int mode = 0; mode < parameter.value().shape().length; mode++) {
+                        Tensor q = soap.state(parameter).get("Q." + mode);
+                        Tensor gg = soap.state(parameter).get("GG." + mode);
+                        int d = (int) parameter.value().shape()[mode];
+                        double unit = dtype == DType.FLOAT64 ? 1e-13 : 1e-5;
+                        double off = 0;
+                        double norm = 0;
+                        for (int i = 0; i < d; i++) {
+                            for (int j = 0; j < d; j++) {
+                                double dot = 0;
+                                double rotated = 0;
+                                for (int k = 0; k < d; k++) {
+                                    dot += q.get(k * d + i) * q.get(k * d + j);
+                                    for (int l = 0; l < d; l++) {
+                                        rotated += q.get(k * d + i) * gg.get(k * d + l) * q.get(l * d + j);
+                                    }
+                                }
+                                assertEquals(i == j ? 1 : 0, dot, unit);
+                                off += i == j ? 0 : rotated * rotated;
+                                norm += rotated * rotated;
+                            }
+                        }
+                        assertTrue(off < 0.05 * norm, "mode " + mode + ": " + off / norm + ", " + engine.description());
+                    }
+                }
+            }
+        }
+    }
+
+    /** Without preconditioners it is Adam, one step late. */
+    @ParameterizedTest
+    @MethodSource("engines")
+    void withoutPreconditionersItIsAdam(Engine engine) {
+        Parameter w = Parameter.of(Tensor.zeros(arena, DType.FLOAT64, 5)).gradient(gaussian(DType.FLOAT64, 5));
+        try (SOAP soap = new SOAP(engine, List.of(w), Options.defaults().withWeightDecay(0).withLr(0.1))) {
+            soap.step();
+            assertTrue(Arrays.stream(values(w.value())).allMatch(x -> x == 0), "the first step moves nothing");
+            soap.step();
+            for (int i = 0; i < 5; i++) {
+                assertEquals(-0.1 * Math.signum(w.gradient().get(i)), w.value().get(i), 1e-6);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void tensorsOfOneShapeGoTogetherAsTheyWouldApart(Engine engine) {
+        List<double[]> results = new ArrayList<>();
+        for (boolean together : new boolean[] {true, false}) {
+            random.setSeed(8);
+            List<Parameter> parameters = List.of(Parameter.of(gaussian(DType.FLOAT64, 6, 6)), Parameter.of(gaussian(DType.FLOAT64, 6, 6)),
+                    Parameter.of(gaussian(DType.FLOAT64, 2, 3, 2)));
+            List<SOAP> optimizers = together ? List.of(new SOAP(engine, parameters, OFTEN))
+                    : parameters.stream().map(parameter -> new SOAP(engine, List.of(parameter), OFTEN)).toList();
+            for (int step = 0; step < 7; step++) {
+                for (Parameter parameter : parameters) {
+                    Tensor gradient = gaussian(DType.FLOAT64, parameter.value().shape());
+                    parameter.gradient(step == 1 && parameter == parameters.getFirst() ? null : gradient);
+                }
+                optimizers.forEach(SOAP::step);
+            }
+            optimizers.forEach(SOAP::close);
+            results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray());
+        }
+        assertArrayEquals(results.get(0), results.get(1), 1e-9);
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void everyRunHasTheSameBits(Engine engine) {
+        List<double[]> runs = new ArrayList<>();
+        for (int run = 0; run < 2; run++) {
+            random.setSeed(9);
+            Parameter w = Parameter.of(gaussian(DType.FLOAT32, 33, 70));
+            try (SOAP soap = new SOAP(engine, List.of(w), OFTEN)) {
+                for (int step = 0; step < 5; step++) {
+                    w.gradient(gaussian(DType.FLOAT32, 33, 70));
+                    soap.step();
+                }
+                runs.add(values(w.value()));
+            }
+        }
+        assertArrayEquals(runs.get(0), runs.get(1));
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void degenerateGradients(Engine engine) {
+        Parameter zero = parameter(0, 3, 5);
+        Parameter one = parameter(1, 1, 1);
+        Parameter row = parameter(1, 1, 300);
+        Parameter column = parameter(1, 300, 1);
+        Parameter rankOne = parameter(1, 5, 4);
+        Parameter tiny = parameter(1e-20, 5, 4);
+        Parameter scalar = parameter(1);
+        List<Parameter> all = List.of(zero, one, row, column, rankOne, tiny, scalar, parameter(1, 0, 3), parameter(1, 0));
+        try (SOAP soap = new SOAP(engine, all, OFTEN.withWeightDecay(0).withLr(0.01))) {
+            for (int step = 0; step < 6; step++) {
+                soap.step();
+            }
+        }
+        assertTrue(Arrays.stream(values(zero.value())).allMatch(x -> x == 1));
+        for (Parameter steady : List.of(one, scalar)) {
+            assertEquals(1 - 5 * 0.01, steady.value().get(0), 1e-6);
+        }
+        for (Parameter moved : List.of(row, column, rankOne)) { // along the null space, too, where rounding errors are normalized
+            assertTrue(Arrays.stream(values(moved.value())).allMatch(x -> Math.abs(x - 1) < 0.3), engine.description());
+            assertTrue(Arrays.stream(values(moved.value())).average().orElseThrow() < 1);
+        }
+        assertTrue(Arrays.stream(values(tiny.value())).allMatch(x -> x <= 1 && x > 0.9));
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void whatIsNotFiniteIsRefused(Engine engine) {
+        Parameter nan = parameter(1, 3, 5);
+        Parameter named = Parameter.of("w", nan.value()).gradient(nan.gradient());
+        named.gradient().set(7, Double.NaN);
+        try (SOAP soap = new SOAP(engine, List.of(named), OFTEN)) {
+            PanoptimException refused = assertThrows(PanoptimException.class, soap::step);
+            assertEquals(Code.FAULT, refused.code());
+            assertTrue(refused.getMessage().contains("there are no eigenvectors for dimension 0 of [w]: a gradient was not finite"),
+                    refused.getMessage());
+            assertTrue(Arrays.stream(values(named.value())).allMatch(x -> x == 1));
+        }
+    }
+
+    @Test
+    void whatIsRefused() {
+        Engine engine = TestEngines.reference();
+        Tensor transposed = Tensor.of(arena.allocate(96, 8), DType.FLOAT64, new long[] {3, 4}, new long[] {1, 3});
+        Parameter columns = Parameter.of("w", transposed);
+        assertTrue(assertThrows(PanoptimException.class, () -> new SOAP(engine, List.of(columns), OFTEN)).getMessage()
+                .contains("expected row-major order"));
+        assertEquals("SOAP: Invalid precondition_frequency value: 0", assertThrows(PanoptimException.class,
+                () -> OFTEN.withPreconditionFrequency(0)).getMessage());
+        try (SOAP soap = new SOAP(engine, List.of(parameter(1, 3, 5)), OFTEN)) {
+            soap.step();
+            soap.paramGroups().getFirst().set("max_precond_dim", 4);
+            assertTrue(assertThrows(PanoptimException.class, soap::step).getMessage().contains("cannot change after the first step"));
+        }
+    }
+
+    // ---- Help
+
+    /** Of ones, with gradients that are all the same. */
+    private Parameter parameter(double gradient, long... shape) {
+        Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
+        Tensor gradients = Tensor.zeros(arena, DType.FLOAT32, shape);
+        for (long i = 0; i < value.elements(); i++) {
+            value.set(i, 1);
+            gradients.set(i, gradient);
+        }
+        return Parameter.of(value).gradient(gradients);
+    }
+
+    private Tensor gaussian(DType dtype, long... shape) {
+        Tensor tensor = Tensor.zeros(arena, dtype, shape);
+        for (long i = 0; i < tensor.elements(); i++) {
+            tensor.set(i, random.nextGaussian());
+        }
+        return tensor;
+    }
+
+    private static double[] values(Tensor tensor) {
+        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
+    }
+}
