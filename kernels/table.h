@@ -275,9 +275,10 @@ typedef struct panoptim_reduce {
  * Tensors whose second moments are averages over rows and columns (Adafactor; kernels/factored.h): matrices of equal shape, one after
  * the other, or, where it is not factored, one row with an average for each element.
  */
-#define PANOPTIM_FACTORED_ROWS 64     /* of a block, at most */
-#define PANOPTIM_FACTORED_COLUMNS 512 /* likewise */
-#define PANOPTIM_FACTORED_LANES 16    /* the elements of a block's row go to so many lanes in turn */
+#define PANOPTIM_FACTORED_ROWS 64      /* of a block, at most */
+#define PANOPTIM_FACTORED_COLUMNS 4096 /* likewise */
+#define PANOPTIM_FACTORED_PIECE 512    /* of a block's row: each has a sum of its own, and these are added in order */
+#define PANOPTIM_FACTORED_LANES 16     /* the elements of a piece go to so many lanes in turn */
 
 #define PANOPTIM_FACTORED_SCALED 1u /* the step size is multiplied by the values' root mean square */
 

@@ -12,13 +12,17 @@ namespace panoptim {
 
 static constexpr uint64_t ROWS = PANOPTIM_FACTORED_ROWS;
 static constexpr uint64_t COLUMNS = PANOPTIM_FACTORED_COLUMNS;
+static constexpr uint64_t PIECE = PANOPTIM_FACTORED_PIECE;
 static constexpr uint64_t LANES = PANOPTIM_FACTORED_LANES;
-static_assert(COLUMNS <= BLOCK, "a block's row is converted at once");
+static_assert(PIECE <= BLOCK, "a piece is converted at once");
 
-// ---- Loops over a row of a block; plain names, so that a test finds each in the object code.
+// ---- Loops over a piece of a row; plain names, so that a test finds each in the object code.
 
-static PANOPTIM_INLINE double join(double* lanes) {
-    for (uint64_t half = LANES / 2; half > 0; half /= 2) {
+// The upper half of the lanes joins the lower, until one is left. Those that have got nothing are left out.
+static PANOPTIM_INLINE double join(double* lanes, uint64_t elements) {
+    uint64_t half = LANES / 2;
+    while (half >= elements && half > 0) half /= 2;
+    for (; half > 0; half /= 2) {
         for (uint64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     }
     return lanes[0];
@@ -41,7 +45,7 @@ static PANOPTIM_INLINE double square_columns(uint64_t elements, const T* x, doub
     uint64_t done = 0;
     for (; elements - done >= LANES; done += LANES) add_squares(LANES, x + done, lanes, columns + done);
     add_squares(elements - done, x + done, lanes, columns + done);
-    return join(lanes);
+    return join(lanes, elements);
 }
 
 template <class T>
@@ -56,7 +60,7 @@ static PANOPTIM_INLINE double square_row(uint64_t elements, const T* x) {
     uint64_t done = 0;
     for (; elements - done >= LANES; done += LANES) add_row(LANES, x + done, lanes);
     add_row(elements - done, x + done, lanes);
-    return join(lanes);
+    return join(lanes, elements);
 }
 
 template <class T>
@@ -191,16 +195,25 @@ struct Pass {
     void (*body)(const Pass& pass, const panoptim_factored_block& block, uint64_t index);
 };
 
+// Some columns of a row, and the tensor's element that they begin with.
+struct Piece {
+    uint64_t row, column, columns, element;
+};
+
 static bool factored(const panoptim_factored& tensor) { return tensor.row_average != 0; }
 
 // Whether each matrix lies within one block.
 static bool whole(const panoptim_factored& tensor) { return tensor.rows <= ROWS && tensor.columns <= COLUMNS; }
 
 template <class T, class Body>
-static void each_row(panoptim_factored& tensor, const panoptim_factored_block& block, Body body) {
+static void each_piece(panoptim_factored& tensor, const panoptim_factored_block& block, Body body) {
     for (uint64_t m = block.matrix; m < block.matrix + block.matrices; ++m) {
         const Matrix<T> matrix{tensor, m};
-        for (uint64_t i = block.row; i < block.row + block.rows; ++i) body(matrix, i, matrix.element(i, block.column));
+        for (uint64_t i = block.row; i < block.row + block.rows; ++i) {
+            for (uint64_t done = 0; done < block.columns; done += PIECE) {
+                body(matrix, Piece{i, block.column + done, std::min(PIECE, block.columns - done), matrix.element(i, block.column + done)});
+            }
+        }
     }
 }
 
@@ -214,48 +227,53 @@ static double* column_sums(const Pass& pass, const panoptim_factored& tensor, ui
 template <class T>
 static void take_sums(const Pass& pass, const panoptim_factored_block& block, uint64_t index) {
     panoptim_factored& tensor = pass.step.tensors[block.tensor];
-    alignas(64) T buffer[COLUMNS];
+    alignas(64) T buffer[PIECE];
     double own_rows[ROWS];
-    double own_columns[COLUMNS];
+    alignas(64) double own_columns[COLUMNS];
     double value_sq = 0;
-    each_row<T>(tensor, block, [&](const Matrix<T>& matrix, uint64_t i, uint64_t element) {
-        const T* p = widened(tensor.value_dtype, matrix.value(element), block.columns, buffer);
-        value_sq += Loops<T>::row(block.columns, p);
+    each_piece<T>(tensor, block, [&](const Matrix<T>& matrix, const Piece& piece) {
+        const T* p = widened(tensor.value_dtype, matrix.value(piece.element), piece.columns, buffer);
+        value_sq += Loops<T>::row(piece.columns, p);
         if (!factored(tensor)) return;
         double* rows = whole(tensor) ? own_rows : row_sums(pass, tensor, matrix.matrix);
-        double* columns = whole(tensor) ? own_columns : column_sums(pass, tensor, matrix.matrix) + i / ROWS * tensor.columns + block.column;
-        if (i == block.row) std::fill(columns, columns + block.columns, 0.0);
-        const T* g = widened(tensor.gradient_dtype, matrix.gradient(element), block.columns, buffer);
-        rows[i * matrix.column_blocks() + block.column / COLUMNS] = Loops<T>::columns(block.columns, g, columns);
-        if (whole(tensor) && i + 1 == tensor.rows) matrix.finish(own_rows, own_columns);
+        double* columns = (whole(tensor) ? own_columns : column_sums(pass, tensor, matrix.matrix) + piece.row / ROWS * tensor.columns)
+                          + piece.column;
+        if (piece.row == block.row) std::fill(columns, columns + piece.columns, 0.0);
+        const T* g = widened(tensor.gradient_dtype, matrix.gradient(piece.element), piece.columns, buffer);
+        const double sum = Loops<T>::columns(piece.columns, g, columns);
+        double& row = rows[piece.row * matrix.column_blocks() + block.column / COLUMNS];
+        row = piece.column == block.column ? sum : row + sum;
+        if (whole(tensor) && piece.row + 1 == tensor.rows && piece.column + piece.columns == tensor.columns) {
+            matrix.finish(own_rows, own_columns);
+        }
     });
     pass.step.sums[index] = value_sq;
 }
 
-// The updates of a row of a block; of what is not factored the averages have been computed.
+// The updates of a piece; of what is not factored the averages have been computed.
 template <class T>
-static void row_updates(const Matrix<T>& matrix, const panoptim_factored_block& block, uint64_t i, uint64_t element, T* buffer, T* out) {
+static void updates_of(const Matrix<T>& matrix, const Piece& piece, T* buffer, T* out) {
     const panoptim_factored& tensor = matrix.tensor;
-    const T* g = widened(tensor.gradient_dtype, matrix.gradient(element), block.columns, buffer);
-    const T row = factored(tensor) ? matrix.row_factors()[i] : T(1);
-    Loops<T>::updates(block.columns, row, T(tensor.factor_limit), g, matrix.column_factors() + block.column, out);
+    const T* g = widened(tensor.gradient_dtype, matrix.gradient(piece.element), piece.columns, buffer);
+    const T row = factored(tensor) ? matrix.row_factors()[piece.row] : T(1);
+    Loops<T>::updates(piece.columns, row, T(tensor.factor_limit), g, matrix.column_factors() + piece.column, out);
 }
 
 template <class T>
 static void measure_updates(const Pass& pass, const panoptim_factored_block& block, uint64_t index) {
     panoptim_factored& tensor = pass.step.tensors[block.tensor];
-    alignas(64) T buffer[COLUMNS];
-    alignas(64) T update[COLUMNS];
+    alignas(64) T buffer[PIECE];
+    alignas(64) T update[PIECE];
     double update_sq = 0;
-    each_row<T>(tensor, block, [&](const Matrix<T>& matrix, uint64_t i, uint64_t element) {
+    each_piece<T>(tensor, block, [&](const Matrix<T>& matrix, const Piece& piece) {
         if (!factored(tensor)) {
-            const T* g = widened(tensor.gradient_dtype, matrix.gradient(element), block.columns, buffer);
-            T* average = matrix.column_average() + block.column;
-            Loops<T>::averages(block.columns, T(tensor.square_eps), T(tensor.average_weight), g, average);
-            Loops<T>::factors(block.columns, average, matrix.column_factors() + block.column);
+            const T* g = widened(tensor.gradient_dtype, matrix.gradient(piece.element), piece.columns, buffer);
+            T* average = matrix.column_average() + piece.column;
+            Loops<T>::averages(piece.columns, T(tensor.square_eps), T(tensor.average_weight), g, average);
+            Loops<T>::factors(piece.columns, average, matrix.column_factors() + piece.column);
         }
-        row_updates(matrix, block, i, element, buffer, update);
-        update_sq += Loops<T>::row(block.columns, update);
+        updates_of(matrix, piece, buffer, update);
+        update_sq += Loops<T>::row(piece.columns, update);
     });
     pass.step.sums[index] = update_sq;
 }
@@ -263,19 +281,19 @@ static void measure_updates(const Pass& pass, const panoptim_factored_block& blo
 template <class T>
 static void apply_updates(const Pass& pass, const panoptim_factored_block& block, uint64_t) {
     panoptim_factored& tensor = pass.step.tensors[block.tensor];
-    alignas(64) T buffer[COLUMNS];
-    alignas(64) T update[COLUMNS];
-    each_row<T>(tensor, block, [&](const Matrix<T>& matrix, uint64_t i, uint64_t element) {
-        row_updates(matrix, block, i, element, buffer, update);
+    alignas(64) T buffer[PIECE];
+    alignas(64) T update[PIECE];
+    each_piece<T>(tensor, block, [&](const Matrix<T>& matrix, const Piece& piece) {
+        updates_of(matrix, piece, buffer, update);
         T step_size = T(tensor.step_size);
         if (tensor.average != 0) {
-            Loops<T>::steps(block.columns, -step_size, T(tensor.momentum), T(1 - tensor.momentum),
-                            Matrix<T>::template at<T>(tensor.average, element), update);
+            Loops<T>::steps(piece.columns, -step_size, T(tensor.momentum), T(1 - tensor.momentum),
+                            Matrix<T>::template at<T>(tensor.average, piece.element), update);
             step_size = -1;
         }
-        T* p = widened(tensor.value_dtype, matrix.value(element), block.columns, buffer);
-        Loops<T>::apply(block.columns, step_size, T(tensor.keep), update, p);
-        narrow(tensor.value_dtype, p, block.columns, matrix.value(element));
+        T* p = widened(tensor.value_dtype, matrix.value(piece.element), piece.columns, buffer);
+        Loops<T>::apply(piece.columns, step_size, T(tensor.keep), update, p);
+        narrow(tensor.value_dtype, p, piece.columns, matrix.value(piece.element));
     });
 }
 

@@ -122,6 +122,7 @@ final class HostDecomposition {
     private double[][] orthonormal(double[][] a) {
         double[] factors = new double[columns];
         for (int j = 0; j < columns; j++) {
+            raise(a, j);
             double below = 0;
             for (int i = j + 1; i < rows; i++) {
                 below = Math.hypot(below, a[i][j]);
@@ -148,6 +149,17 @@ final class HostDecomposition {
             }
         }
         return q;
+    }
+
+    /** Scales what is so small that a reflection would lose digits to underflow; it does not depend on the scale. */
+    private void raise(double[][] a, int column) {
+        double largest = 0;
+        for (int i = column; i < rows; i++) {
+            largest = Math.max(largest, Math.abs(a[i][column]));
+        }
+        for (int i = column; i < rows && largest < 0x1p-500; i++) {
+            a[i][column] *= 0x1p600;
+        }
     }
 
     /** Applies a reflection, whose vector lies below the diagonal of a column, to another column. */

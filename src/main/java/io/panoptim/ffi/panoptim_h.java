@@ -320,14 +320,23 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_FACTORED_ROWS() {
         return PANOPTIM_FACTORED_ROWS;
     }
-    private static final int PANOPTIM_FACTORED_COLUMNS = (int)512L;
+    private static final int PANOPTIM_FACTORED_COLUMNS = (int)4096L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_FACTORED_COLUMNS 512
+     * #define PANOPTIM_FACTORED_COLUMNS 4096
      * }
      */
     public static int PANOPTIM_FACTORED_COLUMNS() {
         return PANOPTIM_FACTORED_COLUMNS;
+    }
+    private static final int PANOPTIM_FACTORED_PIECE = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FACTORED_PIECE 512
+     * }
+     */
+    public static int PANOPTIM_FACTORED_PIECE() {
+        return PANOPTIM_FACTORED_PIECE;
     }
     private static final int PANOPTIM_FACTORED_LANES = (int)16L;
     /**

@@ -131,6 +131,20 @@ class DecompositionTest {
         }
     }
 
+    /** What is left of its columns below the first reflections is rounding errors, then those of these, … down to subnormal numbers. */
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64"})
+    void factorsOfLowRankAreOrthonormal(DType dtype) {
+        for (Engine engine : engines()) {
+            Tensor memory = Tensor.zeros(arena, dtype, 120, 120);
+            for (int i = 0; i < 120 * 120; i++) {
+                memory.set(i, (1.0 / (1 + i / 120)) * (0.1 + i % 120));
+            }
+            engine.decompose(Decomposition.qr(Matrices.of(memory)), Stream.DEFAULT);
+            assertOrthonormal(read(memory, 0, 120, 120, 120), dtype == DType.FLOAT64 ? 1e-13 : 2e-5);
+        }
+    }
+
     @Test
     void whatIsRefusedIsLeftAlone() {
         for (Engine engine : engines()) {

@@ -10,6 +10,7 @@ import java.util.Objects;
 
 /** The oracle of {@code kernels/factored.h}. */
 final class FactoredLoop extends FactoredStep {
+    private static final long PIECE = panoptim_h.PANOPTIM_FACTORED_PIECE();
     private static final int LANES = panoptim_h.PANOPTIM_FACTORED_LANES();
 
     FactoredLoop(ReferenceEngine engine, List<Factored> tensors) {
@@ -26,9 +27,9 @@ final class FactoredLoop extends FactoredStep {
         }
     }
 
-    /** Computes something of a row of a block. */
-    private interface Row {
-        double of(long matrix, long row, Block block);
+    /** What a tensor's element adds to a sum. */
+    private interface Term {
+        double of(long matrix, long row, long column);
     }
 
     private final class TensorStep {
@@ -57,7 +58,7 @@ final class FactoredLoop extends FactoredStep {
 
         double run() {
             double elements = value.elements();
-            double rms = Math.sqrt(total((matrix, row, block) -> squares(value, index(matrix, row, block), block.columns())) / elements);
+            double rms = Math.sqrt(total((matrix, row, column) -> square(value.get(index(matrix, row, column)))) / elements);
             double lr = h.isScaled() ? Arithmetic.maximum(rms, h.scaleEps()) * h.lr() : h.lr();
             double keep = 1 - h.decay() - h.scaledDecay() * Math.abs(lr);
             if (tensor.rowAverage() == null) {
@@ -67,26 +68,25 @@ final class FactoredLoop extends FactoredStep {
                     average(matrix, tensor.rowAverage());
                 }
             }
-            double size = Math.sqrt(total((matrix, row, block) -> {
-                Lanes lanes = new Lanes();
-                for (long j = 0; j < block.columns(); j++) {
-                    double update = update(matrix, row, block.column() + j);
-                    lanes.add(j, update * update);
-                }
-                return lanes.sum();
-            }) / elements);
+            double size = Math.sqrt(total((matrix, row, column) -> square(update(matrix, row, column))) / elements);
             apply(a.round(-lr / Arithmetic.maximum(size / h.clipThreshold(), 1)), a.round(keep));
             return rms;
         }
 
-        /** A sum over all blocks, each by its rows. */
-        double total(Row row) {
+        double square(double x) {
+            return x * x;
+        }
+
+        /** A sum over all blocks, each by its rows' pieces. */
+        double total(Term term) {
             double total = 0;
             for (Block block : blocks) {
                 double sum = 0;
                 for (long matrix = block.matrix(); matrix < block.matrix() + block.matrices(); matrix++) {
                     for (long i = block.row(); i < block.row() + block.rows(); i++) {
-                        sum += row.of(matrix, i, block);
+                        for (long done = 0; done < block.columns(); done += PIECE) {
+                            sum += piece(term, matrix, i, block, done);
+                        }
                     }
                 }
                 total += sum;
@@ -94,12 +94,26 @@ final class FactoredLoop extends FactoredStep {
             return total;
         }
 
-        long index(long matrix, long row, Block block) {
-            return index(matrix, row, block.column());
+        /** The sum over a piece of a block's row: element j is added to lane j % {@link #LANES}. */
+        double piece(Term term, long matrix, long row, Block block, long begin) {
+            double[] lanes = new double[LANES];
+            for (long j = begin; j < Math.min(block.columns(), begin + PIECE); j++) {
+                lanes[(int) ((j - begin) % LANES)] += term.of(matrix, row, block.column() + j);
+            }
+            for (int half = LANES / 2; half > 0; half /= 2) {
+                for (int i = 0; i < half; i++) {
+                    lanes[i] += lanes[i + half];
+                }
+            }
+            return lanes[0];
         }
 
         long index(long matrix, long row, long column) {
             return (matrix * tensor.rows() + row) * tensor.columns() + column;
+        }
+
+        double gradientSquare(long matrix, long row, long column) {
+            return square(gradient.get(index(matrix, row, column)));
         }
 
         double averaged(double average, double mean) {
@@ -115,11 +129,14 @@ final class FactoredLoop extends FactoredStep {
                 if (matrix >= block.matrix() && matrix < block.matrix() + block.matrices()) {
                     double[] sums = new double[Math.toIntExact(block.columns())];
                     for (long i = block.row(); i < block.row() + block.rows(); i++) {
-                        long first = index(matrix, i, block);
-                        for (int j = 0; j < sums.length; j++) {
-                            sums[j] += gradient.get(first + j) * gradient.get(first + j);
+                        double rowSum = 0;
+                        for (long done = 0; done < block.columns(); done += PIECE) {
+                            rowSum += piece(this::gradientSquare, matrix, i, block, done);
                         }
-                        rowSums[(int) i] += squares(gradient, first, block.columns());
+                        rowSums[(int) i] += rowSum;
+                        for (int j = 0; j < sums.length; j++) {
+                            sums[j] += gradientSquare(matrix, i, block.column() + j);
+                        }
                     }
                     for (int j = 0; j < sums.length; j++) {
                         columnSums[(int) block.column() + j] += sums[j];
@@ -174,32 +191,6 @@ final class FactoredLoop extends FactoredStep {
                 }
                 value.set(i, a.fma(size, step, a.multiply(value.get(i), keep)));
             }
-        }
-
-        double squares(Tensor of, long first, long elements) {
-            Lanes lanes = new Lanes();
-            for (long j = 0; j < elements; j++) {
-                lanes.add(j, of.get(first + j) * of.get(first + j));
-            }
-            return lanes.sum();
-        }
-    }
-
-    /** The sum over a row of a block: element j is added to lane j % {@link #LANES}. */
-    private static final class Lanes {
-        private final double[] lanes = new double[LANES];
-
-        void add(long index, double term) {
-            lanes[(int) (index % LANES)] += term;
-        }
-
-        double sum() {
-            for (int half = LANES / 2; half > 0; half /= 2) {
-                for (int i = 0; i < half; i++) {
-                    lanes[i] += lanes[i + half];
-                }
-            }
-            return lanes[0];
         }
     }
 }

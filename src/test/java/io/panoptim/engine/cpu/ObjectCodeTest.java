@@ -24,11 +24,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** A loop that is not vectorised, or not for its tier, gives the right result and no warning: only its object code tells. */
 class ObjectCodeTest {
-    /** The loops of map and reduce, and what each must do to whole registers. */
+    /** The loops of map and of factored second moments, and what each must do to whole registers. */
     private static final Map<String, Packing.Operation> LOOPS = Map.of("map_scale", Packing.Operation.MULTIPLY,
             "map_lerp", Packing.Operation.FMA, "map_axpy", Packing.Operation.FMA, "map_clamp", Packing.Operation.COMPARE,
-            "reduce_dot", Packing.Operation.ADD, "reduce_absolute_sum", Packing.Operation.ADD,
-            "reduce_absolute_maximum", Packing.Operation.COMPARE);
+            "factored_updates", Packing.Operation.MULTIPLY, "factored_averages", Packing.Operation.FMA,
+            "factored_apply", Packing.Operation.FMA, "factored_steps", Packing.Operation.FMA);
+
+    /** The same of loops that compute in float64 whatever the type: of reduce and of factored second moments. */
+    private static final Map<String, Packing.Operation> SUMS = Map.of("reduce_dot", Packing.Operation.ADD,
+            "reduce_absolute_sum", Packing.Operation.ADD, "reduce_absolute_maximum", Packing.Operation.COMPARE,
+            "factored_row", Packing.Operation.ADD, "factored_columns", Packing.Operation.ADD, "factored_factors", Packing.Operation.SQRT);
 
     /** The loops over codes and compensations. */
     private static final Map<String, Packing.Operation> CODES = Map.ofEntries(
@@ -87,7 +92,9 @@ class ObjectCodeTest {
         Map<String, List<String>> faults = new TreeMap<>();
         for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
             LOOPS.forEach((loop, operation) -> put(faults, "panoptim_" + loop + "_" + type, functions,
-                    function -> Packing.faultsOf(operation, isa, loop.startsWith("reduce") ? DType.FLOAT64 : type, function)));
+                    function -> Packing.faultsOf(operation, isa, type, function)));
+            SUMS.forEach((loop, operation) -> put(faults, "panoptim_" + loop + "_" + type, functions,
+                    function -> Packing.faultsOf(operation, isa, DType.FLOAT64, function)));
         }
         assertEquals(Map.of(), faults);
     }

@@ -33,8 +33,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Tag("native")
 class AdafactorTest {
     /** Of one block and of several, in either direction; batches of small and of large matrices. */
-    private static final long[][] SHAPES = {{}, {1}, {700}, {1, 1}, {1, 2000}, {200, 1}, {64, 512}, {65, 513}, {130, 1100}, {3, 2, 3, 3},
-        {3000, 3, 3}, {2, 70, 30}, {5, 0}, {0}};
+    private static final long[][] SHAPES = {{}, {1}, {700}, {1, 1}, {1, 2000}, {200, 1}, {64, 520}, {65, 13}, {2, 4100}, {66, 4099}, {3, 2, 3, 3},
+        {300, 3, 3}, {2, 70, 30}, {5, 0}, {0}};
 
     private final Arena arena = Arena.ofShared();
     private final Random random = new Random(3);
@@ -82,10 +82,10 @@ class AdafactorTest {
         List<Parameter> parameters = Arrays.stream(SHAPES).map(shape -> Parameter.of(gaussian(dtype, 1, shape))).toList();
         List<Tensor> all = new ArrayList<>();
         try (Optimizer optimizer = maker.make(engine, parameters)) {
-            for (int step = 0; step < 4; step++) {
+            for (int step = 0; step < 3; step++) {
                 for (int i = 0; i < parameters.size(); i++) {
                     Tensor gradient = gaussian(dtype, 0.1, SHAPES[i]);
-                    parameters.get(i).gradient(step == 2 && i % 3 == 0 ? null : gradient);
+                    parameters.get(i).gradient(step == 1 && i % 3 == 0 ? null : gradient);
                 }
                 optimizer.step();
             }

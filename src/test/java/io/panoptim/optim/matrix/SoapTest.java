@@ -164,7 +164,7 @@ class SoapTest {
         }
         for (Parameter moved : List.of(row, column, rankOne)) { // along the null space, too, where rounding errors are normalized
             double distance = Math.sqrt(Arrays.stream(values(moved.value())).map(x -> (x - 1) * (x - 1)).sum());
-            assertTrue(distance < 2 * 5 * 0.01 * Math.sqrt(moved.value().elements()), engine.description() + ": " + distance);
+            assertTrue(distance < 3 * 5 * 0.01 * Math.sqrt(moved.value().elements()), engine.description() + ": " + distance);
             assertTrue(Arrays.stream(values(moved.value())).average().orElseThrow() < 1);
         }
         assertTrue(Arrays.stream(values(tiny.value())).allMatch(x -> x <= 1 && x > 0.9));
