@@ -149,6 +149,9 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
     /** Some gradients lie elsewhere than before: by the places of their tensors in the list given to {@link #build}. */
     protected abstract void moved(Map<Integer, Tensor> gradients);
 
+    /** Refuses options that no step can be taken with. */
+    protected void checkStep(ParamGroup group) {}
+
     /** One step of the tensors last given to {@link #build}, all of whose memory is there. */
     protected abstract void stepTargets();
 
@@ -173,6 +176,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         }
         for (int i = 0; i < present.size(); i++) {
             Target target = present.get(i);
+            checkStep(target.group);
             target.value().checkAccessible(name() + ".step", "'" + target.name + "'");
             target.gradient().checkAccessible(name() + ".step", "the gradient of '" + target.name + "'");
         }

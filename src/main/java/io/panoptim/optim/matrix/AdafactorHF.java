@@ -40,7 +40,7 @@ public final class AdafactorHF extends FactoredOptimizer<AdafactorHF.Options> {
     /**
      * The options, with Transformers' names and defaults.
      *
-     * @param lr learning rate; none where steps are relative
+     * @param lr learning rate; none where steps are relative, and else needed before the first step
      * @param eps see there
      * @param clipThreshold root mean square to which updates are clipped
      * @param decayRate the squares' weight is this power of the number of the step
@@ -55,7 +55,6 @@ public final class AdafactorHF extends FactoredOptimizer<AdafactorHF.Options> {
         /** Refuses what does not go together, in Transformers' words. */
         public Options {
             Check.check(lr.isEmpty() || !relativeStep, "AdafactorHF", "Cannot combine manual `lr` and `relative_step=True` options");
-            Check.check(lr.isPresent() || relativeStep, "AdafactorHF", "`relative_step=False` requires an `lr`");
             Check.check(!warmupInit || relativeStep, "AdafactorHF", "`warmup_init=True` requires `relative_step=True`");
             Check.check(lr.isEmpty() || lr.getAsDouble() >= 0, "AdafactorHF", "Invalid learning rate: " + lr.orElse(0));
             Check.eps("AdafactorHF", eps.square);
@@ -151,6 +150,11 @@ public final class AdafactorHF extends FactoredOptimizer<AdafactorHF.Options> {
     @Override
     protected List<String> numberKeys() {
         return List.of(RMS);
+    }
+
+    @Override
+    protected void checkStep(ParamGroup group) {
+        Check.check(group.value(RELATIVE_STEP) != 0 || !Double.isNaN(group.lr()), "AdafactorHF.step", "`relative_step=False` requires an `lr`");
     }
 
     @Override

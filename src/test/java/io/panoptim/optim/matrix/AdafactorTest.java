@@ -205,6 +205,19 @@ class AdafactorTest {
     }
 
     @Test
+    void aStepThatIsNotRelativeNeedsALearningRate() {
+        Parameter w = parameter(1, 2, 2);
+        try (AdafactorHF optimizer = new AdafactorHF(TestEngines.reference(), List.of(w), AdafactorHF.SCHEMA.with(
+                AdafactorHF.Options.defaults(), Map.of("relative_step", false)))) {
+            assertEquals("AdafactorHF.step: `relative_step=False` requires an `lr`",
+                    assertThrows(PanoptimException.class, optimizer::step).getMessage());
+            optimizer.paramGroups().getFirst().lr(0.5);
+            optimizer.step();
+            assertEquals(0.5, w.value().get(0), 1e-6);
+        }
+    }
+
+    @Test
     void theCudaEngineRefusesByName() {
         for (Engine engine : TestEngines.mirrors()) {
             try (Adafactor optimizer = new Adafactor(engine, List.of(parameter(1, 2, 2)), Adafactor.Options.defaults())) {
