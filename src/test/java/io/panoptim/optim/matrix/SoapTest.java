@@ -5,10 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.SoapDirectionRow;
+import io.panoptim.engine.SoapUpdateRow;
+import io.panoptim.engine.Stream;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
 import io.panoptim.optim.matrix.SOAP.Options;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
@@ -18,6 +27,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -122,6 +132,59 @@ class SoapTest {
             results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray());
         }
         assertArrayEquals(results.get(0), results.get(1), 1e-9);
+    }
+
+    /** The element-wise parts, which are rules. */
+    @Test
+    void rulesHaveTheSameBitsOnEveryEngine() {
+        List<Engine> engines = TestEngines.all();
+        try {
+            for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
+                List<Tensor> expected = rules(TestEngines.reference(), dtype);
+                for (Engine engine : engines) {
+                    List<Tensor> found = rules(engine, dtype);
+                    for (int i = 0; i < expected.size(); i++) {
+                        Bits.assertSame(expected.get(i), found.get(i), i + ", " + engine.description());
+                    }
+                }
+            }
+        } finally {
+            TestEngines.close(engines);
+        }
+    }
+
+    private List<Tensor> rules(Engine engine, DType dtype) {
+        random.setSeed(12);
+        List<Tensor> tensors = new ArrayList<>();
+        List<TensorEntry> directions = new ArrayList<>();
+        List<TensorEntry> updates = new ArrayList<>();
+        int[] classes = new int[3];
+        for (long size : new long[] {1, 70, 5000}) {
+            List<Tensor> of = IntStream.range(0, 5).mapToObj(i -> gaussian(dtype, size)).toList();
+            for (long i = 0; i < size; i++) {
+                of.get(2).set(i, Math.abs(of.get(2).get(i)));
+            }
+            directions.add(new TensorEntry("a", of.get(0), of.get(1), List.of(of.get(2), of.get(3)), tensors.size()));
+            updates.add(new TensorEntry("a", of.get(4), of.get(3), List.of(), tensors.size()));
+            classes[directions.size() - 1] = directions.size() - 1;
+            tensors.addAll(of);
+        }
+        Rows directionRows = new Rows(3);
+        Rows updateRows = new Rows(3);
+        for (int row = 0; row < 3; row++) {
+            directionRows.set(row, SoapDirectionRow.EXP_AVG_DECAY, 0.95).set(row, SoapDirectionRow.EXP_AVG_WEIGHT, 0.05)
+                    .set(row, SoapDirectionRow.EXP_AVG_SQ_DECAY, 0.9).set(row, SoapDirectionRow.EXP_AVG_SQ_WEIGHT, 0.1)
+                    .set(row, SoapDirectionRow.EPS, 1e-3);
+            updateRows.set(row, SoapUpdateRow.DECAY, -0.01).set(row, SoapUpdateRow.STEP_SIZE, -0.1)
+                    .flags(row, Rows.flag(SoapUpdateRow.NORMALIZES, row != 1));
+        }
+        try (Table first = engine.table(Rule.SOAP_DIRECTION, directions); Table second = engine.table(Rule.SOAP_UPDATE, updates)) {
+            first.classes(classes);
+            second.classes(classes);
+            engine.step(first, directionRows, null, Extras.NONE, Stream.DEFAULT);
+            engine.step(second, updateRows, null, Extras.NONE, Stream.DEFAULT);
+        }
+        return tensors;
     }
 
     @ParameterizedTest
