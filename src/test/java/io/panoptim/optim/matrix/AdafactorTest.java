@@ -18,6 +18,7 @@ import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
@@ -215,6 +216,44 @@ class AdafactorTest {
             optimizer.step();
             assertEquals(0.5, w.value().get(0), 1e-6);
         }
+    }
+
+    /** As torch.optim.Adafactor's has it, with a tuple that begins with None, and a field that is no option here. */
+    @Test
+    void torchsStateIsLoaded() {
+        for (Engine engine : engines()) {
+            Parameter w = parameter(1, 2, 3);
+            Parameter b = parameter(1, 4);
+            try (Adafactor optimizer = new Adafactor(engine, List.of(w, b), Adafactor.Options.defaults().withEps(
+                    new Adafactor.Eps(OptionalDouble.of(0.5), 0.5)))) {
+                Map<String, Object> group = new HashMap<>(Map.of("lr", 0.5, "beta2_decay", -0.5, "eps", Arrays.asList(null, 1e-3), "d", 1.0,
+                        "weight_decay", 0.0, "maximize", false, "params", List.of(0, 1)));
+                group.put("foreach", null);
+                optimizer.loadStateDict(Map.of("param_groups", List.of(group), "state", Map.of(
+                        0, Map.of("step", constant(3), "row_var", constant(4, 2, 1), "col_var", constant(4, 1, 3)),
+                        1, Map.of("step", constant(3), "variance", constant(4, 4)))));
+                assertTrue(optimizer.toString().contains("eps: (None, 0.001)"), optimizer.toString());
+                assertEquals(Arrays.asList(null, 1e-3), ((Map<?, ?>) ((List<?>) optimizer.stateDict().get("param_groups")).getFirst()).get("eps"));
+                optimizer.step();
+                for (Parameter parameter : List.of(w, b)) { // 1 - min(0.5, 1 / sqrt(4)) * 1 / sqrt(4 + (1 - 4) / sqrt(4))
+                    assertEquals(4, optimizer.state(parameter).get("step").get(0));
+                    assertEquals(1 - 0.5 / Math.sqrt(2.5), parameter.value().get(1), 1e-6, engine.description());
+                }
+                assertArrayEquals(new double[] {2.5, 2.5}, values(optimizer.state(w).get("row_var")));
+                PanoptimException refused = assertThrows(PanoptimException.class, () -> optimizer.loadStateDict(Map.of("param_groups",
+                        List.of(group), "state", Map.of(0, Map.of("step", constant(3), "row_var", constant(4, 2), "col_var", constant(4, 1, 3))))));
+                assertTrue(refused.getMessage().startsWith("Adafactor.loadStateDict: state[0]['row_var']: expected a tensor of shape [2, 1]"),
+                        refused.getMessage());
+            }
+        }
+    }
+
+    private Tensor constant(double value, long... shape) {
+        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, shape);
+        for (long i = 0; i < tensor.elements(); i++) {
+            tensor.set(i, value);
+        }
+        return tensor;
     }
 
     @Test
