@@ -106,6 +106,11 @@ public final class GenerateRules {
             return reduction.flag.isEmpty() ? first + update : update + "; " + first + "as much if " + reduction.flag;
         }
 
+        /** The states that can be quantised, by bit. */
+        int quantizableStates() {
+            return IntStream.range(0, codes.size()).filter(state -> !codes.get(state).isEmpty()).map(state -> 1 << state).sum();
+        }
+
         /** What separates a flag's bit from the others; no bit for a reduction without a condition. */
         int reductionFlag() {
             return reduction.flag.isEmpty() ? 0 : 1 << flags.indexOf(reduction.flag);
@@ -209,7 +214,7 @@ public final class GenerateRules {
             initializers.add(rule.flags.get(i) + "(row.flags >> " + i + " & 1)");
         }
         out.append("    static constexpr int OVER = ").append(rule.reduction == null ? "0" : "PANOPTIM_" + upper(rule.reduction.over))
-                .append(", REDUCED = ").append(reduced.size()).append(";\n");
+                .append(", REDUCED = ").append(reduced.size()).append(", QUANTIZABLE = ").append(rule.quantizableStates()).append(";\n");
         return out.append("    PANOPTIM_INLINE ").append(type).append("(const Row<T>& row, const double* ")
                 .append(reduced.isEmpty() ? "" : "reduced").append(")\n        : ")
                 .append(String.join(",\n          ", initializers)).append(" {}\n};\n").toString();

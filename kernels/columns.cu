@@ -6,6 +6,7 @@
 #include "half.h"
 #include "leaf.h"
 #include "map.h"
+#include "master.h"
 #include "riding.h"
 
 #define PANOPTIM_THREADS 256
@@ -52,6 +53,21 @@ __device__ void write(const panoptim_record& record, uint32_t column, uint64_t i
         }
     }
     ((T*)address)[index] = x;
+}
+
+// A value as the rule sees it, whatever stands beside it.
+template <class T>
+__device__ T value_of(const panoptim_record& record, uint64_t index) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+        const auto half = [&](int column) { return (uint32_t)((const unsigned short*)record.address[column])[index]; };
+        if (record.address[PANOPTIM_MASTER] != 0 && record.dtype[PANOPTIM_MASTER] == PANOPTIM_INT16) {
+            return joined(half(PANOPTIM_VALUE), half(PANOPTIM_MASTER));
+        }
+        if (record.address[PANOPTIM_COMPENSATION] != 0) {
+            return read<T>(record, PANOPTIM_VALUE, index) + read<T>(record, PANOPTIM_COMPENSATION, index);
+        }
+    }
+    return read<T>(record, column_of(record, PANOPTIM_VALUE), index);
 }
 
 template <class T, class Apply>
@@ -192,7 +208,6 @@ __device__ void statistics(const StatisticArguments& arguments) {
     if (skipped(arguments.extras, arguments.control)) return;
     const panoptim_chunk chunk = arguments.chunks[blockIdx.x];
     const panoptim_record& record = arguments.records[chunk.tensor];
-    const int value = column_of(record, PANOPTIM_VALUE);
     const Factors<T> factors = Factors<T>::of(arguments.extras, arguments.control);
     const uint64_t first = record.leaf + (chunk.start - record.begin) / PANOPTIM_LEAF;
     const uint32_t count = (chunk.elements + PANOPTIM_LEAF - 1) / PANOPTIM_LEAF;
@@ -206,7 +221,7 @@ __device__ void statistics(const StatisticArguments& arguments) {
         const bool writes = threadIdx.x % WARP == 0;
         if (!arguments.after) {
             const double gradients = over_leaf(elements, [&](uint32_t i) {
-                before[i] = read<T>(record, value, start + i);
+                before[i] = value_of<T>(record, start + i);
                 const double g = (double)factors.scaled(read<T>(record, PANOPTIM_GRADIENT, start + i));
                 return g * g;
             }, plus);
@@ -214,11 +229,11 @@ __device__ void statistics(const StatisticArguments& arguments) {
             if (writes) arguments.classes[first + leaf] = record.scalar_class;
         } else {
             const double changes = over_leaf(elements, [&](uint32_t i) {
-                const double change = (double)read<T>(record, value, start + i) - (double)before[i];
+                const double change = (double)value_of<T>(record, start + i) - (double)before[i];
                 return change * change;
             }, plus);
             const double values = over_leaf(elements, [&](uint32_t i) {
-                const double p = (double)read<T>(record, value, start + i);
+                const double p = (double)value_of<T>(record, start + i);
                 return p * p;
             }, plus);
             if (writes) sums[1] = changes;

@@ -52,7 +52,7 @@ static const char* check_statistics(void** parameters, uint64_t blocks) {
         const panoptim_chunk& chunk = arguments.chunks[i];
         const panoptim_record* record = arguments.records + chunk.tensor;
         if (!live((uint64_t)record, sizeof *record)) return "the records";
-        if (record->scalar_class >= 0 && !has_columns(*record, chunk, {PANOPTIM_VALUE, PANOPTIM_GRADIENT, PANOPTIM_MASTER})) return "a column";
+        if (record->scalar_class >= 0 && !has_columns(*record, chunk, {PANOPTIM_VALUE, PANOPTIM_GRADIENT, PANOPTIM_MASTER, PANOPTIM_COMPENSATION})) return "a column";
     }
     return check_statistic_leaves(arguments);
 }

@@ -57,6 +57,11 @@ public final class MirrorEngine extends HostEngine {
     }
 
     @Override
+    public void checkRule(Rule rule) {
+        cuda.checkRule(rule);
+    }
+
+    @Override
     public Table table(Rule rule, List<TensorEntry> entries) {
         return new MirrorTable(this, rule, entries);
     }
@@ -238,7 +243,7 @@ public final class MirrorEngine extends HostEngine {
             entry.others().forEach((column, tensor) -> others.put(column, there(tensor)));
             return new TensorEntry(entry.name(), there(entry.value()), entry.gradient() == null ? null : there(entry.gradient()),
                     entry.states().stream().map(this::there).toList(), others, entry.origin(), entry.begin(), entry.end(), entry.id(),
-                    entry.rows());
+                    entry.rows(), entry.codes());
         }
 
         private Tensor there(Tensor tensor) {

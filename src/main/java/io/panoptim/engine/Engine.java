@@ -39,6 +39,9 @@ public interface Engine {
     /** Sets every element of a tensor to a value, rounded once. */
     void fill(Tensor tensor, double value, Stream stream);
 
+    /** Refuses a rule that this engine does not run, as {@link #table(Rule, List)} would: before anything is allocated for it. */
+    default void checkRule(Rule rule) {}
+
     /** Validates a topology, once, and builds its table. */
     Table table(Rule rule, List<TensorEntry> entries);
 

@@ -505,6 +505,10 @@ public abstract class Table implements AutoCloseable {
                 throw PanoptimException.unsupported("Table", label + " is quantised, and " + rule + " takes sums over rows, which its "
                         + "blocks do not follow: quantise the states of other rules");
             }
+            if (!rule.isQuantizable(slot)) {
+                throw PanoptimException.unsupported("Table", label + " is quantised, which '" + rule.states().get(slot) + "' of " + rule
+                        + " cannot be");
+            }
             if (entry.value().dtype().computeType() != DType.FLOAT32) {
                 throw PanoptimException.unsupported("Table", label + " is quantised, which goes with values that are computed with in "
                         + "float32, and not with " + entry.value().dtype());

@@ -198,6 +198,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     @SuppressWarnings("this-escape") // adding a group calls nothing that a subclass can override
     protected FusedOptimizer(Engine engine, OptionSchema<O> schema, Rule rule, List<Parameter> parameters, O options) {
         super(engine, schema);
+        engine.checkRule(rule);
         this.rule = rule;
         this.states = new FusedStates(this, rule);
         add(parameters, options);

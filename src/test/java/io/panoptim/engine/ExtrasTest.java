@@ -6,7 +6,6 @@ import static io.panoptim.engine.Extras.Part.COPY;
 import static io.panoptim.engine.Extras.Part.FLUSH_SUBNORMAL;
 import static io.panoptim.engine.Extras.Part.SKIP;
 import static io.panoptim.engine.Extras.Part.STATISTICS;
-import static io.panoptim.engine.Extras.Part.STOCHASTIC;
 import static io.panoptim.engine.Extras.Part.UNSCALE;
 import static io.panoptim.engine.Extras.Part.WRITE_GRADIENT;
 import static io.panoptim.engine.Extras.Part.ZERO_GRADIENT;
@@ -189,10 +188,9 @@ class ExtrasTest {
                     continue;
                 }
                 for (int[] sizes : List.of(SIZES, FEW)) {
-                    Extras asked = sizes == FEW ? new Extras(extras.flags() & ~STOCHASTIC.flag(), false) : extras; // CUDA's, which has no such
                     List<Engine> those = engines.stream().filter(engine -> sizes(engine) == sizes).toList();
                     if (!those.isEmpty() && (sizes == SIZES || storage.rule == Rule.ADAM || Integer.bitCount(extras.flags()) > 6)) {
-                        compare(those, sizes, storage, asked, overflow);
+                        compare(those, sizes, storage, extras, overflow);
                     }
                 }
             }
@@ -236,7 +234,7 @@ class ExtrasTest {
                     try (Model model = new Model(engine, storage)) {
                         model.gradients.get(3).set(1023, bad);
                         model.measure(CLIPPED);
-                        model.step(new Extras(Extras.of(Extras.Part.values()).flags() & ~STOCHASTIC.flag(), false));
+                        model.step(Extras.of(Extras.Part.values()));
                         model.tensors.forEach((name, tensor) -> {
                             if (name.endsWith("gradient")) {
                                 Bits.assertSame(Tensor.zeros(Arena.ofAuto(), tensor.dtype(), tensor.elements()), tensor, name);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.MirrorEngine;
 import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.tensor.DType;
@@ -29,6 +30,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.jspecify.annotations.Nullable;
 
 /** Values of 16 bits and states of 8 are the same bits on every engine, and as near to float32 as they should be. */
 @Tag("native")
@@ -40,7 +42,7 @@ class LowPrecisionTest {
 
     @BeforeAll
     static void open() {
-        engines = new ArrayList<>(TestEngines.variants());
+        engines = TestEngines.all();
     }
 
     @AfterAll
@@ -111,11 +113,23 @@ class LowPrecisionTest {
         final Rows rows = new Rows(2);
         final Scheme scheme;
         final boolean special;
+        private final @Nullable Model like;
 
+        /** With numbers of its own. */
         Model(Engine engine, Scheme scheme, boolean special) {
+            this(engine, scheme, special, null);
+        }
+
+        /** With another's numbers: to make them takes longer than the steps. */
+        Model(Engine engine, Model like) {
+            this(engine, like.scheme, like.special, like);
+        }
+
+        private Model(Engine engine, Scheme scheme, boolean special, @Nullable Model like) {
             this.engine = engine;
             this.scheme = scheme;
             this.special = special;
+            this.like = like;
             List<TensorEntry> entries = new ArrayList<>();
             Random random = new Random(7);
             for (int i = 0; i < SIZES.length; i++) {
@@ -124,6 +138,9 @@ class LowPrecisionTest {
             table = engine.table(scheme.rule, entries);
             table.classes(IntStream.range(0, SIZES.length).map(i -> i % 2).toArray());
             fillRows(scheme.rule);
+            if (like != null) {
+                tensors.forEach((name, tensor) -> tensor.segment().copyFrom(like.tensors.get(name).segment()));
+            }
         }
 
         private TensorEntry entry(int i, Random random) {
@@ -131,7 +148,7 @@ class LowPrecisionTest {
             int size = SIZES[i];
             Tensor value = tensor(name + ".value", scheme.value, size);
             Tensor gradient = tensor(name + ".gradient", scheme.gradient, size);
-            for (int j = 0; j < size; j++) {
+            for (int j = 0; j < size && like == null; j++) {
                 value.set(j, number(random, false, special));
                 gradient.set(j, number(random, false, special));
             }
@@ -142,15 +159,17 @@ class LowPrecisionTest {
                 Tensor state = tensor(name + ".state" + slot, scheme.state(), size);
                 states.add(state);
                 float[] numbers = new float[size];
-                for (int j = 0; j < size; j++) {
+                for (int j = 0; j < size && like == null; j++) {
                     numbers[j] = (float) number(random, !scheme.rule.isQuantizable(slot) || scheme.rule.isUnsigned(slot), special);
                 }
                 StateCode code = scheme.code(slot);
-                if (code == null) {
+                if (code == null && like == null) {
                     IntStream.range(0, size).forEach(j -> state.set(j, numbers[j]));
-                } else {
+                } else if (code != null) {
                     Tensor scales = tensor(name + ".scales" + slot, scheme.scale, (int) StateCode.blocks(size));
-                    code.quantize(numbers, state, scales, 0);
+                    if (like == null) {
+                        code.quantize(numbers, state, scales, 0);
+                    }
                     others.put(Column.SCALE + slot, scales);
                     codes.put(slot, code);
                 }
@@ -159,7 +178,7 @@ class LowPrecisionTest {
                 boolean master = scheme.beside == Beside.MASTER;
                 Tensor beside = tensor(name + ".beside", master ? DType.FLOAT32 : scheme.beside == Beside.REMAINDER ? DType.INT16
                         : scheme.value, size);
-                for (int j = 0; j < size; j++) {
+                for (int j = 0; j < size && like == null; j++) {
                     beside.set(j, master ? value.get(j) : scheme.beside == Beside.REMAINDER ? random.nextInt(65536) - 32768
                             : value.get(j) * 1e-3 * random.nextGaussian());
                 }
@@ -217,13 +236,21 @@ class LowPrecisionTest {
     @MethodSource("schemes")
     void everySchemeIsTheSameBitsOnEveryEngine(Scheme scheme) {
         Extras following = Extras.of(Extras.Part.AVERAGE, Extras.Part.COPY);
-        List<Extras> all = List.of(Extras.NONE, Extras.of(Extras.Part.FLUSH_SUBNORMAL), new Extras(following.flags(), true));
+        Extras flushing = Extras.of(Extras.Part.FLUSH_SUBNORMAL);
+        List<Extras> all = List.of(Extras.NONE, scheme.rule == Rule.LAMB ? flushing.with(Extras.Part.STATISTICS) : flushing,
+                new Extras(following.flags(), true)); // statistics are over whole leaves, which the others' slices cut
         for (boolean special : new boolean[] {false, true}) {
-            for (Extras extras : all) {
-                try (Model expected = new Model(TestEngines.reference(), scheme, special).steps(3, extras)) {
-                    for (Engine engine : engines) {
-                        try (Model actual = new Model(engine, scheme, special).steps(3, extras)) {
-                            expected.assertSame(actual, engine.description() + " " + scheme + " " + extras);
+            try (Model start = new Model(TestEngines.reference(), scheme, special)) {
+                for (Extras extras : all) {
+                    try (Model expected = new Model(TestEngines.reference(), start).steps(3, extras)) {
+                        for (Engine engine : engines) {
+                            try (Model actual = new Model(engine, start).steps(3, extras)) {
+                                String what = engine.description() + " " + scheme + " " + extras;
+                                expected.assertSame(actual, what);
+                                if (extras.has(Extras.Part.STATISTICS)) {
+                                    assertArrayEquals(expected.table.statistics(), actual.table.statistics(), what);
+                                }
+                            }
                         }
                     }
                 }
@@ -301,25 +328,34 @@ class LowPrecisionTest {
 
     /** Stores numbers as states by a step that changes nothing, on every engine, and compares with the oracle's codes. */
     private static void assertEncoded(StateCode code, float[] numbers) {
+        for (Engine engine : allEngines()) {
+            assertEncoded(engine, code, isSlow(engine) ? Arrays.copyOf(numbers, Math.min(numbers.length, 3000)) : numbers);
+        }
+    }
+
+    /** Whether kernels run on the host: then some thousand elements must do. */
+    private static boolean isSlow(Engine engine) {
+        return engine instanceof MirrorEngine && TestEngines.isCudaSlow();
+    }
+
+    private static void assertEncoded(Engine engine, StateCode code, float[] numbers) {
         try (Arena arena = Arena.ofShared()) {
             int size = numbers.length;
             Tensor expected = Tensor.zeros(arena, DType.UINT8, size);
             Tensor scales = Tensor.zeros(arena, DType.FLOAT32, StateCode.blocks(size));
             code.quantize(numbers, expected, scales, 0);
-            for (Engine engine : allEngines()) {
-                Tensor codes = Tensor.zeros(arena, DType.UINT8, size);
-                Tensor other = Tensor.zeros(arena, DType.FLOAT32, StateCode.blocks(size));
-                // momentum_buffer = momentum * momentum_buffer + undampened * gradient, with 0 and 1
-                TensorEntry entry = new TensorEntry("t", Tensor.zeros(arena, DType.FLOAT32, size), Tensor.of(arena, numbers),
-                        List.of(codes), Map.of(Column.SCALE, other), 0, 0, size, 1, 1, Map.of(0, code));
-                try (Table table = engine.table(Rule.SGD, List.of(entry))) {
-                    table.classes(new int[] {0});
-                    Rows rows = new Rows(1).set(0, SgdRow.UNDAMPENED, 1).flags(0, SgdRow.FIRST);
-                    engine.step(table, rows, null, Extras.NONE, STREAM);
-                }
-                Bits.assertSame(scales, other, engine.description());
-                Bits.assertSame(expected, codes, engine.description());
+            Tensor codes = Tensor.zeros(arena, DType.UINT8, size);
+            Tensor other = Tensor.zeros(arena, DType.FLOAT32, StateCode.blocks(size));
+            // momentum_buffer = momentum * momentum_buffer + undampened * gradient, with 0 and 1
+            TensorEntry entry = new TensorEntry("t", Tensor.zeros(arena, DType.FLOAT32, size), Tensor.of(arena, numbers),
+                    List.of(codes), Map.of(Column.SCALE, other), 0, 0, size, 1, 1, Map.of(0, code));
+            try (Table table = engine.table(Rule.SGD, List.of(entry))) {
+                table.classes(new int[] {0});
+                Rows rows = new Rows(1).set(0, SgdRow.UNDAMPENED, 1).flags(0, SgdRow.FIRST);
+                engine.step(table, rows, null, Extras.NONE, STREAM);
             }
+            Bits.assertSame(scales, other, engine.description());
+            Bits.assertSame(expected, codes, engine.description());
         }
     }
 
@@ -398,12 +434,15 @@ class LowPrecisionTest {
     @Test
     void valueAndRemainderAreTheFloat32() {
         int[] lower = {0, 1, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff, 0x1234, 0xabcd};
-        float[] masters = new float[65536 * lower.length];
-        for (int i = 0; i < masters.length; i++) {
-            masters[i] = Float.intBitsToFloat(i / lower.length << 16 | lower[i % lower.length]);
+        float[] all = new float[65536 * lower.length];
+        for (int i = 0; i < all.length; i++) {
+            all[i] = Float.intBitsToFloat(i / lower.length << 16 | lower[i % lower.length]);
         }
+        float[] some = new float[all.length / 127];
+        IntStream.range(0, some.length).forEach(i -> some[i] = all[i * 127]);
         try (Arena arena = Arena.ofShared()) {
             for (Engine engine : allEngines()) {
+                float[] masters = isSlow(engine) ? some : all;
                 Tensor value = Tensor.zeros(arena, DType.BFLOAT16, masters.length);
                 Tensor remainder = Tensor.zeros(arena, DType.INT16, masters.length);
                 subtract(engine, value, Map.of(Column.MASTER, remainder), masters);
@@ -599,6 +638,10 @@ class LowPrecisionTest {
                 TensorEntry row = new TensorEntry("t", float32, null, List.of(codes), Map.of(Column.SCALE, scales), 0, 0, 512, 1, 1,
                         Map.of(0, StateCode.DYNAMIC_SIGNED));
                 assertTrue(assertThrows(PanoptimException.class, () -> engine.table(Rule.SGDP, List.of(row))).getMessage().contains("rows"));
+                TensorEntry unmarked = new TensorEntry("t", float32, null, List.of(codes, float32), Map.of(Column.SCALE, scales), 0, 0, 512, 1, 1,
+                        Map.of(0, StateCode.DYNAMIC_SIGNED));
+                assertTrue(assertThrows(PanoptimException.class, () -> engine.table(Rule.NADAM, List.of(unmarked))).getMessage()
+                        .contains("which 'exp_avg' of nadam cannot be"));
                 TensorEntry copied = new TensorEntry("t", float32, Tensor.zeros(arena, DType.FLOAT32, 512), List.of(),
                         Map.of(Column.COPY, Tensor.zeros(arena, DType.FLOAT16, 512)), 0, 0, 512, 1, 1);
                 Extras extras = new Extras(Extras.Part.COPY.flag(), true);

@@ -43,7 +43,7 @@ class StorageTest {
 
     @BeforeAll
     static void open() {
-        engines = new ArrayList<>(TestEngines.variants());
+        engines = TestEngines.all();
     }
 
     @AfterAll

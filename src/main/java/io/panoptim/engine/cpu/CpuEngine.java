@@ -134,6 +134,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     }
 
     @Override
+    public void checkRule(Rule rule) {
+        library.number(rule);
+    }
+
+    @Override
     public Table table(Rule rule, List<TensorEntry> entries) {
         return new CpuTable(this, rule, library.number(rule), entries, options.chunkElements());
     }

@@ -45,9 +45,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class CudaEngine extends TableEngine implements AutoCloseable {
     static final String NAME = "cuda";
-    /** Of a block; kernels/step.cu has the same. */
+    /** Of a block; kernels/step.h has the same. */
     private static final int THREADS = 256;
-    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags() & ~Extras.Part.STOCHASTIC.flag();
+    private static final int ALL_EXTRAS = Extras.of(Extras.Part.values()).flags();
 
     private final Device device;
     private final CudaContext context;
@@ -427,10 +427,15 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     }
 
     @Override
-    public Table table(Rule rule, List<TensorEntry> entries) {
+    public void checkRule(Rule rule) {
         if (rule.id() < 0) {
             throw PanoptimException.unsupported("Table", "the cuda engine does not run rules of a user's own yet, such as " + rule);
         }
+    }
+
+    @Override
+    public Table table(Rule rule, List<TensorEntry> entries) {
+        checkRule(rule);
         return build(rule, entries);
     }
 
@@ -487,9 +492,6 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     @Override
     protected void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream) {
         CudaTable own = own("Engine.step", table);
-        if (extras.stochasticCopy()) {
-            throw PanoptimException.unsupported("Engine.step", "the cuda engine does not round stochastically yet");
-        }
         enter("Engine.step");
         try {
             own.step(rows, control == null ? null : CudaControl.of("Engine.step", control, this), extras, stream.handle());

@@ -31,6 +31,8 @@ final class CudaKernels implements AutoCloseable {
     enum Source {
         /** Steps, one kernel for each rule, compute type and number of slots. */
         STEP("step.cu", "panoptim.fatbin"),
+        /** Likewise, over tensors that are stored as something else than numbers. */
+        STAGED("staged.cu", "staged.fatbin"),
         /** The verbs over whole columns. */
         COLUMNS("columns.cu", "columns.fatbin"),
         /** What a matrix product takes besides cuBLAS. */
@@ -98,11 +100,11 @@ final class CudaKernels implements AutoCloseable {
     }
 
     private CUmodule module(Source source, @Nullable Rule rule) {
-        boolean byRule = compiler != null && source == Source.STEP && rule != null;
-        String key = byRule ? rule.name() : source.fatBinary;
+        boolean byRule = compiler != null && rule != null;
+        String key = byRule ? source + " " + rule.name() : source.fatBinary;
         CUmodule there = modules.get(key);
         if (there == null) {
-            there = load(source, byRule ? KernelSources.definitions(rule) : List.of());
+            there = load(source, byRule ? KernelSources.definitions(source, rule) : List.of());
             modules.put(key, there);
         }
         return there;

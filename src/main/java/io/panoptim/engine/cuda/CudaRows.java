@@ -2,6 +2,7 @@ package io.panoptim.engine.cuda;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.engine.ChunkPlan;
+import io.panoptim.engine.Extras;
 import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
@@ -237,7 +238,7 @@ final class CudaRows {
         KernelArguments step = sorted.wide ? wide : narrow;
         step.pointers(base + recordsAt, base + chunksAt, 0, 0, 0);
         step.rows(rows, count, onDevice);
-        step.extras(0, 0);
+        step.extras(Extras.NONE, 0);
         engine.launch(engine.function(CudaKernels.Source.STEP, rule, "panoptim_step_" + rule.name() + "_" + type + "_" + sorted.slots),
                 Math.toIntExact(blocks), step.pointer(), stream);
     }

@@ -49,6 +49,8 @@ final class CudaTable extends Table {
     private final BitSet changed = new BitSet();
     private final List<StepLaunch> launches;
     private final @Nullable FinishLaunch finish;
+    /** Whether there are values of type bfloat16, which a step may be asked to round stochastically. */
+    private final boolean bfloat16;
     /** How many rows can travel among the kernels' arguments. */
     private final int mostRows;
     /** Made when a verb over columns is first used. */
@@ -63,10 +65,11 @@ final class CudaTable extends Table {
     private int rowBufferRows;
 
     CudaTable(CudaEngine engine, @Nullable Rule rule, List<TensorEntry> entries) {
-        super(engine, false, rule, checked(entries));
+        super(engine, false, rule, entries);
         this.engine = engine;
         this.memory = engine.memory("tables");
         this.uploads = new UploadRing(engine);
+        this.bfloat16 = entries.stream().anyMatch(entry -> entry.value().dtype() == DType.BFLOAT16);
         try {
             this.image = new TableImage(this, rule == null ? NO_RULE : rule.id(), chunkElements(engine, entries), arena);
             this.records = upload(image.records());
@@ -78,18 +81,6 @@ final class CudaTable extends Table {
             free();
             throw refused;
         }
-    }
-
-    /** Refuses what only the CPU's engines can do. */
-    private static List<TensorEntry> checked(List<TensorEntry> entries) {
-        for (TensorEntry entry : entries) {
-            Tensor master = entry.others().get(Column.MASTER);
-            if (!entry.codes().isEmpty() || entry.others().containsKey(Column.COMPENSATION) || master != null && master.dtype() == DType.INT16) {
-                throw PanoptimException.unsupported("Table", "the cuda engine does not have quantised states, compensations or remainders "
-                        + "yet, of which '" + entry.name() + "' has some");
-            }
-        }
-        return entries;
     }
 
     /** Enough chunks to occupy every multiprocessor evenly, and none so small that its table costs more than its elements. */
@@ -137,31 +128,61 @@ final class CudaTable extends Table {
         return made;
     }
 
-    /** A number for the kernel that a tensor needs. */
+    /** A number for the kernel that a tensor needs: its slots, whether it computes in float64, and whether it stages what is stored. */
     private int kernel(int tensor) {
-        return slots(tensor) * 2 + isWide(tensor);
+        return slots(tensor) * 4 + isWide(tensor) * 2 + (isStaged(tensor) ? 1 : 0);
+    }
+
+    /** Whether a tensor is stored as something else than numbers of its columns' types. */
+    private boolean isStaged(int tensor) {
+        TensorEntry entry = entry(tensor);
+        Tensor master = entry.others().get(Column.MASTER);
+        return !entry.codes().isEmpty() || entry.others().containsKey(Column.COMPENSATION) || master != null && master.dtype() == DType.INT16;
     }
 
     private int isWide(int tensor) {
         return entry(tensor).value().dtype().computeType() == DType.FLOAT64 ? 1 : 0;
     }
 
-    /** The arguments of a rule's step kernel, {@code Arguments<T>} of {@code kernels/step.cu}, and of the one that measures. */
+    /** The arguments of a rule's step kernel, {@code Arguments<T>} of {@code kernels/step.h}, and of the one that measures. */
     private final class StepLaunch {
+        final Rule rule;
+        final boolean wide;
+        final boolean staged;
+        final String suffix;
         final MemorySegment step;
         final MemorySegment measure;
         final int blocks;
-        final boolean wide;
         final KernelArguments arguments;
+        /** Of a step that rounds numbers stochastically; looked for when it is first needed. */
+        private @Nullable MemorySegment rounding;
 
         StepLaunch(Rule rule, int kernel, long records, long chunks, int blocks, long partials, long reduced) {
+            this.rule = rule;
             this.blocks = blocks;
-            this.wide = kernel % 2 == 1;
-            String suffix = rule.name() + (wide ? "_float64_" : "_float32_") + kernel / 2;
-            this.step = engine.function(CudaKernels.Source.STEP, rule, "panoptim_step_" + suffix);
-            this.measure = rule.sums() == null ? MemorySegment.NULL : engine.function(CudaKernels.Source.STEP, rule, "panoptim_measure_" + suffix);
+            this.wide = (kernel & 2) != 0;
+            this.staged = (kernel & 1) != 0;
+            this.suffix = rule.name() + (wide ? "_float64_" : "_float32_") + kernel / 4;
+            this.step = function("step_", staged);
+            this.measure = rule.sums() == null ? MemorySegment.NULL : function("measure_", staged);
             this.arguments = new KernelArguments(arena, wide);
             arguments.pointers(records, chunks, 0, partials, reduced);
+        }
+
+        private MemorySegment function(String does, boolean stages) {
+            return stages ? engine.function(CudaKernels.Source.STAGED, rule, "panoptim_staged_" + does + suffix)
+                    : engine.function(CudaKernels.Source.STEP, rule, "panoptim_" + does + suffix);
+        }
+
+        /** The kernel of a step that rounds something stochastically, or not. */
+        MemorySegment step(boolean stochastic) {
+            if (!stochastic || wide || staged) {
+                return step;
+            }
+            if (rounding == null) {
+                rounding = function("step_", true);
+            }
+            return rounding;
         }
     }
 
@@ -207,6 +228,7 @@ final class CudaTable extends Table {
         if (control != null && graph != null) {
             graph.add(control);
         }
+        boolean stochastic = extras.has(Extras.Part.STOCHASTIC) && bfloat16 || extras.has(Extras.Part.COPY) && extras.stochasticCopy();
         StatisticLaunches squares = extras.has(Extras.Part.STATISTICS) ? statistics(count) : null;
         int given = 0;
         try {
@@ -216,11 +238,11 @@ final class CudaTable extends Table {
             for (int i = 0; i < launches.size(); i++) {
                 KernelArguments arguments = launches.get(i).arguments;
                 arguments.rows(rows, count, device);
-                arguments.extras(extras.flags(), block);
+                arguments.extras(extras, block);
             }
             if (finish != null && (graph != null || finish.sums.isAskedByAny(rows, count))) { // a replay's rows may ask when these do not
                 finish.arguments.rows(rows, count, device);
-                finish.arguments.extras(extras.flags(), block);
+                finish.arguments.extras(extras, block);
                 if (finish.sums.over() == Over.GLOBAL) {
                     given += finish(true, stream);
                 }
@@ -232,7 +254,7 @@ final class CudaTable extends Table {
             }
             for (int i = 0; i < launches.size(); i++) {
                 StepLaunch launch = launches.get(i);
-                engine.launch(launch.step, launch.blocks, launch.arguments.pointer(), stream);
+                engine.launch(launch.step(stochastic), launch.blocks, launch.arguments.pointer(), stream);
                 given++;
             }
             if (squares != null) {

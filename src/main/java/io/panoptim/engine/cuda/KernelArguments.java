@@ -1,13 +1,14 @@
 package io.panoptim.engine.cuda;
 
+import io.panoptim.engine.Extras;
 import io.panoptim.engine.Rows;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
- * The one argument of a kernel over tables, written again for each launch: {@code Arguments<T>} and {@code FinishArguments} of
- * {@code kernels/step.cu}, which begin alike.
+ * The one argument of a kernel over tables, written again for each launch: {@code Arguments<T>} of {@code kernels/step.h} and
+ * {@code FinishArguments} of {@code kernels/step.cu}, which begin alike.
  */
 final class KernelArguments {
     /** What every driver takes. */
@@ -26,6 +27,7 @@ final class KernelArguments {
     private static final long BEFORE = 40;
     private static final long EXTRAS = 44;
     private static final long CONTROL = 48;
+    private static final long STOCHASTIC_COPY = 56;
 
     private final MemorySegment segment;
     private final MemorySegment pointer;
@@ -63,10 +65,11 @@ final class KernelArguments {
         segment.set(ValueLayout.JAVA_INT, BEFORE, before ? 1 : 0);
     }
 
-    /** Sets what rides along, by its flags; the control block's address or, where none is needed, 0. */
-    void extras(int flags, long control) {
-        segment.set(ValueLayout.JAVA_INT, EXTRAS, flags);
+    /** Sets what rides along; the control block's address or, where none is needed, 0. */
+    void extras(Extras extras, long control) {
+        segment.set(ValueLayout.JAVA_INT, EXTRAS, extras.flags());
         segment.set(ValueLayout.JAVA_LONG, CONTROL, control);
+        segment.set(ValueLayout.JAVA_INT, STOCHASTIC_COPY, extras.stochasticCopy() ? 1 : 0);
     }
 
     long partials() {

@@ -52,12 +52,19 @@ final class KernelSources {
         }
     }
 
-    /** The kernels of one rule. */
-    static List<String> definitions(Rule rule) {
+    /** The kernels that a source has for one rule. */
+    static List<String> definitions(CudaKernels.Source source, Rule rule) {
         String type = Arrays.stream(rule.name().split("_")).map(word -> word.substring(0, 1).toUpperCase(Locale.ROOT) + word.substring(1))
                 .collect(Collectors.joining());
         StringBuilder kernels = new StringBuilder("PANOPTIM_ONLY=");
         for (int slots = rule.minSlots(); slots <= rule.states().size(); slots++) {
+            if (source == CudaKernels.Source.STAGED) {
+                kernels.append("PANOPTIM_STAGED(%s, %s, %d) ".formatted(rule.name(), type, slots));
+                if (rule.sums() != null) {
+                    kernels.append("PANOPTIM_STAGED_MEASURE(%s, %s, %d, %du) ".formatted(rule.name(), type, slots, rule.sums().flag()));
+                }
+                continue;
+            }
             for (String types : new String[] {"float, float32", "double, float64"}) {
                 kernels.append("PANOPTIM_KERNEL(%s, %s, %d, %s) ".formatted(rule.name(), type, slots, types));
                 if (rule.sums() != null) {
@@ -66,7 +73,7 @@ final class KernelSources {
                 }
             }
         }
-        if (rule.sums() != null) {
+        if (rule.sums() != null && source == CudaKernels.Source.STEP) {
             kernels.append("PANOPTIM_FINISH(%s, %s, %du, %d)".formatted(rule.name(), type, rule.sums().flag(), rule.sharedStates().size()));
         }
         return List.of(kernels.toString().strip());

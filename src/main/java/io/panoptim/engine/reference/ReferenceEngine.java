@@ -34,6 +34,11 @@ public final class ReferenceEngine extends HostEngine {
     }
 
     @Override
+    public void checkRule(Rule rule) {
+        UpdateLoop.of(rule);
+    }
+
+    @Override
     public Table table(Rule rule, List<TensorEntry> entries) {
         return new ReferenceTable(this, rule, entries);
     }

@@ -326,8 +326,6 @@ class CudaControlTest {
             assertEquals(0, block.read().applied() + block.read().skipped());
             refused(Code.UNSUPPORTED, "only to bfloat16 is a copy rounded stochastically",
                     () -> engine.step(twins.actual, twins.rows, block, new Extras(Part.COPY.flag(), true), Stream.DEFAULT));
-            refused(Code.UNSUPPORTED, "the cuda engine does not have [STOCHASTIC] in the same pass yet",
-                    () -> engine.step(twins.actual, twins.rows, block, Extras.of(Part.STOCHASTIC), Stream.DEFAULT));
             block.close();
             block.close();
             refused(Code.CLOSED, "the control block is closed", block::read);

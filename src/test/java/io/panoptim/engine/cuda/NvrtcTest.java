@@ -56,7 +56,7 @@ class NvrtcTest {
     @MethodSource("someRules")
     void aRulesKernelsCompile(Rule rule) {
         assumeSources();
-        byte[] cubin = KernelSources.compile(compiler(), "step.cu", KernelSources.definitions(rule), 90);
+        byte[] cubin = KernelSources.compile(compiler(), "step.cu", KernelSources.definitions(CudaKernels.Source.STEP, rule), 90);
         assertEquals(ELF, ByteBuffer.wrap(cubin).getInt());
         IntStream.rangeClosed(rule.minSlots(), rule.states().size()).forEach(slots -> {
             assertTrue(names(cubin, "panoptim_step_" + rule.name() + "_float32_" + slots));
@@ -65,6 +65,17 @@ class NvrtcTest {
         });
         assertEquals(rule.sums() != null, names(cubin, "panoptim_finish_" + rule.name()));
         assertFalse(names(cubin, "panoptim_step_radam_float32_2"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("someRules")
+    void aRulesStagedKernelsCompile(Rule rule) {
+        assumeSources();
+        byte[] cubin = KernelSources.compile(compiler(), "staged.cu", KernelSources.definitions(CudaKernels.Source.STAGED, rule), 90);
+        IntStream.rangeClosed(rule.minSlots(), rule.states().size()).forEach(slots -> {
+            assertTrue(names(cubin, "panoptim_staged_step_" + rule.name() + "_float32_" + slots));
+            assertEquals(rule.sums() != null, names(cubin, "panoptim_staged_measure_" + rule.name() + "_float32_" + slots));
+        });
     }
 
     @ParameterizedTest
