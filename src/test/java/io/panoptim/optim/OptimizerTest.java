@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.Refusals;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.tensor.DType;
@@ -579,5 +580,14 @@ class OptimizerTest {
                     param_names: ['p']
                     weight_decay: 0.0
                 )""", sgd(TestEngines.reference(), SGD_OPTIONS, parameter("p", 1)).toString());
+    }
+
+    /** What an engine does not run is refused when the optimizer is built, before it has allocated anything. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cpu", "cuda"})
+    void aRuleThatAnEngineDoesNotRunIsRefusedAtOnce(String name) {
+        Engine engine = TestEngines.named(name);
+        Refusals.refused(Code.UNSUPPORTED, name.equals("cpu") ? "which is defined in Java only" : "does not run rules of a user's own yet",
+                () -> new OwnOptimizer(engine, OwnOptimizer.LAMBDA, List.of(), new OwnOptimizer.Options(1e-3, 0, false, false, false)));
     }
 }
