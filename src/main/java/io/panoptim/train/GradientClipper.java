@@ -54,7 +54,8 @@ public final class GradientClipper implements AutoCloseable {
     /**
      * Multiplies all gradients by {@code maxNorm / (norm + 1e-6)}, or by 1 if that is more: {@code torch.nn.utils.clip_grad_norm_}.
      *
-     * @param maxNorm finite and not negative
+     * @param maxNorm not negative; with infinity, as in torch, the coefficient is 1, but here that of a norm that is not finite, too, which
+     *     is torch's NaN
      * @param normType the norm's order: positive, or infinity
      * @param errorIfNonfinite whether to refuse, before anything is written, if the norm is infinite or NaN. That waits for the device;
      *     otherwise gradients are multiplied by the coefficient that follows from such a norm: 0 or NaN
@@ -139,9 +140,8 @@ public final class GradientClipper implements AutoCloseable {
     }
 
     static double checked(double maxNorm) {
-        if (!(maxNorm >= 0) || maxNorm == Double.POSITIVE_INFINITY) {
-            throw PanoptimException.invalid("clipGradNorm", "a maximum norm of " + maxNorm + ": expected a finite number that is not "
-                    + "negative (getTotalNorm only measures)");
+        if (!(maxNorm >= 0)) {
+            throw PanoptimException.invalid("clipGradNorm", "a maximum norm of " + maxNorm + ": expected a number that is not negative");
         }
         return maxNorm;
     }

@@ -89,7 +89,7 @@ public final class TrainingStep implements AutoCloseable {
         /**
          * Clips by the norm of all gradients.
          *
-         * @param newMaxNorm finite and not negative
+         * @param newMaxNorm not negative; with infinity nothing is clipped: {@link GradientClipper#clipGradNorm(double, double, boolean)}
          * @param newNormType the norm's order: positive, or infinity
          */
         public Builder clipGradNorm(double newMaxNorm, double newNormType) {

@@ -230,13 +230,25 @@ class GradientClipperTest {
         IntStream.range(0, 3).forEach(i -> assertEquals(second[i], vector.gradient().get(i), Math.ulp(second[i])));
     }
 
+    /** As torch's clip_grad_norm_(parameters, math.inf): the coefficient is clamped to 1. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void anInfiniteMaximumNormMeasuresAndClipsNothing(String name) {
+        Parameter p = Parameter.of("p", Tensor.of(arena, new float[2])).gradient(Tensor.of(arena, new float[] {3, -4}));
+        GradientClipper clipper = clipper(TestEngines.named(name), List.of(p));
+        assertEquals(5, clipper.clipGradNorm(Double.POSITIVE_INFINITY).get());
+        clipper.clipGradsWithNorm(Double.POSITIVE_INFINITY, 5);
+        assertEquals(3, p.gradient().get(0));
+        assertEquals(-4, p.gradient().get(1));
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"reference", "cpu"})
     void whatCannotBeClippedIsRefusedBeforeAnythingIsWritten(String name) {
         Parameter dense = Parameter.of("dense", Tensor.of(arena, new float[] {1})).gradient(Tensor.of(arena, new float[] {8}));
         Parameter sparse = Parameter.of("sparse", Tensor.of(arena, new float[2], 2, 1));
         GradientClipper clipper = clipper(TestEngines.named(name), List.of(dense, sparse));
-        for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY, -1}) {
+        for (double bad : new double[] {Double.NaN, -1, Double.NEGATIVE_INFINITY}) {
             refused(Code.INVALID, "a maximum norm of " + bad, () -> clipper.clipGradNorm(bad));
             refused(Code.INVALID, "a maximum norm of " + bad, () -> clipper.clipGradsWithNorm(bad, 1));
         }

@@ -526,7 +526,7 @@ class TrainingStepTest {
         refused(Code.INVALID, "at least one optimizer", () -> TrainingStep.of());
         refused(Code.INVALID, "LBFGS evaluates a closure", () -> TrainingStep.of(sgd, lbfgs).build());
         refused(Code.UNSUPPORTED, "Lookahead does several passes of its own", () -> TrainingStep.of(sgd, apart).statistics().build());
-        for (double bad : new double[] {Double.NaN, Double.POSITIVE_INFINITY, -1}) {
+        for (double bad : new double[] {Double.NaN, Double.NEGATIVE_INFINITY, -1}) {
             refused(Code.INVALID, "a maximum norm of " + bad, () -> TrainingStep.of(sgd).clipGradNorm(bad));
         }
         refused(Code.INVALID, "a norm of order 0.0", () -> TrainingStep.of(sgd).clipGradNorm(1, 0));
