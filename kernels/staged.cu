@@ -6,7 +6,6 @@
 // The twin of native/src/stage.h and codes.cpp. Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
-#include "dynamic_code.h"
 #include "master.h"
 #include "noise.h"
 #include "quantize.h"
@@ -27,6 +26,7 @@ union alignas(16) Four {
 
     __device__ uint32_t half(int k) const { return word[k / 2] >> k % 2 * 16 & 0xffffu; }
     __device__ uint32_t code(int k) const { return word[0] >> k * 8 & 0xffu; }
+    __device__ uint32_t code4(int k) const { return word[0] >> (k ^ 1) * 4 & 0xfu; }  // the first in a byte's upper half
 
     // Puts one of so many bits before the others, or takes the first away: 32, or fewer where all are in two words.
     __device__ void push(uint32_t first, int bits) {
@@ -56,6 +56,7 @@ union alignas(16) Four {
 };
 
 __device__ inline bool is_code(uint32_t dtype) { return dtype >= PANOPTIM_DYNAMIC_SIGNED; }
+__device__ inline bool is_packed(uint32_t dtype) { return dtype >= PANOPTIM_DYNAMIC4_SIGNED; }
 __device__ inline bool is_dynamic(uint32_t dtype) { return dtype == PANOPTIM_DYNAMIC_SIGNED || dtype == PANOPTIM_DYNAMIC_UNSIGNED; }
 
 // A column of the CUDA block's chunk, in whatever type.
@@ -64,12 +65,14 @@ struct Stored {
     uint32_t dtype;
     uint32_t aligned;  // so many elements lie together, as far as their number in the chunk says so
 
+    // Of what lies together: an element, or two codes of 4 bits, of which half as many are there then.
     __device__ static uint32_t size(uint32_t dtype) { return dtype == PANOPTIM_FLOAT32 ? 4 : is_code(dtype) ? 1 : 2; }
+    __device__ static uint64_t place(uint32_t dtype, uint64_t element) { return is_packed(dtype) ? element / 2 : element * size(dtype); }
 
     __device__ static Stored of(const panoptim_record& record, int column, uint64_t start, uint64_t address) {
         const uint32_t dtype = record.dtype[column];
-        const uint64_t first = address == 0 ? 0 : address + start * size(dtype);
-        return {first, dtype, first % (WIDTH * size(dtype)) == 0};
+        const uint64_t first = address == 0 ? 0 : address + place(dtype, start);
+        return {first, dtype, first % place(dtype, WIDTH) == 0};
     }
 
     __device__ bool is_there() const { return address != 0; }
@@ -77,15 +80,16 @@ struct Stored {
     // From an element of the chunk on, the first of WIDTH that are there.
     __device__ Four load(uint32_t first, uint32_t count) const {
         Four four = {};
-        const uint64_t at = address + first * size(dtype);
+        const uint64_t at = address + place(dtype, first);
         if (aligned && count == WIDTH) {
             if (size(dtype) == 4) four = *(const Four*)at;
             else if (size(dtype) == 2) *(uint64_t*)four.word = *(const uint64_t*)at;
+            else if (is_packed(dtype)) four.word[0] = *(const unsigned short*)at;
             else four.word[0] = *(const uint32_t*)at;
             return four;
         }
 #pragma unroll 1
-        for (uint32_t k = count; k > 0; k--) {
+        for (uint32_t k = is_packed(dtype) ? (count + 1) / 2 : count; k > 0; k--) {
             if (size(dtype) == 4) four.push(((const uint32_t*)at)[k - 1], 32);
             else if (size(dtype) == 2) four.push(((const unsigned short*)at)[k - 1], 16);
             else four.push(((const uint8_t*)at)[k - 1], 8);
@@ -94,15 +98,17 @@ struct Stored {
     }
 
     __device__ void store(uint32_t first, uint32_t count, Four four) const {
-        const uint64_t at = address + first * size(dtype);
+        const uint64_t at = address + place(dtype, first);
         if (aligned && count == WIDTH) {
             if (size(dtype) == 4) *(Four*)at = four;
             else if (size(dtype) == 2) *(uint64_t*)at = *(const uint64_t*)four.word;
+            else if (is_packed(dtype)) *(unsigned short*)at = (unsigned short)four.word[0];
             else *(uint32_t*)at = four.word[0];
             return;
         }
+        const uint32_t together = is_packed(dtype) ? (count + 1) / 2 : count;
 #pragma unroll 1
-        for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t k = 0; k < together; k++) {
             if (size(dtype) == 4) ((uint32_t*)at)[k] = four.pop(32);
             else if (size(dtype) == 2) ((unsigned short*)at)[k] = (unsigned short)four.pop(16);
             else ((uint8_t*)at)[k] = (uint8_t)four.pop(8);
@@ -136,12 +142,18 @@ struct Stored {
 
 // The code books, in shared memory where a tensor has states in them.
 __device__ const float BOOKS[2][256] = {{PANOPTIM_SIGNED_BOOK}, {PANOPTIM_UNSIGNED_BOOK}};
+__device__ const float BOOK4[16] = {PANOPTIM_SIGNED_BOOK4};
 
 // Dynamic codes go through the book; what all others are follows from their bits.
 struct Dynamic {
     const float* book;
     __device__ uint32_t code(float x, float scale) const { return nearest_code(book, x / scale); }
     __device__ float value(uint32_t code, float scale) const { return book[code] * scale; }
+};
+
+struct Dynamic4Signed {
+    __device__ static uint32_t code(float x, float scale) { return dynamic4_code(x / scale); }
+    __device__ static float value(uint32_t code, float scale) { return BOOK4[code] * scale; }
 };
 
 // Calls what is given with the code that a state is in.
@@ -154,6 +166,8 @@ __device__ void with_code(uint32_t dtype, const float (&books)[2][256], Call cal
         case PANOPTIM_COMPANDED_UNSIGNED: return call(CompandedUnsigned());
         case PANOPTIM_FLOAT8_SIGNED: return call(Float8Signed());
         case PANOPTIM_FLOAT8_UNSIGNED: return call(Float8Unsigned());
+        case PANOPTIM_DYNAMIC4_SIGNED: return call(Dynamic4Signed());
+        case PANOPTIM_LINEAR4_UNSIGNED: return call(Linear4Unsigned());
     }
 }
 
@@ -196,7 +210,7 @@ struct Staging {
             const uint32_t scale = PANOPTIM_SCALE + slot;
             state[slot] = Stored::of(record, PANOPTIM_STATE + (int)slot, chunk.start, record.address[PANOPTIM_STATE + slot]);
             const uint64_t size = record.dtype[scale] == PANOPTIM_FLOAT32 ? 4 : 2;
-            scales[slot] = {record.address[scale] + chunk.start / BLOCK * size, record.dtype[scale]};
+            scales[slot] = {record.address[scale] + chunk.start / elements_of_block((int)slot) * size, record.dtype[scale]};
         } else if (threadIdx.x == WARP) {
             const auto column = [&](int number, bool wanted) {
                 return Stored::of(record, number, chunk.start, wanted ? record.address[number] : 0);
@@ -287,28 +301,43 @@ struct Staging {
         if (copy.is_there()) copy.store(at, count, rounded(copy, stochastic_copy, 1, at, x));
     }
 
-    // States as numbers, of what is stored of them in a block.
-    __device__ Four decoded(int slot, const Four& four, uint32_t block) const {
+    __device__ uint32_t elements_of_block(int slot) const {
+        return is_packed(state[slot].dtype) ? PANOPTIM_QUANTIZED_BLOCK4 : PANOPTIM_QUANTIZED_BLOCK;
+    }
+
+    // States as numbers, of what is stored of them from an element of the chunk on.
+    __device__ Four decoded(int slot, const Four& four, uint32_t at) const {
         Four wide = {};
-        const float scale = scales[slot].at(block);
+        const float scale = scales[slot].at(at / elements_of_block(slot));
+        const bool packed = is_packed(state[slot].dtype);
         with_code(state[slot].dtype, books, [&](auto code) {
 #pragma unroll
-            for (int k = 0; k < WIDTH; k++) wide.number[k] = code.value(four.code(k), scale);
+            for (int k = 0; k < WIDTH; k++) wide.number[k] = code.value(packed ? four.code4(k) : four.code(k), scale);
         });
         return wide;
     }
 
-    __device__ Four encoded(int slot, const Four& wide, float scale) const {
-        Four four = {};
-        with_code(state[slot].dtype, books, [&](auto code) {
+    // Codes of numbers, of which so many are there; 0 of the others.
+    __device__ Four encoded(int slot, const Four& wide, uint32_t count, float scale) const {
+        const uint32_t dtype = state[slot].dtype;
+        uint32_t codes[WIDTH] = {};
+        if (scale > 0) {
+            with_code(dtype, books, [&](auto code) {
 #pragma unroll
-            for (int k = 0; k < WIDTH; k++) four.word[0] |= code.code(wide.number[k], scale) << k * 8;
-        });
+                for (int k = 0; k < WIDTH; k++) codes[k] = code.code(wide.number[k], scale);
+            });
+        } else {
+            const uint32_t zero = dtype == PANOPTIM_DYNAMIC_SIGNED ? PANOPTIM_DYNAMIC_SIGNED_ZERO
+                                : dtype == PANOPTIM_DYNAMIC4_SIGNED ? PANOPTIM_DYNAMIC4_SIGNED_ZERO : 0;
+#pragma unroll
+            for (int k = 0; k < WIDTH; k++) codes[k] = zero;
+        }
+        Four four = {};
+#pragma unroll
+        for (int k = 0; k < WIDTH; k++) {
+            if (k < (int)count) four.word[0] |= codes[k] << (is_packed(dtype) ? (k ^ 1) * 4 : k * 8);
+        }
         return four;
-    }
-
-    __device__ uint32_t zero(int slot) const {
-        return state[slot].dtype == PANOPTIM_DYNAMIC_SIGNED ? PANOPTIM_DYNAMIC_SIGNED_ZERO * 0x01010101u : 0;
     }
 };
 
@@ -343,18 +372,19 @@ struct Block {
         for (int slot = 0; slot < SLOTS; slot++) {
 #pragma unroll 1
             for (int part = 0; part < PARTS; part++) {
+                if (count(part) == 0) continue;  // nor need there be a scale
                 Four& own = state(slot, part);
-                if (QUANTIZES && is_code(staging.state[slot].dtype)) own = staging.decoded(slot, own, begin / BLOCK);
+                if (QUANTIZES && is_code(staging.state[slot].dtype)) own = staging.decoded(slot, own, at(part));
                 else own = staging.state[slot].widened(own);
             }
         }
     }
 
-    // The largest absolute value, as bits.
-    __device__ uint32_t largest(int slot) const {
+    // The largest absolute value in some parts, as bits.
+    __device__ uint32_t largest(int slot, int first, int end) const {
         uint32_t largest = 0;
 #pragma unroll 1
-        for (int part = 0; part < PARTS; part++) {
+        for (int part = first; part < end; part++) {
             const Four own = state(slot, part);
 #pragma unroll
             for (int k = 0; k < WIDTH; k++) {
@@ -376,22 +406,22 @@ struct Block {
         for (int slot = 0; slot < SLOTS; slot++) {
             const Stored& column = staging.state[slot];
             const bool coded = QUANTIZES && is_code(column.dtype);
+            const int together = is_packed(column.dtype) ? 1 : PARTS;  // with a scale
             float scale = 0;
-            if (coded) {
-                scale = staging.scales[slot].rounded(scale_of(largest(slot)));
-                if (thread == 0) staging.scales[slot].set(begin / BLOCK, scale);
-            }
 #pragma unroll 1
             for (int part = 0; part < PARTS; part++) {
-                Four own = state(slot, part);
-                if (!coded) own = column.narrowed(own);
-                else if (scale > 0) own = staging.encoded(slot, own, scale);
-                else own.word[0] = staging.zero(slot);
-                column.store(at(part), count(part), own);
+                if (coded && part % together == 0) {
+                    scale = staging.scales[slot].rounded(scale_of(largest(slot, part, part + together), column.dtype));
+                    const uint32_t first = begin + part * WARP * WIDTH;
+                    if (thread == 0 && first < elements) staging.scales[slot].set(first / staging.elements_of_block(slot), scale);
+                }
+                const Four& own = state(slot, part);
+                column.store(at(part), count(part), coded ? staging.encoded(slot, own, count(part), scale) : column.narrowed(own));
             }
         }
     }
 };
+static_assert(WARP * WIDTH == PANOPTIM_QUANTIZED_BLOCK4, "a part is a block of 4-bit codes");
 
 template <class Rule, class Scalars, int SLOTS>
 __device__ void step_staged(const Arguments<float>& arguments) {
@@ -511,7 +541,7 @@ __device__ void measure_staged(const Arguments<float>& arguments, uint32_t flag)
 #pragma unroll
                 for (int slot = 0; slot < SLOTS; slot++) {
                     Four state = load(staging.state[slot]);
-                    if (Scalars::QUANTIZABLE != 0 && is_code(staging.state[slot].dtype)) state = staging.decoded(slot, state, (first + at) / BLOCK);
+                    if (Scalars::QUANTIZABLE != 0 && is_code(staging.state[slot].dtype)) state = staging.decoded(slot, state, first + at);
                     else state = staging.state[slot].widened(state);
 #pragma unroll
                     for (int k = 0; k < WIDTH; k++) x[PANOPTIM_STATE + slot][k] = state.number[k];

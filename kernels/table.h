@@ -44,8 +44,11 @@ typedef unsigned long long uint64_t;
 #define PANOPTIM_COMPANDED_UNSIGNED 19
 #define PANOPTIM_FLOAT8_SIGNED 20
 #define PANOPTIM_FLOAT8_UNSIGNED 21
-/* Elements that have a scale together. */
+#define PANOPTIM_DYNAMIC4_SIGNED 22 /* these two have 4 bits: a byte has two codes, the first one in its upper half */
+#define PANOPTIM_LINEAR4_UNSIGNED 23
+/* Elements that have a scale together, and where their codes are of 4 bits. Slices are cut at multiples of the former in either case. */
 #define PANOPTIM_QUANTIZED_BLOCK 256
+#define PANOPTIM_QUANTIZED_BLOCK4 128
 
 /* Columns of a record. */
 #define PANOPTIM_VALUE 0

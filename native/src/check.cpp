@@ -136,7 +136,7 @@ static int32_t check_slots(const panoptim_record& record, Count tensor, const Ru
 static int32_t check_codes(const panoptim_record& record, Count tensor, const RuleSweeps& rule, int column) {
     const int scales = PANOPTIM_SCALE + column - PANOPTIM_STATE;
     const uint8_t type = record.dtype[scales];
-    if (record.dtype[column] > PANOPTIM_FLOAT8_UNSIGNED || record.compute != PANOPTIM_FLOAT32 ||
+    if (record.dtype[column] > PANOPTIM_LINEAR4_UNSIGNED || record.compute != PANOPTIM_FLOAT32 ||
         (type != PANOPTIM_FLOAT32 && type != PANOPTIM_BFLOAT16)) {
         return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support %s as codes of type %u with %s of type %u",
                     tensor, ColumnName(column).text, record.dtype[column], ColumnName(scales).text, type);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "dynamic_code.h"
 #include "master.h"
 #include "reduce.h"
 
@@ -87,6 +86,13 @@ struct DynamicUnsigned {
     PANOPTIM_INLINE static float value(uint32_t code, float scale) { return DYNAMIC_UNSIGNED[code] * scale; }
 };
 
+static constexpr float DYNAMIC4_SIGNED[] = {PANOPTIM_SIGNED_BOOK4};
+
+struct Dynamic4Signed {
+    PANOPTIM_INLINE static uint32_t code(float x, float scale) { return dynamic4_code(x / scale); }
+    PANOPTIM_INLINE static float value(uint32_t code, float scale) { return DYNAMIC4_SIGNED[code] * scale; }
+};
+
 #define CODE_LOOPS(name, type)                                                                                                 \
     extern "C" void panoptim_dequantize_##name(float scale, uint64_t elements, const uint8_t* codes, float* out) {             \
         dequantize<type>(scale, elements, codes, out);                                                                         \
@@ -101,6 +107,23 @@ CODE_LOOPS(companded_signed, CompandedSigned)
 CODE_LOOPS(companded_unsigned, CompandedUnsigned)
 CODE_LOOPS(float8_signed, Float8Signed)
 CODE_LOOPS(float8_unsigned, Float8Unsigned)
+CODE_LOOPS(dynamic4_signed, Dynamic4Signed)
+CODE_LOOPS(linear4_unsigned, Linear4Unsigned)
+
+// Codes of 4 bits, two in a byte, the first in its upper half, from and to bytes of their own. Inlined, gcc 12 warns of vectors that it
+// takes to be longer than what they are given.
+extern "C" __attribute__((noinline)) void panoptim_unpack(uint64_t bytes, const uint8_t* __restrict packed, uint8_t* __restrict codes) {
+#pragma omp simd
+    for (uint64_t i = 0; i < bytes; ++i) {
+        codes[2 * i] = packed[i] >> 4;
+        codes[2 * i + 1] = packed[i] & 15;
+    }
+}
+
+extern "C" __attribute__((noinline)) void panoptim_pack(uint64_t bytes, const uint8_t* __restrict codes, uint8_t* __restrict packed) {
+#pragma omp simd
+    for (uint64_t i = 0; i < bytes; ++i) packed[i] = uint8_t(codes[2 * i] << 4 | codes[2 * i + 1]);
+}
 
 extern "C" uint32_t panoptim_largest(uint64_t elements, const float* x) {
     uint32_t largest = 0;
@@ -131,6 +154,8 @@ static constexpr Code CODES[] = {
     {panoptim_dequantize_companded_unsigned, panoptim_quantize_companded_unsigned, 0},
     {panoptim_dequantize_float8_signed, panoptim_quantize_float8_signed, 0},
     {panoptim_dequantize_float8_unsigned, panoptim_quantize_float8_unsigned, 0},
+    {panoptim_dequantize_dynamic4_signed, panoptim_quantize_dynamic4_signed, PANOPTIM_DYNAMIC4_SIGNED_ZERO},
+    {panoptim_dequantize_linear4_unsigned, panoptim_quantize_linear4_unsigned, 0},
 };
 
 static float scale_at(const Codes& codes, uint64_t block) {
@@ -147,24 +172,34 @@ static void set_scale(const Codes& codes, uint64_t block, float scale) {
 }
 
 void dequantize(const Codes& from, uint64_t elements, float* to) {
-    for (uint64_t done = 0; done < elements; done += PANOPTIM_QUANTIZED_BLOCK) {
-        CODES[from.dtype - PANOPTIM_DYNAMIC_SIGNED].dequantize(scale_at(from, done / PANOPTIM_QUANTIZED_BLOCK),
-                std::min<uint64_t>(PANOPTIM_QUANTIZED_BLOCK, elements - done), from.codes + done, to + done);
+    const uint64_t block = block_of(from.dtype);
+    for (uint64_t done = 0; done < elements; done += block) {
+        const uint64_t count = std::min<uint64_t>(block, elements - done);
+        const uint8_t* codes = from.codes + done;
+        uint8_t unpacked[PANOPTIM_QUANTIZED_BLOCK4];
+        if (packed(from.dtype)) {
+            panoptim_unpack((count + 1) / 2, from.codes + done / 2, unpacked);
+            codes = unpacked;
+        }
+        CODES[from.dtype - PANOPTIM_DYNAMIC_SIGNED].dequantize(scale_at(from, done / block), count, codes, to + done);
     }
 }
 
 void quantize(const Codes& to, uint64_t elements, const float* from) {
     const Code& code = CODES[to.dtype - PANOPTIM_DYNAMIC_SIGNED];
-    for (uint64_t done = 0; done < elements; done += PANOPTIM_QUANTIZED_BLOCK) {
-        const uint64_t block = done / PANOPTIM_QUANTIZED_BLOCK;
-        const uint64_t count = std::min<uint64_t>(PANOPTIM_QUANTIZED_BLOCK, elements - done);
-        set_scale(to, block, scale_of(panoptim_largest(count, from + done)));
-        const float scale = scale_at(to, block);
+    const uint64_t block = block_of(to.dtype);
+    for (uint64_t done = 0; done < elements; done += block) {
+        const uint64_t count = std::min<uint64_t>(block, elements - done);
+        uint8_t unpacked[PANOPTIM_QUANTIZED_BLOCK4] = {};
+        uint8_t* codes = packed(to.dtype) ? unpacked : to.codes + done;
+        set_scale(to, done / block, scale_of(panoptim_largest(count, from + done), to.dtype));
+        const float scale = scale_at(to, done / block);
         if (scale > 0) {
-            code.quantize(scale, count, from + done, to.codes + done);
+            code.quantize(scale, count, from + done, codes);
         } else {
-            std::fill_n(to.codes + done, count, code.zero);
+            std::fill_n(codes, count, code.zero);
         }
+        if (packed(to.dtype)) panoptim_pack((count + 1) / 2, unpacked, to.codes + done / 2);
     }
 }
 

@@ -8,6 +8,12 @@ namespace panoptim {
 
 inline bool quantized(uint8_t dtype) { return dtype >= PANOPTIM_DYNAMIC_SIGNED; }
 
+// Whether they are codes of 4 bits, two in a byte.
+inline bool packed(uint8_t dtype) { return dtype >= PANOPTIM_DYNAMIC4_SIGNED; }
+
+// How many elements have a scale together.
+inline uint64_t block_of(uint8_t dtype) { return packed(dtype) ? PANOPTIM_QUANTIZED_BLOCK4 : PANOPTIM_QUANTIZED_BLOCK; }
+
 // Codes of whole blocks from one of a block's first elements on, the last block possibly shorter, and their scales.
 struct Codes {
     uint8_t dtype; // PANOPTIM_DYNAMIC_SIGNED, ...

@@ -153,8 +153,9 @@ private:
 
     Codes codes(int column) const {
         const int scales = PANOPTIM_SCALE + column - PANOPTIM_STATE;
-        return {record.dtype[column], record.dtype[scales], reinterpret_cast<uint8_t*>(element(record, column, start)),
-                element(record, scales, start / PANOPTIM_QUANTIZED_BLOCK)};
+        const uint8_t dtype = record.dtype[column];
+        return {dtype, record.dtype[scales], reinterpret_cast<uint8_t*>(element(record, column, packed(dtype) ? start / 2 : start)),
+                element(record, scales, start / block_of(dtype))};
     }
 
     T* loaded(int column, T* into, bool read) const {

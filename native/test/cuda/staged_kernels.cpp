@@ -36,9 +36,11 @@ static const char* check_staged(void** parameters, uint64_t blocks) {
         for (int column = 0; column < PANOPTIM_COLUMNS; column++) {
             const uint32_t dtype = record->dtype[column];
             if (column >= PANOPTIM_SCALE && column < PANOPTIM_SCALE + record->slots) {
-                if (!panoptim::is_code(record->dtype[column - PANOPTIM_SCALE + PANOPTIM_STATE])) continue;
-                const uint64_t first = chunk.start / PANOPTIM_QUANTIZED_BLOCK;
-                const uint64_t count = (chunk.elements + PANOPTIM_QUANTIZED_BLOCK - 1) / PANOPTIM_QUANTIZED_BLOCK;
+                const uint32_t code = record->dtype[column - PANOPTIM_SCALE + PANOPTIM_STATE];
+                if (!panoptim::is_code(code)) continue;
+                const uint64_t block = panoptim::is_packed(code) ? PANOPTIM_QUANTIZED_BLOCK4 : PANOPTIM_QUANTIZED_BLOCK;
+                const uint64_t first = chunk.start / block;
+                const uint64_t count = (chunk.elements + block - 1) / block;
                 if (!is_live(record->address[column], first, count, dtype == PANOPTIM_FLOAT32 ? 4 : 2)) return "scales";
                 continue;
             }
@@ -46,7 +48,9 @@ static const char* check_staged(void** parameters, uint64_t blocks) {
                                 (column == PANOPTIM_AVERAGE && arguments.extras & PANOPTIM_UPDATE_AVERAGE) ||
                                 (column == PANOPTIM_COPY && arguments.extras & PANOPTIM_WRITE_COPY);
             if (column >= PANOPTIM_STATE + record->slots && (!beside || record->address[column] == 0)) continue;
-            if (!is_live(record->address[column], chunk.start, chunk.elements, panoptim::Stored::size(dtype))) return "a column";
+            const bool packed = column < PANOPTIM_SCALE && panoptim::is_packed(dtype);
+            const uint64_t places = packed ? (chunk.elements + 1) / 2 : chunk.elements;
+            if (!is_live(record->address[column], packed ? chunk.start / 2 : chunk.start, places, panoptim::Stored::size(dtype))) return "a column";
         }
     }
     return nullptr;

@@ -560,10 +560,20 @@ public abstract class Table implements AutoCloseable {
             return;
         }
         if (column >= Column.SCALE && column < Column.SCALE + Column.MAX_STATES) {
-            long blocks = StateCode.blocks(value.elements());
+            StateCode code = entry.code(Column.STATE + column - Column.SCALE);
+            long blocks = code.blocks(value.elements());
             if (tensor.elements() != blocks || tensor.dtype() != DType.FLOAT32 && tensor.dtype() != DType.BFLOAT16) {
                 throw invalid(label, "are " + tensor + ": expected " + blocks + " of type float32 or bfloat16, one for each "
-                        + StateCode.BLOCK + " elements");
+                        + code.block() + " elements");
+            }
+            checkMemory(entry, label, tensor);
+            return;
+        }
+        StateCode code = entry.code(column);
+        if (code != null && code.isPacked()) {
+            long bytes = code.bytes(value.elements());
+            if (tensor.dtype() != DType.UINT8 || tensor.shape().length != 1 || tensor.elements() != bytes || !tensor.isRowMajor()) {
+                throw invalid(label, "is " + tensor + ": expected " + bytes + " bytes, of two codes each, in one dimension");
             }
             checkMemory(entry, label, tensor);
             return;
@@ -572,9 +582,9 @@ public abstract class Table implements AutoCloseable {
             throw invalid(label, "is " + tensor + ", the value " + value + ": shapes and layouts must be equal");
         }
         DType compute = value.dtype().computeType();
-        boolean coded = entry.code(column) != null && tensor.dtype() == DType.UINT8;
+        boolean coded = code != null && tensor.dtype() == DType.UINT8;
         boolean remainder = rule != null && column == Column.MASTER && tensor.dtype() == DType.INT16;
-        boolean numbers = tensor.dtype().isFloatingPoint() && tensor.dtype().computeType() == compute && entry.code(column) == null;
+        boolean numbers = tensor.dtype().isFloatingPoint() && tensor.dtype().computeType() == compute && code == null;
         if (!numbers && !coded && !remainder) {
             throw PanoptimException.unsupported("Table", label + " is " + tensor.dtype() + ", which this version does not combine "
                     + "with a value of " + value.dtype());

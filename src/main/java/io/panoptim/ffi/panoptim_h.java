@@ -185,6 +185,15 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_QUANTIZED_BLOCK() {
         return PANOPTIM_QUANTIZED_BLOCK;
     }
+    private static final int PANOPTIM_QUANTIZED_BLOCK4 = (int)128L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_QUANTIZED_BLOCK4 128
+     * }
+     */
+    public static int PANOPTIM_QUANTIZED_BLOCK4() {
+        return PANOPTIM_QUANTIZED_BLOCK4;
+    }
     private static final int PANOPTIM_VALUE = (int)0L;
     /**
      * {@snippet lang=c :

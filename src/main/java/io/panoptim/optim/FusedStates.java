@@ -84,8 +84,8 @@ final class FusedStates implements AutoCloseable {
 
     private long bytes(Entry entry, String key) {
         long elements = entry.value().elements();
-        return elements * stateType(entry, key).bytes()
-                + (code(entry, key) == null ? 0 : StateCode.blocks(elements) * storage.scales().bytes());
+        StateCode code = code(entry, key);
+        return code == null ? elements * stateType(entry, key).bytes() : code.bytes(elements) + code.blocks(elements) * storage.scales().bytes();
     }
 
     Storage storage() {
@@ -357,23 +357,29 @@ final class FusedStates implements AutoCloseable {
         return new Restored(states, shared, moving, history);
     }
 
+    /** Memory for a state of zeros, or for its codes. */
+    private Tensor newState(Entry entry, @Nullable StateCode code, DType type, Memory memory) {
+        return code != null && code.isPacked() ? memory.zeros(DType.UINT8, code.bytes(entry.value().elements())) : memory.zerosLike(entry.value(), type);
+    }
+
     /** Bit by bit where it was saved as it is to be stored; by way of float32 otherwise. */
     private void restoreState(Entry entry, String key, StateDict.Saved saved, Storage.@Nullable States format, Map<String, Tensor> states,
                               Memory fresh) {
-        Tensor from = saved.tensor(key, entry.value().shape());
-        Tensor to = fresh.zerosLike(entry.value(), stateType(entry, key));
         StateCode code = code(entry, key);
-        StateCode savedCode = savedCode(key, from, saved, format);
+        StateCode savedCode = savedCode(key, saved, format);
+        long elements = entry.value().elements();
+        Tensor from = savedCode != null && savedCode.isPacked() ? saved.tensor(key, savedCode.bytes(elements)) : saved.tensor(key, entry.value().shape());
+        Tensor to = newState(entry, code, stateType(entry, key), fresh);
         if (savedCode == null && code == null) {
             StateDict.copy(optimizer, from, to);
         } else {
-            Tensor scale = savedCode == null ? null : saved.tensor(key + SCALE, StateCode.blocks(from.elements()));
-            Tensor toScale = code == null ? null : newScale(entry, fresh);
+            Tensor scale = savedCode == null ? null : saved.tensor(key + SCALE, savedCode.blocks(elements));
+            Tensor toScale = code == null ? null : newScale(entry, code, fresh);
             if (savedCode == code && scale != null && toScale != null && scale.dtype() == toScale.dtype() && from.sameLayout(to)) {
                 engine.copy(from, to, optimizer.stream());
                 engine.copy(scale, toScale, optimizer.stream());
             } else {
-                convert(from, scale, savedCode, to, toScale, code);
+                convert(entry, from, scale, savedCode, to, toScale, code);
             }
             if (toScale != null) {
                 states.put(key + SCALE, toScale);
@@ -382,8 +388,8 @@ final class FusedStates implements AutoCloseable {
         states.put(key, to);
     }
 
-    private @Nullable StateCode savedCode(String key, Tensor from, StateDict.Saved saved, Storage.@Nullable States format) {
-        if (from.dtype() != DType.UINT8) {
+    private @Nullable StateCode savedCode(String key, StateDict.Saved saved, Storage.@Nullable States format) {
+        if (!(saved.get(key) instanceof Tensor from) || from.dtype() != DType.UINT8) {
             return null;
         }
         int slot = rule.states().indexOf(key);
@@ -394,15 +400,16 @@ final class FusedStates implements AutoCloseable {
         return code;
     }
 
-    /** Codes are in memory order: they are taken apart, and put together, as numbers in the layout that they had. */
-    private void convert(Tensor from, @Nullable Tensor scale, @Nullable StateCode savedCode, Tensor to, @Nullable Tensor toScale,
+    /** Codes are in memory order: they are taken apart, and put together, as numbers in the layout that they had; packed ones in the value's. */
+    private void convert(Entry entry, Tensor from, @Nullable Tensor scale, @Nullable StateCode savedCode, Tensor to, @Nullable Tensor toScale,
                          @Nullable StateCode code) {
         try (Arena arena = Arena.ofShared()) {
             Tensor numbers = StateDict.onHost(optimizer, from);
             if (savedCode != null && scale != null) {
-                float[] decoded = savedCode.dequantize(numbers, StateDict.onHost(optimizer, scale), 0, Math.toIntExact(from.elements()));
-                Tensor codes = numbers;
-                numbers = Tensor.of(arena.allocate(codes.elements() * Float.BYTES, 64), DType.FLOAT32, codes.shape(), codes.strides());
+                Tensor layout = savedCode.isPacked() ? entry.value() : numbers;
+                int elements = Math.toIntExact(layout.elements());
+                float[] decoded = savedCode.dequantize(numbers, StateDict.onHost(optimizer, scale), 0, elements);
+                numbers = Tensor.of(arena.allocate(elements * (long) Float.BYTES, 64), DType.FLOAT32, layout.shape(), layout.strides());
                 for (int i = 0; i < decoded.length; i++) {
                     numbers.set(i, decoded[i]);
                 }
@@ -411,9 +418,10 @@ final class FusedStates implements AutoCloseable {
                 StateDict.copy(optimizer, numbers, to);
                 return;
             }
-            Tensor ordered = Tensor.of(arena.allocate(to.elements() * Float.BYTES, 64), DType.FLOAT32, to.shape(), to.strides());
+            Tensor value = entry.value();
+            Tensor ordered = Tensor.of(arena.allocate(value.elements() * Float.BYTES, 64), DType.FLOAT32, value.shape(), value.strides());
             StateDict.copyOnHost(numbers, ordered);
-            float[] values = new float[Math.toIntExact(to.elements())];
+            float[] values = new float[Math.toIntExact(value.elements())];
             for (int i = 0; i < values.length; i++) {
                 values[i] = (float) ordered.get(i);
             }
@@ -492,18 +500,18 @@ final class FusedStates implements AutoCloseable {
 
     private void addState(Entry entry, int slot, String key) {
         StateCode code = code(entry, key);
-        Tensor state = memory().zerosLike(entry.value(), stateType(entry, key));
+        Tensor state = newState(entry, code, stateType(entry, key), memory());
         double initial = optimizer.initialState(entry.group, slot);
         if (code != null) {
-            Tensor scale = newScale(entry, memory());
+            Tensor scale = newScale(entry, code, memory());
             if (initial != 0) { // one code stands for all: the scale is that number
                 Tensor one = Tensor.zeros(Arena.ofAuto(), DType.UINT8, 1);
                 Tensor scaleOfOne = Tensor.zeros(Arena.ofAuto(), storage.scales(), 1);
-                code.quantize(new float[] {(float) initial}, one, scaleOfOne, 0);
+                code.quantize(code.isPacked() ? new float[] {(float) initial, (float) initial} : new float[] {(float) initial}, one, scaleOfOne, 0);
                 engine.fill(state, one.get(0), optimizer.stream());
                 engine.fill(scale, scaleOfOne.get(0), optimizer.stream());
             } else {
-                filled(state, code.zero());
+                filled(state, code.filling(code.zero()));
             }
             entry.states.put(key + SCALE, scale);
         } else if (optimizer.beginsAsValue(entry.group, slot)) {
@@ -514,8 +522,8 @@ final class FusedStates implements AutoCloseable {
         entry.states.put(key, state);
     }
 
-    private Tensor newScale(Entry entry, Memory memory) {
-        return memory.zeros(storage.scales(), StateCode.blocks(entry.value().elements()));
+    private Tensor newScale(Entry entry, StateCode code, Memory memory) {
+        return memory.zeros(storage.scales(), code.blocks(entry.value().elements()));
     }
 
     /** What is beside a value at first: a master is the value, of which nothing is lacking or lost yet. */

@@ -11,13 +11,14 @@ import org.jspecify.annotations.Nullable;
  * step. Every scheme computes in float32 and gives the same bits on every engine, for any number of threads and any slices.
  *
  * <p>What is kept is part of the state dictionary, bit for bit, under these keys: {@code master} (float32), {@code remainder} (int16) or
- * {@code compensation}; for a quantised state its codes (uint8, of the parameter's shape) under the state's own key, its scales under
+ * {@code compensation}; for a quantised state its codes (uint8, of the parameter's shape, or two in a byte) under the state's own key, its scales under
  * {@code <key>_scale}, and the group's {@code state_format}; the group's {@code rounding_step}. {@link FusedOptimizer#state} shows the
  * same tensors; {@link StateCode#dequantize} makes numbers of codes. States that were saved in another type or code, torch's
  * among them, are converted when they are loaded; masters and the like begin as the value where there are none.
  *
  * <p>bitsandbytes' 8-bit states are those of {@link States#DYNAMIC8} for row-major parameters, both ways: {@code state1} and {@code state2}
- * are the codes of {@code exp_avg} and {@code exp_avg_sq}, {@code absmax1} and {@code absmax2} their scales.
+ * are the codes of {@code exp_avg} and {@code exp_avg_sq}, {@code absmax1} and {@code absmax2} their scales. Likewise {@code codes} and
+ * {@code scale} of torchao's states, with scales of type float32, are those of {@link States#FLOAT8} and {@link States#DYNAMIC4}.
  *
  * @param values how values of half types are kept; others are kept as they are
  * @param states how states are kept
@@ -68,12 +69,14 @@ public record Storage(Values values, States states, DType scales, long minElemen
         DYNAMIC8,
         /** In a code several times faster: {@link StateCode#COMPANDED_SIGNED} and {@link StateCode#COMPANDED_UNSIGNED}. */
         COMPANDED8,
-        /** As FP8 e4m3: {@link StateCode#FLOAT8_SIGNED} and {@link StateCode#FLOAT8_UNSIGNED}. */
-        FLOAT8;
+        /** As FP8 e4m3, in torchao's format: {@link StateCode#FLOAT8_SIGNED} and {@link StateCode#FLOAT8_UNSIGNED}. */
+        FLOAT8,
+        /** In 4 bits, in torchao's format: {@link StateCode#DYNAMIC4_SIGNED} and {@link StateCode#LINEAR4_UNSIGNED}. */
+        DYNAMIC4;
 
-        /** Whether there is a code for each element and a scale for each {@link StateCode#BLOCK} of them. */
+        /** Whether there is a code for each element and a scale for each {@link StateCode#block} of them. */
         public boolean isQuantized() {
-            return this == DYNAMIC8 || this == COMPANDED8 || this == FLOAT8;
+            return this == DYNAMIC8 || this == COMPANDED8 || this == FLOAT8 || this == DYNAMIC4;
         }
 
         /** The code of one of a rule's states, or null. */
@@ -84,6 +87,7 @@ public record Storage(Values values, States states, DType scales, long minElemen
             return switch (this) {
                 case DYNAMIC8 -> rule.isUnsigned(slot) ? StateCode.DYNAMIC_UNSIGNED : StateCode.DYNAMIC_SIGNED;
                 case COMPANDED8 -> rule.isUnsigned(slot) ? StateCode.COMPANDED_UNSIGNED : StateCode.COMPANDED_SIGNED;
+                case DYNAMIC4 -> rule.isUnsigned(slot) ? StateCode.LINEAR4_UNSIGNED : StateCode.DYNAMIC4_SIGNED;
                 case FLOAT8 -> rule.isUnsigned(slot) ? StateCode.FLOAT8_UNSIGNED : StateCode.FLOAT8_SIGNED;
                 default -> null;
             };

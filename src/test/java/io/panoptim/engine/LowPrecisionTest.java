@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.panoptim.Bits;
 import io.panoptim.MirrorEngine;
 import io.panoptim.PanoptimException;
@@ -15,6 +17,7 @@ import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -54,7 +57,7 @@ class LowPrecisionTest {
     enum Beside { NOTHING, MASTER, REMAINDER, COMPENSATION }
 
     /** How the states are stored: as a type of numbers, or in codes. */
-    enum Format { FLOAT32, BFLOAT16, FLOAT16, DYNAMIC, COMPANDED, FLOAT8 }
+    enum Format { FLOAT32, BFLOAT16, FLOAT16, DYNAMIC, COMPANDED, FLOAT8, DYNAMIC4 }
 
     record Scheme(Rule rule, DType value, DType gradient, Beside beside, boolean stochastic, Format format, DType scale) {
         StateCode code(int slot) {
@@ -62,6 +65,7 @@ class LowPrecisionTest {
                 case DYNAMIC -> rule.isUnsigned(slot) ? StateCode.DYNAMIC_UNSIGNED : StateCode.DYNAMIC_SIGNED;
                 case COMPANDED -> rule.isUnsigned(slot) ? StateCode.COMPANDED_UNSIGNED : StateCode.COMPANDED_SIGNED;
                 case FLOAT8 -> rule.isUnsigned(slot) ? StateCode.FLOAT8_UNSIGNED : StateCode.FLOAT8_SIGNED;
+                case DYNAMIC4 -> rule.isUnsigned(slot) ? StateCode.LINEAR4_UNSIGNED : StateCode.DYNAMIC4_SIGNED;
                 default -> null;
             };
         }
@@ -89,7 +93,9 @@ class LowPrecisionTest {
                 new Scheme(rule, DType.BFLOAT16, DType.BFLOAT16, Beside.NOTHING, true, Format.COMPANDED, DType.BFLOAT16),
                 new Scheme(rule, DType.BFLOAT16, DType.FLOAT32, Beside.COMPENSATION, false, Format.COMPANDED, DType.FLOAT32),
                 new Scheme(rule, DType.FLOAT32, DType.FLOAT32, Beside.NOTHING, false, Format.FLOAT8, DType.FLOAT32),
-                new Scheme(rule, DType.BFLOAT16, DType.BFLOAT16, Beside.REMAINDER, false, Format.FLOAT8, DType.BFLOAT16)));
+                new Scheme(rule, DType.BFLOAT16, DType.BFLOAT16, Beside.REMAINDER, false, Format.FLOAT8, DType.BFLOAT16),
+                new Scheme(rule, DType.FLOAT32, DType.FLOAT32, Beside.NOTHING, false, Format.DYNAMIC4, DType.FLOAT32),
+                new Scheme(rule, DType.BFLOAT16, DType.BFLOAT16, Beside.NOTHING, true, Format.DYNAMIC4, DType.BFLOAT16)));
     }
 
     /** Numbers of all magnitudes, zeros and special values now and then. */
@@ -156,17 +162,17 @@ class LowPrecisionTest {
             Map<Integer, Tensor> others = new LinkedHashMap<>();
             Map<Integer, StateCode> codes = new LinkedHashMap<>();
             for (int slot = 0; slot < scheme.rule.states().size(); slot++) {
-                Tensor state = tensor(name + ".state" + slot, scheme.state(), size);
+                StateCode code = scheme.code(slot);
+                Tensor state = tensor(name + ".state" + slot, scheme.state(), code == null ? size : (int) code.bytes(size));
                 states.add(state);
                 float[] numbers = new float[size];
                 for (int j = 0; j < size && like == null; j++) {
                     numbers[j] = (float) number(random, !scheme.rule.isQuantizable(slot) || scheme.rule.isUnsigned(slot), special);
                 }
-                StateCode code = scheme.code(slot);
                 if (code == null && like == null) {
                     IntStream.range(0, size).forEach(j -> state.set(j, numbers[j]));
                 } else if (code != null) {
-                    Tensor scales = tensor(name + ".scales" + slot, scheme.scale, (int) StateCode.blocks(size));
+                    Tensor scales = tensor(name + ".scales" + slot, scheme.scale, (int) code.blocks(size));
                     if (like == null) {
                         code.quantize(numbers, state, scales, 0);
                     }
@@ -274,8 +280,12 @@ class LowPrecisionTest {
         for (int i = 0; i < 256; i++) {
             book.set(ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(java.nio.ByteOrder.LITTLE_ENDIAN), i * 4L, code.decode(i, 1));
         }
+        return sha256(book);
+    }
+
+    private static String sha256(MemorySegment bytes) throws Exception {
         return java.util.HexFormat.of().formatHex(java.security.MessageDigest.getInstance("SHA-256")
-                .digest(book.toArray(ValueLayout.JAVA_BYTE)));
+                .digest(bytes.toArray(ValueLayout.JAVA_BYTE)));
     }
 
     /** bitsandbytes' quantize_2D, as it is written. */
@@ -299,6 +309,77 @@ class LowPrecisionTest {
             value = code.decode(pivot, 1);
         }
         return x > value ? x > (upper + value) * 0.5f ? upperPivot : pivot : x < (lower + value) * 0.5f ? lowerPivot : pivot;
+    }
+
+    /** What create_dynamic_map(True, 3, 4) of torchao's quant_utils.py gave under torch 2.13, as the bytes of float32. */
+    @Test
+    void theCodeBookOf4BitsIsTorchaos() throws Exception {
+        MemorySegment book = MemorySegment.ofArray(new byte[64]);
+        for (int i = 0; i < 16; i++) {
+            book.set(ValueLayout.JAVA_FLOAT_UNALIGNED, i * 4L, StateCode.DYNAMIC4_SIGNED.decode(i, 1));
+            assertEquals((i + 1) / 16f, StateCode.LINEAR4_UNSIGNED.decode(i, 1)); // torch.linspace(0, 1, 17)[1:]
+        }
+        assertEquals("721d11e3711326d4ab3439ccf09b717be5c5fac8a780691f145d2fb797c16400", sha256(book));
+    }
+
+    /** What src/test/golden/torchao_states.py recorded: codes, scales and the numbers that they stand for, bit for bit, on every engine. */
+    @ParameterizedTest
+    @EnumSource(names = {"DYNAMIC4_SIGNED", "LINEAR4_UNSIGNED", "FLOAT8_SIGNED"})
+    void codesAndScalesAreTorchaos(StateCode code) throws Exception {
+        JsonNode golden = new ObjectMapper().readTree(Path.of("src/test/golden/torchao-states.json").toFile());
+        boolean signed = code != StateCode.LINEAR4_UNSIGNED;
+        float[] numbers = new float[golden.get("size").asInt()];
+        for (int i = 0; i < numbers.length; i++) {
+            int x = (int) (i * 2654435761L + (signed ? 1 : 2) * 40503);
+            x = (x ^ x >>> 16) * 0x7feb352d;
+            x = (x ^ x >>> 15) * 0x846ca68b;
+            x ^= x >>> 16;
+            double magnitude = (x & 0xffffff) / 0x1p24 * Math.scalb(1.0, -(x >>> 24 & 7) - i / 128 % 23);
+            numbers[i] = x >>> 28 == 0 ? 0 : (float) (signed && (x >>> 27 & 1) != 0 ? -magnitude : magnitude);
+        }
+        Tensor codes = Tensor.zeros(Arena.ofAuto(), DType.UINT8, code.bytes(numbers.length));
+        Tensor scales = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, code.blocks(numbers.length));
+        code.quantize(numbers, codes, scales, 0);
+        JsonNode expected = golden.get(code.name());
+        for (int i = 0; i < 16; i++) {
+            assertEquals(expected.get("first_codes").get(i).asInt(), (int) codes.get(i), "byte " + i);
+        }
+        assertEquals(expected.get("codes").asText(), sha256(codes.segment()));
+        assertEquals(expected.get("scales").asText(), sha256(scales.segment()));
+        assertEquals(expected.get("values").asText(), sha256(MemorySegment.ofArray(code.dequantize(codes, scales, 0, numbers.length))));
+        assertEncoded(code, numbers);
+    }
+
+    /** Every number at which a code of 4 bits changes, with its neighbours, and many others, on every engine. */
+    @ParameterizedTest
+    @EnumSource(names = {"DYNAMIC4_SIGNED", "LINEAR4_UNSIGNED"})
+    void codesOf4BitsChangeWhereTheOraclesDo(StateCode code) {
+        List<Float> numbers = new ArrayList<>(List.of(0f, -0f, 1f, 1e-45f, Float.MIN_NORMAL));
+        for (int i = 0; i < 15; i++) {
+            float low = code.decode(i, 1);
+            float high = code.decode(i + 1, 1);
+            while (Math.nextUp(low) < high) { // between them
+                float middle = (float) (((double) low + high) / 2);
+                boolean up = code.encode(middle == low || middle == high ? Math.nextUp(low) : middle, 1) > i;
+                float at = middle == low || middle == high ? Math.nextUp(low) : middle;
+                low = up ? low : at;
+                high = up ? at : high;
+            }
+            assertEquals(i, code.encode(low, 1));
+            assertEquals(i + 1, code.encode(high, 1));
+            numbers.addAll(List.of(low, high, Math.nextDown(low), Math.nextUp(high), code.decode(i, 1)));
+        }
+        Random random = new Random(4);
+        for (int i = 0; i < 1000; i++) {
+            numbers.add((float) (code == StateCode.LINEAR4_UNSIGNED ? random.nextDouble() : random.nextDouble() * 2 - 1));
+        }
+        float[] all = new float[numbers.size() * 2 + 1]; // an odd number: the last byte has one code
+        for (int i = 0; i < numbers.size(); i++) {
+            all[2 * i] = numbers.get(i);
+            all[2 * i + 1] = i % 32 == 0 ? 1 : 0;
+        }
+        all[all.length - 1] = 1;
+        assertEncoded(code, all);
     }
 
     /** Every number at which the code changes, with its neighbours, and many others, on every engine. */
@@ -341,11 +422,11 @@ class LowPrecisionTest {
     private static void assertEncoded(Engine engine, StateCode code, float[] numbers) {
         try (Arena arena = Arena.ofShared()) {
             int size = numbers.length;
-            Tensor expected = Tensor.zeros(arena, DType.UINT8, size);
-            Tensor scales = Tensor.zeros(arena, DType.FLOAT32, StateCode.blocks(size));
+            Tensor expected = Tensor.zeros(arena, DType.UINT8, code.bytes(size));
+            Tensor scales = Tensor.zeros(arena, DType.FLOAT32, code.blocks(size));
             code.quantize(numbers, expected, scales, 0);
-            Tensor codes = Tensor.zeros(arena, DType.UINT8, size);
-            Tensor other = Tensor.zeros(arena, DType.FLOAT32, StateCode.blocks(size));
+            Tensor codes = Tensor.zeros(arena, DType.UINT8, code.bytes(size));
+            Tensor other = Tensor.zeros(arena, DType.FLOAT32, code.blocks(size));
             // momentum_buffer = momentum * momentum_buffer + undampened * gradient, with 0 and 1
             TensorEntry entry = new TensorEntry("t", Tensor.zeros(arena, DType.FLOAT32, size), Tensor.of(arena, numbers),
                     List.of(codes), Map.of(Column.SCALE, other), 0, 0, size, 1, 1, Map.of(0, code));
@@ -363,16 +444,16 @@ class LowPrecisionTest {
     @EnumSource
     void everyCodeComesBackAsItself(StateCode code) {
         for (float scale : new float[] {1, 3e-38f, 1e-18f, 1e12f, 3.4e38f, 0.7f}) {
-            for (int i = 0; i < 256; i++) {
+            for (int i = 0; i < (code.isPacked() ? 16 : 256); i++) {
                 float x = code.decode(i, scale);
                 boolean unused = code == StateCode.COMPANDED_SIGNED && i == 0x80 || code.name().startsWith("FLOAT8") && (i & 0x7f) == 0x7f
                         || code == StateCode.FLOAT8_UNSIGNED && i >= 0x80
-                        || Math.abs(x) < Float.MIN_NORMAL && x != 0; // these are not exact
+                        || Math.abs(x) < Float.MIN_NORMAL && x != 0 || Float.isInfinite(x); // these are not exact
                 if (!unused) {
                     assertEquals(x, code.decode(code.encode(x, scale), scale), code + " " + i + " of " + scale);
                 }
             }
-            assertEquals(0f, code.decode(code.zero(), scale), "zero");
+            assertEquals(code == StateCode.LINEAR4_UNSIGNED ? scale / 16 : 0, code.decode(code.zero(), scale), "zero");
             assertEquals(code.zero(), code.encode(0, scale), "zero");
         }
     }
@@ -390,12 +471,13 @@ class LowPrecisionTest {
                     double x = (0.3 + 0.7 * random.nextDouble()) * magnitude;
                     numbers[i] = (float) (unsigned || random.nextBoolean() ? x : -x);
                 }
-                Tensor codes = Tensor.zeros(Arena.ofAuto(), DType.UINT8, 1000);
-                Tensor scales = Tensor.zeros(Arena.ofAuto(), type, 4);
+                Tensor codes = Tensor.zeros(Arena.ofAuto(), DType.UINT8, code.bytes(1000));
+                Tensor scales = Tensor.zeros(Arena.ofAuto(), type, code.blocks(1000));
                 code.quantize(numbers, codes, scales, 0);
                 float[] back = code.dequantize(codes, scales, 0, 1000);
                 for (int i = 0; i < numbers.length; i++) {
-                    assertEquals(numbers[i], back[i], 0.065 * Math.abs(numbers[i]), code + " " + type + " " + magnitude);
+                    double bound = code.isPacked() ? 0.12 * magnitude : 0.065 * Math.abs(numbers[i]);
+                    assertEquals(numbers[i], back[i], bound, code + " " + type + " " + magnitude);
                 }
             }
         }
@@ -408,12 +490,12 @@ class LowPrecisionTest {
             float[] numbers = new float[700];
             Arrays.fill(numbers, 0.5f);
             numbers[300] = bad;
-            Tensor codes = Tensor.zeros(Arena.ofAuto(), DType.UINT8, 700);
-            Tensor scales = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, 3);
+            Tensor codes = Tensor.zeros(Arena.ofAuto(), DType.UINT8, code.bytes(700));
+            Tensor scales = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, code.blocks(700));
             code.quantize(numbers, codes, scales, 0);
             float[] back = code.dequantize(codes, scales, 0, 700);
             for (int i = 0; i < 700; i++) {
-                assertEquals(i / 256 == 1, Float.isNaN(back[i]), "element " + i);
+                assertEquals(i / code.block() == 300 / code.block(), Float.isNaN(back[i]), "element " + i);
             }
         }
     }

@@ -77,7 +77,8 @@ class StorageTest {
                 defaults.withValues(Values.REMAINDER).withStates(States.DYNAMIC8),
                 defaults.withValues(Values.KAHAN).withStates(States.COMPANDED8).withScales(DType.BFLOAT16),
                 defaults.withValues(Values.STOCHASTIC).withSeed(9).withFlushSubnormal(true),
-                defaults.withValues(Values.STOCHASTIC).withStates(States.FLOAT8).withSeed(-3));
+                defaults.withValues(Values.STOCHASTIC).withStates(States.FLOAT8).withSeed(-3),
+                defaults.withValues(Values.KAHAN).withStates(States.DYNAMIC4));
     }
 
     static Stream<org.junit.jupiter.params.provider.Arguments> combinations() {
@@ -329,7 +330,7 @@ class StorageTest {
 
     /** Catalogue row 33: zero is exact beside what is not, so zero gradients move nothing. */
     @ParameterizedTest
-    @EnumSource(value = States.class, names = {"DYNAMIC8", "COMPANDED8", "FLOAT8"})
+    @EnumSource(value = States.class, names = {"DYNAMIC8", "COMPANDED8", "FLOAT8", "DYNAMIC4"})
     void zeroGradientsMoveNothingInAHundredThousandSteps(States states) {
         Engine engine = engines.getFirst();
         for (Kind kind : List.of(new Kind("Adam", (e, all) -> new Adam(e, all, Adam.Options.defaults())), kinds().get(2), kinds().get(3),

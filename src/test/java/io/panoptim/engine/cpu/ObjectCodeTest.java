@@ -41,8 +41,10 @@ class ObjectCodeTest {
             Map.entry("quantize_dynamic_unsigned", Packing.Operation.DIV), Map.entry("dequantize_dynamic_unsigned", Packing.Operation.MULTIPLY),
             Map.entry("quantize_companded_signed", Packing.Operation.DIV), Map.entry("dequantize_companded_signed", Packing.Operation.DIV),
             Map.entry("quantize_companded_unsigned", Packing.Operation.SQRT), Map.entry("dequantize_companded_unsigned", Packing.Operation.DIV),
-            Map.entry("quantize_float8_signed", Packing.Operation.DIV), Map.entry("dequantize_float8_signed", Packing.Operation.DIV),
-            Map.entry("quantize_float8_unsigned", Packing.Operation.DIV), Map.entry("dequantize_float8_unsigned", Packing.Operation.DIV),
+            Map.entry("quantize_float8_signed", Packing.Operation.DIV), Map.entry("dequantize_float8_signed", Packing.Operation.MULTIPLY),
+            Map.entry("quantize_float8_unsigned", Packing.Operation.DIV), Map.entry("dequantize_float8_unsigned", Packing.Operation.MULTIPLY),
+            Map.entry("quantize_dynamic4_signed", Packing.Operation.DIV), Map.entry("dequantize_dynamic4_signed", Packing.Operation.MULTIPLY),
+            Map.entry("quantize_linear4_unsigned", Packing.Operation.DIV), Map.entry("dequantize_linear4_unsigned", Packing.Operation.MULTIPLY),
             Map.entry("add", Packing.Operation.ADD));
 
     @ParameterizedTest
@@ -109,7 +111,7 @@ class ObjectCodeTest {
                 put(faults, "panoptim_" + loop, functions, function -> Packing.faultsOf(operation, isa, DType.FLOAT32, function));
             }
         });
-        for (String loop : List.of("largest", "round_stochastically", "join", "split")) {
+        for (String loop : List.of("largest", "round_stochastically", "join", "split", "pack", "unpack")) {
             put(faults, "panoptim_" + loop, functions, function -> Packing.faultsOfBits(isa, function));
         }
         assertEquals(Map.of(), faults);

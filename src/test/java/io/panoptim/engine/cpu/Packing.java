@@ -75,9 +75,9 @@ final class Packing {
     /** The same of a function that works on the bits of numbers: some operation on integers must be packed. */
     static List<String> faultsOfBits(Isa isa, List<Instruction> function) {
         Pattern packed = Pattern.compile(switch (isa) {
-            case AARCH64 -> "(?:mul|u?shr|shl|add|umax|smax) v\\d+\\.(?:4s|8h),.*";
-            case X86_64_V3 -> "vp(?:mulld|s[lr]ld|addd|max[su]d) .*%ymm\\d+";
-            case X86_64_V4 -> "vp(?:mulld|s[lr]ld|addd|max[su]d) .*%zmm\\d+.*";
+            case AARCH64 -> "(?:mul|u?shr|shl|add|umax|smax) v\\d+\\.(?:4s|8h|16b),.*";
+            case X86_64_V3 -> "vp(?:mulld|s[lr]l[dw]|addd|max[su]d) .*%ymm\\d+";
+            case X86_64_V4 -> "vp(?:mulld|s[lr]l[dw]|addd|max[su]d) .*%zmm\\d+.*";
         });
         return contains(function, packed) ? List.of() : List.of("no packed operation on integers over a whole register");
     }

@@ -30,7 +30,7 @@ class LowPrecisionTrainingTest {
         assertTrue(float32 > 0.95, "" + float32);
         Storage small = Storage.defaults().withMinElements(256);
         List<String> worse = new ArrayList<>();
-        for (States states : List.of(States.BFLOAT16, States.DYNAMIC8, States.COMPANDED8, States.FLOAT8)) {
+        for (States states : List.of(States.BFLOAT16, States.DYNAMIC8, States.COMPANDED8, States.FLOAT8, States.DYNAMIC4)) {
             check(engine, DType.FLOAT32, small.withStates(states), float32, worse);
         }
         for (Values values : List.of(Values.MASTER, Values.REMAINDER, Values.KAHAN, Values.STOCHASTIC)) { // PLAIN loses small updates
