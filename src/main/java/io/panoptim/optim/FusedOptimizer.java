@@ -10,6 +10,7 @@ import io.panoptim.engine.RowGradient;
 import io.panoptim.engine.Reduction;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
+import io.panoptim.engine.RuleSums;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.tensor.DType;
@@ -176,6 +177,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private StepContext context = StepContext.ALONE;
     /** Whether other tensors ride along than those in the table. */
     private boolean carriedAnew;
+    /** Whether any parameter is a slice. */
+    private boolean sliced;
     private boolean anySparse;
     /** {@link ParamGroup#gradientChanges} when all gradients were last looked up. */
     private long lookedUp = NEVER;
@@ -295,6 +298,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
      * is another than the CPU.
      */
     protected final double gradientNorm() {
+        if (sliced) {
+            throw PanoptimException.unsupported(name() + ".step", "it goes by the norm of all gradients, and some parameters are slices");
+        }
         return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get() * context.gradientFactor();
     }
 
@@ -355,6 +361,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     protected final void added(ParamGroup group) {
         parameters.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Entry(name, group, id));
         lookedUp = NEVER;
+        sliced |= group.params().stream().anyMatch(Parameter::isSlice);
     }
 
     private History kept(ParamGroup group) {
@@ -365,6 +372,13 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             groupHistories.add(kept);
         }
         return kept;
+    }
+
+    /** Rules that take sums do so over whole tensors; those that do on a condition are asked when they step, unless they know rows. */
+    @Override
+    protected boolean takesSlices() {
+        RuleSums sums = rule.sums();
+        return sums == null || sums.flag() != 0 && sums.over() != RuleSums.Over.ROW;
     }
 
     @Override
@@ -494,6 +508,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
             if (!skipped) {
                 beforeStep();
                 fillRows();
+                checkSlicesUnsummed();
             }
             if (graph != null) {
                 graph.replay(stream());
@@ -534,6 +549,14 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
         for (int i = 0; i < groupHistories.size(); i++) {
             groupHistories.get(i).advance();
+        }
+    }
+
+    /** Refuses a step that takes sums over tensors of which only slices are there. */
+    private void checkSlicesUnsummed() {
+        RuleSums sums = rule().sums();
+        if (sliced && sums != null && sums.isAskedByAny(rows, classes.length)) {
+            throw PanoptimException.unsupported(name() + ".step", "its options ask for sums over whole tensors, and some parameters are slices");
         }
     }
 
@@ -862,7 +885,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
                 states.checkShared(entry);
                 members.add(entry);
                 List<Tensor> own = states.of(entry);
-                topology.add(new TensorEntry(entry.name, entry.value(), gradient, own, states.others(entry), 0, 0,
+                topology.add(new TensorEntry(entry.name, entry.value(), gradient, own, states.others(entry), entry.origin(), 0,
                         entry.value().elements(), entry.id, rows(entry.group, entry.parameters.getFirst()), states.codes(entry)));
             }
         }

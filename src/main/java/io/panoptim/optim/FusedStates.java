@@ -100,7 +100,7 @@ final class FusedStates implements AutoCloseable {
     /** The code of a state that is quantised, or null. */
     private @Nullable StateCode code(Entry entry, String key) {
         int slot = rule.states().indexOf(key);
-        return slot < 0 || entry.value().elements() < storage.minElements() ? null : storage.states().code(rule, slot);
+        return slot < 0 || entry.parameters.getFirst().wholeElements() < storage.minElements() ? null : storage.states().code(rule, slot);
     }
 
     private DType stateType(Entry entry, String key) {

@@ -216,6 +216,10 @@ public final class GradientTables implements AutoCloseable {
         for (Part part : parts) {
             for (Entry entry : part.entries) {
                 if (entry.gradient != null) {
+                    if (entry.parameters.getFirst().isSlice()) {
+                        throw PanoptimException.unsupported(call, entry.parameters.getFirst() + " is a slice of a larger tensor, by whose norm it "
+                                + "would be clipped");
+                    }
                     long[] shape = entry.value().shape();
                     long rows = perRow && shape.length > 1 && entry.value().elements() > 0 ? shape[0] : 1;
                     pairs.add(new PairPass.Pair(entry.name, null, entry.gradient, entry.value(), rows));
@@ -302,7 +306,8 @@ public final class GradientTables implements AutoCloseable {
     private void build(Part part) {
         List<TensorEntry> topology = new ArrayList<>();
         for (Entry entry : part.entries) {
-            topology.add(new TensorEntry(entry.name, entry.value(), entry.gradient(call), entry.states, entry.index));
+            topology.add(new TensorEntry(entry.name, entry.value(), entry.gradient(call), entry.states, Map.of(), entry.origin(), 0,
+                    entry.value().elements(), entry.index, 1));
         }
         Table built = engine.table(topology);
         if (part.table != null) {

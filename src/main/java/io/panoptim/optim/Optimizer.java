@@ -599,6 +599,7 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
                 throw PanoptimException.invalid(name(), "optimizer got an empty parameter list");
             }
             checkNames(parameters);
+            checkSlices(parameters);
             checkMemory(parameters);
             if (new HashSet<>(parameters).size() < parameters.size()) {
                 LOGGER.log(Level.WARNING, name() + ": optimizer contains a parameter group with duplicate parameters; in future, this "
@@ -610,6 +611,18 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         } finally {
             exit();
         }
+    }
+
+    private void checkSlices(List<Parameter> parameters) {
+        parameters.stream().filter(parameter -> parameter.isSlice() && !takesSlices()).findFirst().ifPresent(slice -> {
+            throw PanoptimException.unsupported(name(), slice + " is a slice of a larger tensor: " + name() + " works on whole ones, as what "
+                    + "it does to an element depends on others");
+        });
+    }
+
+    /** Whether what it does to an element depends on no other, so that it can be given slices. */
+    protected boolean takesSlices() {
+        return false;
     }
 
     /** The device of the first parameter: it chooses the engine when none is given. */

@@ -27,6 +27,11 @@ class Tied {
         return parameters.getFirst().value();
     }
 
+    /** The number that its first element has in the tensor that it is a slice of; 0 for a whole one. */
+    final long origin() {
+        return parameters.getFirst().origin();
+    }
+
     /**
      * The dense gradient of any of the parameters, or null.
      *

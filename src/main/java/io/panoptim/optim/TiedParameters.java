@@ -13,7 +13,7 @@ import java.util.function.BiFunction;
 
 /** The places in memory that an optimizer works on, in the order in which they were added, and whose parameters lie there. */
 final class TiedParameters<T extends Tied> {
-    /** Makes one of a parameter that lies where none did before. */
+    /** Makes one of a parameter that lies where none did before; slices of one parameter have one number. */
     interface Factory<T> {
         T make(String name, Parameter parameter, int id);
     }
@@ -22,13 +22,15 @@ final class TiedParameters<T extends Tied> {
     private final List<T> view = Collections.unmodifiableList(all);
     private final Map<Object, T> places = new HashMap<>();
     private final Map<Parameter, T> owners = new IdentityHashMap<>();
+    /** Numbers of those that are no slices of others. */
+    private final Map<Parameter, Integer> wholes = new IdentityHashMap<>();
 
     void add(ParamGroup group, int groupIndex, Factory<T> factory) {
         for (int i = 0; i < group.params().size(); i++) {
             Parameter parameter = group.params().get(i);
             String name = Tied.name(parameter, i, groupIndex);
             T tied = places.computeIfAbsent(Place.key(parameter), place -> {
-                T made = factory.make(name, parameter, all.size());
+                T made = factory.make(name, parameter, wholes.computeIfAbsent(parameter.whole(), whole -> wholes.size()));
                 all.add(made);
                 return made;
             });

@@ -4,31 +4,95 @@ import io.panoptim.PanoptimException;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
-/** A tensor to be optimized and its gradient, dense or sparse, which may come, go and move between steps. */
+/**
+ * A tensor to be optimized and its gradient, dense or sparse, which may come, go and move between steps.
+ *
+ * <p>It may be a slice of a larger one, of which this process has only a part ({@link #shard}), or which is stepped part by part as gradients
+ * arrive ({@link #slice}). Elementwise optimizers then do to the parts, bit for bit, what they would do to the whole.
+ */
 public final class Parameter {
     private static final AtomicLong GRADIENT_CHANGES = new AtomicLong();
 
     private final @Nullable String name;
     private final Tensor value;
+    private final @Nullable Parameter whole;
+    private final long origin;
+    private final long wholeElements;
     private @Nullable Tensor gradient;
     private @Nullable SparseGradient sparseGradient;
 
-    private Parameter(@Nullable String name, Tensor value) {
+    private Parameter(@Nullable String name, Tensor value, @Nullable Parameter whole, long origin, long wholeElements) {
         if (!value.dtype().isFloatingPoint()) {
             throw PanoptimException.invalid("Parameter", "only floating-point tensors can be optimized, not " + value);
         }
+        if (origin < 0 || origin > wholeElements - value.elements()) {
+            throw PanoptimException.invalid("Parameter", value + " from element " + origin + " on is not within a tensor of " + wholeElements
+                    + " elements");
+        }
         this.name = name;
         this.value = value;
+        this.whole = whole;
+        this.origin = origin;
+        this.wholeElements = wholeElements;
     }
 
     /** A parameter without a name. */
     public static Parameter of(Tensor value) {
-        return new Parameter(null, value);
+        return new Parameter(null, value, null, 0, value.elements());
     }
 
     /** A named parameter: the name appears in messages and state dictionaries. */
     public static Parameter of(String name, Tensor value) {
-        return new Parameter(name, value);
+        return new Parameter(name, value, null, 0, value.elements());
+    }
+
+    /**
+     * A slice of a tensor of which the rest is elsewhere, as when an optimizer's work is divided among processes. Each has a slice of every
+     * tensor, in the same order: random rounding goes by the tensors' numbers and the elements' places in them.
+     *
+     * @param value the slice
+     * @param origin the number, in memory order, that its first element has in the whole tensor
+     * @param wholeElements how many elements that has
+     */
+    public static Parameter shard(String name, Tensor value, long origin, long wholeElements) {
+        return new Parameter(name, value, null, origin, wholeElements);
+    }
+
+    /**
+     * Some of this parameter's elements as a parameter of their own, of one dimension, with a gradient of their own: to be given to an
+     * optimizer in place of this one, with the other slices. It steps those that have a gradient then, each with a step count of its own.
+     *
+     * <p>Slices of quantised states are cut at multiples of {@link io.panoptim.engine.StateCode#BLOCK} elements, gradients that are to be
+     * measured at multiples of {@link io.panoptim.engine.ChunkPlan#LEAF}.
+     *
+     * @param begin of elements in memory order
+     */
+    public Parameter slice(long begin, long end) {
+        String own = (name == null ? "parameter" : name) + "[" + begin + ", " + end + ")";
+        if (begin < 0 || begin > end || end > value.elements()) {
+            throw PanoptimException.invalid("Parameter.slice", own + " is not within " + this);
+        }
+        return new Parameter(own, value.slice(begin, end - begin), whole(), origin + begin, wholeElements);
+    }
+
+    /** What this is a slice of, if that is a parameter of this process; otherwise itself. */
+    public Parameter whole() {
+        return whole == null ? this : whole;
+    }
+
+    /** The number of its first element in the tensor that it is a slice of; 0 for a whole one. */
+    public long origin() {
+        return origin;
+    }
+
+    /** How many elements that tensor has. */
+    public long wholeElements() {
+        return wholeElements;
+    }
+
+    /** Whether there is more of its tensor than itself. */
+    public boolean isSlice() {
+        return value.elements() != wholeElements;
     }
 
     public @Nullable String name() {
