@@ -60,10 +60,10 @@ public final class Parameter {
 
     /**
      * Some of this parameter's elements as a parameter of their own, of one dimension, with a gradient of their own: to be given to an
-     * optimizer in place of this one, with the other slices. It steps those that have a gradient then, each with a step count of its own.
+     * optimizer in place of this one, with the other slices. A step updates those that have a gradient then, each with a step count of its
+     * own; only stochastic rounding goes by the optimizer's count, and so has other noise if slices are stepped one after the other.
      *
-     * <p>Slices of quantised states are cut at multiples of {@link io.panoptim.engine.StateCode#BLOCK} elements, gradients that are to be
-     * measured at multiples of {@link io.panoptim.engine.ChunkPlan#LEAF}.
+     * <p>Quantised states are cut at multiples of 256 elements, gradients that are to be measured at multiples of 1024.
      *
      * @param begin of elements in memory order
      */

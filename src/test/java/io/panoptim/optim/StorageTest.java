@@ -247,6 +247,37 @@ class StorageTest {
         }
     }
 
+    /** Also where a byte has two codes, in the order of the value's memory. */
+    @Test
+    void statesOf4BitsAreConvertedWhenTheyAreLoaded() {
+        Kind kind = kinds().get(1);
+        Storage plain = Storage.defaults().withStates(States.FLOAT32);
+        Storage small = Storage.defaults().withStates(States.DYNAMIC4).withMinElements(600);
+        try (Run saved = new Run(engines.getFirst(), kind, plain.withStates(States.COMPANDED8).withMinElements(600)).steps(0, 3);
+                Run loaded = new Run(engines.getFirst(), kind, small); Run back = new Run(engines.getFirst(), kind, plain)) {
+            loaded.optimizer.loadStateDict(saved.optimizer.stateDict());
+            back.optimizer.loadStateDict(loaded.optimizer.stateDict());
+            for (int i : new int[] {0, 1, 3}) {
+                for (String key : List.of("exp_avg", "exp_avg_sq")) {
+                    boolean signed = key.equals("exp_avg");
+                    Map<String, Tensor> from = saved.optimizer.state(saved.parameters.get(i));
+                    Map<String, Tensor> to = loaded.optimizer.state(loaded.parameters.get(i));
+                    int size = (int) from.get(key).elements();
+                    assertEquals((size + 1) / 2, to.get(key).elements());
+                    float[] before = (signed ? StateCode.COMPANDED_SIGNED : StateCode.COMPANDED_UNSIGNED)
+                            .dequantize(from.get(key), from.get(key + "_scale"), 0, size);
+                    StateCode code = signed ? StateCode.DYNAMIC4_SIGNED : StateCode.LINEAR4_UNSIGNED;
+                    float[] after = code.dequantize(to.get(key), to.get(key + "_scale"), 0, size);
+                    for (int j = 0; j < size; j++) {
+                        float scale = (float) to.get(key + "_scale").get(j / code.block());
+                        assertEquals(code.decode(code.encode(before[j], scale), scale), after[j], key + " " + j);
+                        assertEquals(after[j], back.optimizer.state(back.parameters.get(i)).get(key).get(j), key + " " + j);
+                    }
+                }
+            }
+        }
+    }
+
     /** The same in float32, from the same numbers: a master is what the value would be there. */
     @ParameterizedTest
     @EnumSource(value = Values.class, names = {"MASTER", "REMAINDER"})
