@@ -23,7 +23,7 @@ mkdir -p "$stage/lib" "$stage/bench" "$stage/src/test"
 version() { sed -n "s:.*<$1>\(.*\)</$1>.*:\1:p" pom.xml | head -n 1; }
 copy() { $maven dependency:copy -Dartifact="$1" -DoutputDirectory="$stage/lib" -Dmdep.useBaseVersion=true; }
 $maven dependency:copy-dependencies -DincludeScope=runtime -DexcludeClassifiers=linux-x86_64 \
-    -DexcludeArtifactIds=xchart,VectorGraphics2D,openblas,progressbar,jline-terminal,jline-native -DoutputDirectory="$stage/lib"
+    -DexcludeArtifactIds=xchart,VectorGraphics2D,openblas,dnnl,progressbar,jline-terminal,jline-native -DoutputDirectory="$stage/lib"
 junit=$(version junit.version) # of Jupiter 5.x the platform is 1.x
 copy "org.junit.platform:junit-platform-console-standalone:1.${junit#5.}"
 for artifact in org.openjdk.jmh:jmh-core:1.37 net.sf.jopt-simple:jopt-simple:5.0.4 org.apache.commons:commons-math3:3.6.1; do copy "$artifact"; done

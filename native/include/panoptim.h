@@ -43,6 +43,10 @@ typedef struct panoptim_blas {
     const void *sorgqr;
     const void *dorgqr;
     const char *config; /* what the library says of itself; null if it does not */
+    /* oneDNN's dnnl_gemm_bf16bf16f32, and its OpenMP's number of threads; null where bfloat16 is widened instead. */
+    const void *bfloat16_gemm;
+    const void *omp_get_max_threads;
+    const void *omp_set_num_threads;
 } panoptim_blas;
 
 #define PANOPTIM_EIGEN 0 /* symmetric matrices, of which the lower triangle is read, become their eigenvectors, as columns */
@@ -140,6 +144,9 @@ typedef struct panoptim_api {
      * Loads the last of some files, a BLAS library, for the life of the process; the others are what it depends on.
      */
     int32_t (*open_blas)(const char *const *files, uint64_t count, panoptim_blas *blas);
+
+    /* Loads oneDNN likewise, and adds its product of bfloat16; refused where the processor has no instructions for that. */
+    int32_t (*open_onednn)(const char *const *files, uint64_t count, panoptim_blas *blas);
 
     /* Matrix products, by one thread each or by several for its parts. The guards are as above. */
     int32_t (*multiply)(panoptim_pool *pool, const panoptim_blas *blas, const panoptim_product *product, const void *guard0,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 #include "convert.h"
@@ -16,16 +17,20 @@ namespace panoptim {
 
 // ---- The library
 
-int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas) {
+static int32_t open(const char* const* files, uint64_t count, const panoptim_blas* blas, void** library) {
     if (files == nullptr || count == 0 || blas == nullptr || blas->size != sizeof(panoptim_blas)) {
-        return fail(PANOPTIM_INVALID, "open_blas: there is no file, or nowhere to put what it has");
+        return fail(PANOPTIM_INVALID, "open: there is no file, or nowhere to put what it has");
     }
-    void* library = nullptr;
     for (uint64_t i = 0; i < count; ++i) {
-        library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
-        if (library == nullptr) break;
+        *library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
+        if (*library == nullptr) return fail(PANOPTIM_INVALID, "%s", dlerror());
     }
-    if (library == nullptr) return fail(PANOPTIM_INVALID, "%s", dlerror());
+    return PANOPTIM_OK;
+}
+
+int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas) {
+    void* library = nullptr;
+    if (int32_t code = open(files, count, blas, &library)) return code;
     blas->sgemm = dlsym(library, "cblas_sgemm");
     blas->dgemm = dlsym(library, "cblas_dgemm");
     if (blas->sgemm == nullptr || blas->dgemm == nullptr) {
@@ -42,6 +47,27 @@ int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas)
     if (set_threads != nullptr) set_threads(1);
     auto config = reinterpret_cast<char* (*)()>(dlsym(library, "openblas_get_config"));
     blas->config = config == nullptr ? nullptr : config();
+    return PANOPTIM_OK;
+}
+
+int32_t open_onednn(const char* const* files, uint64_t count, panoptim_blas* blas) {
+    void* library = nullptr;
+    if (int32_t code = open(files, count, blas, &library)) return code;
+    void* gemm = dlsym(library, "dnnl_gemm_bf16bf16f32");
+    void* isa = dlsym(library, "dnnl_get_effective_cpu_isa");
+    void* get_threads = dlsym(library, "omp_get_max_threads");
+    void* set_threads = dlsym(library, "omp_set_num_threads");
+    if (gemm == nullptr || isa == nullptr || get_threads == nullptr || set_threads == nullptr) {
+        return fail(PANOPTIM_INVALID, "%s has no dnnl_gemm_bf16bf16f32 and dnnl_get_effective_cpu_isa, or no OpenMP's threads",
+                    files[count - 1]);
+    }
+    constexpr int AVX512_BF16 = 0x80;  // in dnnl_cpu_isa_t, of which each one has the bits of those that it includes
+    if ((reinterpret_cast<int (*)()>(isa)() & AVX512_BF16) == 0) {
+        return fail(PANOPTIM_UNSUPPORTED, "this processor has no instructions for products of bfloat16");
+    }
+    blas->omp_get_max_threads = get_threads;
+    blas->omp_set_num_threads = set_threads;
+    blas->bfloat16_gemm = gemm;
     return PANOPTIM_OK;
 }
 
@@ -70,6 +96,7 @@ struct Product {
     const panoptim_product& shape;
     const void* gemm;
     bool transposed[2];
+    std::atomic<bool>* failed;  // oneDNN's products may, for want of memory
 
     // Element (row, column) of an operand, which for A and B is that of op(A) and op(B).
     template <class T>
@@ -131,7 +158,6 @@ struct Blocks {
     alignas(64) float a[HALF_BLOCK * HALF_BLOCK];
     alignas(64) float b[HALF_BLOCK * HALF_BLOCK];
     alignas(64) float sum[HALF_BLOCK * HALF_BLOCK];
-    alignas(64) float row[HALF_BLOCK];
 };
 
 // A block of op(A) or op(B), as it lies in memory.
@@ -155,6 +181,20 @@ static void finish_row(const float* __restrict sum, float alpha, float beta, uin
     }
 }
 
+// Rounds a block of at most BLOCK columns, whose products have been added up.
+static void finish_block(const Product& product, const Part& part, bool adds, const float* sum, uint64_t leading) {
+    const panoptim_product& shape = product.shape;
+    const uint8_t dtype = uint8_t(shape.dtype);
+    alignas(64) float row[BLOCK];
+    for (uint64_t i = 0; i < part.rows; ++i) {
+        if (shape.beta != 0) load(dtype, product.at<uint16_t>(C, part.matrix, part.row + i, part.column), part.columns, row);
+        finish_row(sum + i * leading, adds ? float(shape.alpha) : 0, float(shape.beta), part.columns, row);
+        const uint64_t diagonal = part.row + i - part.column;  // wraps around where it lies before the part
+        if (shape.gamma != 0 && diagonal < part.columns) row[diagonal] += float(shape.gamma);
+        store(dtype, row, part.columns, product.at<uint16_t>(D, part.matrix, part.row + i, part.column));
+    }
+}
+
 static void compute_block(const Product& product, const Part& part, Blocks& blocks) {
     const panoptim_product& shape = product.shape;
     const auto gemm = reinterpret_cast<Gemm<float>>(reinterpret_cast<uintptr_t>(product.gemm));
@@ -168,13 +208,43 @@ static void compute_block(const Product& product, const Part& part, Blocks& bloc
              int(HALF_BLOCK));
     }
     if (inner == 0) memset(blocks.sum, 0, sizeof blocks.sum);
-    const uint8_t dtype = uint8_t(shape.dtype);
-    for (uint64_t i = 0; i < part.rows; ++i) {
-        if (shape.beta != 0) load(dtype, product.at<uint16_t>(C, part.matrix, part.row + i, part.column), part.columns, blocks.row);
-        finish_row(blocks.sum + i * HALF_BLOCK, inner == 0 ? 0 : float(shape.alpha), float(shape.beta), part.columns, blocks.row);
-        const uint64_t diagonal = part.row + i - part.column;  // wraps around where it lies before the part
-        if (shape.gamma != 0 && diagonal < part.columns) blocks.row[diagonal] += float(shape.gamma);
-        store(dtype, blocks.row, part.columns, product.at<uint16_t>(D, part.matrix, part.row + i, part.column));
+    finish_block(product, part, inner != 0, blocks.sum, HALF_BLOCK);
+}
+
+// ---- bfloat16 by the processor's own instructions, which take subnormal numbers for 0
+
+// What a bfloat16 is to compute(), to tell it from a type that is widened.
+struct Bfloat16 {
+    uint16_t bits;
+};
+
+using Bfloat16Gemm = int (*)(char transpose_a, char transpose_b, int64_t rows, int64_t columns, int64_t inner, float alpha,
+                             const Bfloat16* a, int64_t leading_a, const Bfloat16* b, int64_t leading_b, float beta, float* c,
+                             int64_t leading_c);
+
+static constexpr uint64_t BFLOAT16_BLOCK = 256;
+
+template <>
+void compute<Bfloat16>(const Product& product, const Part& part) {
+    alignas(64) float sum[BFLOAT16_BLOCK * BFLOAT16_BLOCK];
+    const panoptim_product& shape = product.shape;
+    const auto gemm = reinterpret_cast<Bfloat16Gemm>(reinterpret_cast<uintptr_t>(product.gemm));
+    for (uint64_t i = part.row; i < part.row + part.rows; i += BFLOAT16_BLOCK) {
+        const uint64_t rows = std::min(BFLOAT16_BLOCK, part.row + part.rows - i);
+        for (uint64_t j = part.column; j < part.column + part.columns; j += BFLOAT16_BLOCK) {
+            const uint64_t columns = std::min(BFLOAT16_BLOCK, part.column + part.columns - j);
+            const bool adds = shape.alpha != 0 && shape.inner != 0;
+            if (!adds) {
+                memset(sum, 0, sizeof sum);
+            } else if (gemm(product.transposed[A] ? 'T' : 'N', product.transposed[B] ? 'T' : 'N', int64_t(rows), int64_t(columns),
+                            int64_t(shape.inner), 1, product.at<Bfloat16>(A, part.matrix, i, 0), int64_t(shape.leading[A]),
+                            product.at<Bfloat16>(B, part.matrix, 0, j), int64_t(shape.leading[B]), 0, sum,
+                            int64_t(BFLOAT16_BLOCK)) != 0) {
+                product.failed->store(true, std::memory_order_relaxed);
+                return;
+            }
+            finish_block(product, {part.matrix, i, rows, j, columns}, adds, sum, BFLOAT16_BLOCK);
+        }
     }
 }
 
@@ -233,6 +303,7 @@ static void compute_square(const Product& product, uint64_t matrix, uint64_t sta
 // Each matrix of the result is cut into rows x columns parts or, if it is symmetric, into those of a triangle.
 struct Work {
     Product product;
+    const panoptim_blas* blas;
     uint64_t rows;
     uint64_t columns;
     bool symmetric;
@@ -277,6 +348,16 @@ static void compute_parts(const void* context, uint64_t begin, uint64_t end) {
     const Work& work = *static_cast<const Work*>(context);
     const uint64_t parts = work.parts();
     for (uint64_t i = begin; i < end; ++i) compute_part<T>(work, i / parts, i % parts);
+}
+
+// The pool's threads share the work, so that each of them keeps OpenMP to itself, and the caller for now.
+static void compute_bfloat16_parts(const void* context, uint64_t begin, uint64_t end) {
+    const panoptim_blas& blas = *static_cast<const Work*>(context)->blas;
+    const auto set_threads = reinterpret_cast<void (*)(int)>(reinterpret_cast<uintptr_t>(blas.omp_set_num_threads));
+    const int before = reinterpret_cast<int (*)()>(reinterpret_cast<uintptr_t>(blas.omp_get_max_threads))();
+    set_threads(1);
+    compute_parts<Bfloat16>(context, begin, end);
+    set_threads(before);
 }
 
 // Less operations than this are done before a worker is awake, and smaller parts are not worth a call.
@@ -326,11 +407,14 @@ int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_
     if (product->batch == 0 || product->rows == 0 || product->columns == 0) return PANOPTIM_OK;
 
     const bool wide = product->dtype == PANOPTIM_FLOAT64;
-    Work work{{*product, wide ? blas->dgemm : blas->sgemm,
-               {(product->flags & PANOPTIM_TRANSPOSE_A) != 0, (product->flags & PANOPTIM_TRANSPOSE_B) != 0}},
-              1, 1, (product->flags & PANOPTIM_SYMMETRIC) != 0};
     const bool half = product->dtype == PANOPTIM_BFLOAT16 || product->dtype == PANOPTIM_FLOAT16;
-    const auto body = wide ? compute_parts<double> : half ? compute_parts<uint16_t> : compute_parts<float>;
+    const bool bfloat16 = product->dtype == PANOPTIM_BFLOAT16 && blas->bfloat16_gemm != nullptr;
+    std::atomic<bool> failed{false};
+    Work work{{*product, wide ? blas->dgemm : bfloat16 ? blas->bfloat16_gemm : blas->sgemm,
+               {(product->flags & PANOPTIM_TRANSPOSE_A) != 0, (product->flags & PANOPTIM_TRANSPOSE_B) != 0}, &failed},
+              blas, 1, 1, (product->flags & PANOPTIM_SYMMETRIC) != 0};
+    const auto body = wide ? compute_parts<double> : bfloat16 ? compute_bfloat16_parts : half ? compute_parts<uint16_t>
+                                                                                              : compute_parts<float>;
     const double operations = 2.0 * double(product->batch) * double(product->rows) * double(product->columns) * double(product->inner);
     FloatingPoint environment;
     const bool shared = operations >= SMALL_PRODUCT && pool->threads > 1 && acquire(*pool);
@@ -338,11 +422,11 @@ int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_
     const uint64_t items = product->batch * work.parts();
     if (!shared) {
         body(&work, 0, items);
-        return PANOPTIM_OK;
+    } else {
+        run(*pool, {body, &work, 1, uint32_t(std::min<uint64_t>(uint64_t(pool->threads), items))}, items);
+        release(*pool);
     }
-    run(*pool, {body, &work, 1, uint32_t(std::min<uint64_t>(uint64_t(pool->threads), items))}, items);
-    release(*pool);
-    return PANOPTIM_OK;
+    return failed ? fail(PANOPTIM_INVALID, "multiply: oneDNN has failed: is there memory left?") : PANOPTIM_OK;
 }
 
 }  // namespace panoptim

@@ -1,10 +1,12 @@
 package io.panoptim.engine;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -114,6 +116,14 @@ public interface Engine {
     /** Prepares matrix products; refuses what this engine cannot multiply. The plan is the caller's to close. */
     default MatrixProduct.Plan matrixProduct(MatrixProduct product) {
         throw unsupported("matrixProduct");
+    }
+
+    /**
+     * Why products of a type are made of others of a wider type, and so no faster than these; nothing if there are instructions for
+     * them. Where the engine has no products at all it says so by an exception, as {@link #matrixProduct} does.
+     */
+    default Optional<String> widens(DType dtype) {
+        return Optional.empty();
     }
 
     /**

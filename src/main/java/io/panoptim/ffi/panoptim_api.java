@@ -31,6 +31,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t (*map)(panoptim_pool *, const panoptim_table *, const panoptim_map *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*reduce)(panoptim_pool *, const panoptim_table *, panoptim_reduce *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*open_blas)(const char *const *, uint64_t, panoptim_blas *);
+ *     int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *);
  *     int32_t (*multiply)(panoptim_pool *, const panoptim_blas *, const panoptim_product *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*step_factored)(panoptim_pool *, const panoptim_factored_step *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
  *     int32_t (*decompose)(panoptim_pool *, const panoptim_blas *, panoptim_decomposition *, const void *, const void *, const void *, const void *, const void *, const void *, const void *, const void *);
@@ -60,6 +61,7 @@ public class panoptim_api {
         panoptim_h.C_POINTER.withName("map"),
         panoptim_h.C_POINTER.withName("reduce"),
         panoptim_h.C_POINTER.withName("open_blas"),
+        panoptim_h.C_POINTER.withName("open_onednn"),
         panoptim_h.C_POINTER.withName("multiply"),
         panoptim_h.C_POINTER.withName("step_factored"),
         panoptim_h.C_POINTER.withName("decompose")
@@ -1324,6 +1326,108 @@ public class panoptim_api {
      */
     public static void open_blas(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(open_blas$LAYOUT, open_blas$OFFSET, fieldValue);
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *)
+     * }
+     */
+    public final static class open_onednn {
+
+        private open_onednn() {
+            // Should not be called directly
+        }
+
+        /**
+         * The function pointer signature, expressed as a functional interface
+         */
+        public interface Function {
+            int apply(MemorySegment _x0, long _x1, MemorySegment _x2);
+        }
+
+        private static final FunctionDescriptor $DESC = FunctionDescriptor.of(
+            panoptim_h.C_INT,
+            panoptim_h.C_POINTER,
+            panoptim_h.C_LONG,
+            panoptim_h.C_POINTER
+        );
+
+        /**
+         * The descriptor of this function pointer
+         */
+        public static FunctionDescriptor descriptor() {
+            return $DESC;
+        }
+
+        private static final MethodHandle UP$MH = panoptim_h.upcallHandle(open_onednn.Function.class, "apply", $DESC);
+
+        /**
+         * Allocates a new upcall stub, whose implementation is defined by {@code fi}.
+         * The lifetime of the returned segment is managed by {@code arena}
+         */
+        public static MemorySegment allocate(open_onednn.Function fi, Arena arena) {
+            return Linker.nativeLinker().upcallStub(UP$MH.bindTo(fi), $DESC, arena);
+        }
+
+        private static final MethodHandle DOWN$MH = Linker.nativeLinker().downcallHandle($DESC);
+
+        /**
+         * Invoke the upcall stub {@code funcPtr}, with given parameters
+         */
+        public static int invoke(MemorySegment funcPtr, MemorySegment _x0, long _x1, MemorySegment _x2) {
+            try {
+                return (int) DOWN$MH.invokeExact(funcPtr, _x0, _x1, _x2);
+            } catch (Error | RuntimeException ex) {
+                throw ex;
+            } catch (Throwable ex$) {
+                throw new AssertionError("should not reach here", ex$);
+            }
+        }
+    }
+
+    private static final AddressLayout open_onednn$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("open_onednn"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *)
+     * }
+     */
+    public static final AddressLayout open_onednn$layout() {
+        return open_onednn$LAYOUT;
+    }
+
+    private static final long open_onednn$OFFSET = $LAYOUT.byteOffset(groupElement("open_onednn"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *)
+     * }
+     */
+    public static final long open_onednn$offset() {
+        return open_onednn$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *)
+     * }
+     */
+    public static MemorySegment open_onednn(MemorySegment struct) {
+        return struct.get(open_onednn$LAYOUT, open_onednn$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t (*open_onednn)(const char *const *, uint64_t, panoptim_blas *)
+     * }
+     */
+    public static void open_onednn(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(open_onednn$LAYOUT, open_onednn$OFFSET, fieldValue);
     }
 
     /**

@@ -18,8 +18,9 @@ import java.util.Map;
  * {@code X = a X + b (X X^T) X + c (X X^T)^2 X}, which acts on the singular values alone and drives them towards 1. It is all matrix
  * products.
  *
- * <p>In the type of the matrices, float32 or float64. Products on the shorter side are symmetric, and half of them is computed. Of
- * matrices with a longer side, steps are taken on the shorter one alone (the Gram form, Dao-AILab's gram-newton-schulz): the
+ * <p>In the type of the matrices: float32, float64, or bfloat16 or float16, whose products add up in float32 and round once, as torch's
+ * Muon has them. Products on the shorter side are symmetric, and half of them is computed. Of
+ * matrices of float32 and float64 with a longer side, steps are taken on the shorter one alone (the Gram form, Dao-AILab's gram-newton-schulz): the
  * polynomials of the Gram matrix are multiplied with each other, and with the matrix only at the end. Rounding errors of the smallest
  * singular values grow in that; before they reach 2^-9, the resolution of bfloat16, the Gram matrix is computed anew.
  *
@@ -61,6 +62,7 @@ public final class NewtonSchulz implements AutoCloseable {
     private final Matrices x;
     private final Matrices y;
     private final boolean wide;
+    private final boolean half;
     private final boolean gram;
     private final long together;
     private final Tensor scratch;
@@ -77,10 +79,7 @@ public final class NewtonSchulz implements AutoCloseable {
      * @param scratch at least {@link #scratchElements} elements of the same type, overwritten
      */
     public NewtonSchulz(Engine engine, Matrices x, Matrices y, Tensor scratch) {
-        if (x.dtype() != DType.FLOAT32 && x.dtype() != DType.FLOAT64) {
-            throw PanoptimException.unsupported(CALL, "matrices of " + x.dtype() + ": cast them to float32");
-        }
-        if (y.rows() != x.rows() || y.columns() != x.columns() || y.batch() != x.batch()) {
+        if (y.rows() != x.rows() || y.columns() != x.columns() || y.batch() != x.batch() || y.dtype() != x.dtype()) {
             throw PanoptimException.invalid(CALL, "the matrices are " + x + ", the memory for results " + y);
         }
         this.engine = engine;
@@ -88,7 +87,8 @@ public final class NewtonSchulz implements AutoCloseable {
         this.y = y;
         this.result = x;
         this.wide = x.rows() <= x.columns();
-        this.gram = isGram(x.rows(), x.columns());
+        this.half = isHalf(x.dtype());
+        this.gram = isGram(x.dtype(), x.rows(), x.columns());
         this.together = together(engine, x.dtype(), x.batch(), x.rows(), x.columns());
         this.scratch = scratch;
         buffer(0, together);
@@ -98,18 +98,23 @@ public final class NewtonSchulz implements AutoCloseable {
     /** How much scratch memory a batch takes. */
     public static long scratchElements(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
-        return buffers(isGram(rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
+        return buffers(isGram(dtype, rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
     }
 
     /** How many matrices take all steps before the next ones. */
     private static long together(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
-        long elements = 2 * rows * columns + buffers(isGram(rows, columns)) * size * size;
+        long elements = 2 * rows * columns + buffers(isGram(dtype, rows, columns)) * size * size;
         return Math.min(batch, engine.productBatch(elements * dtype.bytes()));
     }
 
-    private static boolean isGram(long rows, long columns) {
-        return Math.max(rows, columns) >= GRAM_RATIO * Math.min(rows, columns);
+    private static boolean isHalf(DType dtype) {
+        return dtype == DType.BFLOAT16 || dtype == DType.FLOAT16;
+    }
+
+    /** Rounding a Gram matrix to a half type would lose its smallest eigenvalues, and polynomials make these grow. */
+    private static boolean isGram(DType dtype, long rows, long columns) {
+        return !isHalf(dtype) && Math.max(rows, columns) >= GRAM_RATIO * Math.min(rows, columns);
     }
 
     private static int buffers(boolean gram) {
@@ -197,11 +202,27 @@ public final class NewtonSchulz implements AutoCloseable {
         boolean inOther = false;
         for (int first = 0; first < quintics.size();) {
             int end = segment(quintics, first);
-            planSegment(quintics.subList(first, end), inOther ? other : one, inOther ? one : other);
+            Matrices from = inOther ? other : one;
+            Matrices to = inOther ? one : other;
+            if (half) {
+                planHalf(quintics.get(first), from, to);
+            } else {
+                planSegment(quintics.subList(first, end), from, to);
+            }
             inOther = !inOther;
             first = end;
         }
         return inOther;
+    }
+
+    /** R = X X^T, P = b R + c R^2 and X = a X + P X: rounding takes as much from the sum as from X itself, and not from a I + P. */
+    private void planHalf(Quintic quintic, Matrices from, Matrices to) {
+        Matrices r = buffer(0, from.batch());
+        Matrices p = buffer(1, from.batch());
+        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
+        add(new MatrixProduct(r, false, r, true, r, p, true), quintic.c, quintic.b, 0);
+        add(wide ? new MatrixProduct(p, false, from, false, from, to, false) : new MatrixProduct(from, false, p, false, from, to, false),
+                1, quintic.a, 0);
     }
 
     /** R = X X^T; for each step P = a I + b R + c R^2, Q = Q P and R = P R P; at the end X = Q X. On the right side if X is tall. */

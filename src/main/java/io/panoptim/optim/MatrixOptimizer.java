@@ -145,6 +145,11 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     /** Frees what {@link #build} made; called again before the next one. */
     protected abstract void freePlans();
 
+    /** Has the next step call {@link #build} anew. */
+    protected final void replan() {
+        built = false;
+    }
+
     @Override
     protected final void added(ParamGroup group) {
         matrices.add(group, paramGroups().indexOf(group), (name, parameter, id) -> new Matrix(name, group, parameter, id));

@@ -14,6 +14,7 @@ import java.io.PrintWriter;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import jcuda.JCudaVersion;
 import picocli.CommandLine.Command;
@@ -39,7 +40,8 @@ final class InfoCommand implements Runnable {
         out.println("\nInstruction-set tiers of the CPU engine");
         Isa.ofArchitecture().forEach(isa -> print(out, isa.id(), tier(isa)));
         out.println("\nMatrix products of the CPU engine");
-        print(out, "BLAS", blas());
+        print(out, "BLAS", cpu(CpuEngine::blas));
+        print(out, "bfloat16", cpu(CpuEngine::bfloat16Products));
         out.println("\nUpdate rules, SHA-256 " + Rule.HASH);
         for (Rule rule : Rule.all()) {
             print(out, rule.name(), "exactness: " + rule.exactness() + "; states: "
@@ -78,9 +80,9 @@ final class InfoCommand implements Runnable {
         }
     }
 
-    private static String blas() {
+    private static String cpu(Function<CpuEngine, String> libraries) {
         try (CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(1))) {
-            return engine.blas();
+            return libraries.apply(engine);
         } catch (PanoptimException reason) {
             return missing(String.valueOf(reason.getMessage()));
         }

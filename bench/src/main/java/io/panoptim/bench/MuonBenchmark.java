@@ -19,8 +19,8 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * A step of Muon on the CPU engine against {@code torch.optim.Muon}, with the same number of threads, one after the other in turn:
- * {@code MuonBenchmark PYTHON THREADS ROUNDS}, in the repository, where PYTHON has torch. Prints the fastest and the
- * middle one of the rounds.
+ * {@code MuonBenchmark PYTHON THREADS ROUNDS}, in the repository, where PYTHON has torch. Newton–Schulz's products are made in float32 and
+ * in bfloat16, as torch's are. Prints the fastest and the middle one of the rounds, and the middle one of the rounds' ratios.
  */
 public final class MuonBenchmark {
     /** Matrices of one shape. */
@@ -41,7 +41,7 @@ public final class MuonBenchmark {
         int threads = Integer.parseInt(arguments[1]);
         int rounds = Integer.parseInt(arguments[2]);
         try (CpuEngine engine = CpuEngine.open(CpuOptions.defaults().withThreads(threads))) {
-            System.out.println(engine.description() + "\n" + engine.blas());
+            System.out.println(engine.description() + "\n" + engine.blas() + "\n" + engine.bfloat16Products());
             compare("GPT-2's 48 hidden matrices", GPT2, engine, arguments[0], rounds);
             compare("126 matrices of 256 x 256", SMALL, engine, arguments[0], 5 * rounds);
         }
@@ -52,32 +52,47 @@ public final class MuonBenchmark {
         shapes.forEach(shape -> command.add(shape.toString()));
         Process torch = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
         try (Arena arena = Arena.ofShared(); BufferedReader out = torch.inputReader(); Writer in = torch.outputWriter();
-                Muon muon = new Muon(engine, parameters(arena, shapes), Muon.Options.defaults().withLr(0.02))) {
+                Muon wide = new Muon(engine, parameters(arena, shapes), Muon.Options.defaults().withLr(0.02));
+                Muon narrow = new Muon(engine, parameters(arena, shapes), Muon.Options.defaults().withLr(0.02))) {
+            narrow.products(DType.BFLOAT16);
             System.out.println(what + ", torch " + out.readLine());
-            double[] ours = new double[rounds];
-            double[] theirs = new double[rounds];
-            for (int round = -2; round < rounds; round++) {
+            double[][] seconds = new double[3][rounds];
+            for (int round = -3; round < rounds; round++) {
+                int place = Math.max(round, 0);
+                seconds[0][place] = step(wide);
                 pause();
                 in.write("step\n");
                 in.flush();
-                double seconds = Double.parseDouble(out.readLine());
+                seconds[2][place] = Double.parseDouble(out.readLine());
                 pause();
-                long start = System.nanoTime();
-                muon.step();
-                double own = (System.nanoTime() - start) * 1e-9;
-                if (round >= 0) {
-                    theirs[round] = seconds;
-                    ours[round] = own;
-                }
+                seconds[1][place] = step(narrow);
             }
-            Arrays.sort(ours);
-            Arrays.sort(theirs);
-            System.out.printf(Locale.ROOT, "  fastest: %.1f ms, torch %.1f ms: %.2f times as fast; middle: %.1f ms, torch %.1f ms: "
-                    + "%.2f%n", ours[0] * 1e3, theirs[0] * 1e3, theirs[0] / ours[0], ours[rounds / 2] * 1e3, theirs[rounds / 2] * 1e3,
-                    theirs[rounds / 2] / ours[rounds / 2]);
+            print("float32 products", seconds[0], seconds[2]);
+            print("bfloat16 products", seconds[1], seconds[2]);
         } finally {
             torch.destroy();
         }
+    }
+
+    private static double step(Muon muon) {
+        long start = System.nanoTime();
+        muon.step();
+        return (System.nanoTime() - start) * 1e-9;
+    }
+
+    private static void print(String what, double[] ours, double[] theirs) {
+        double[] ratios = new double[ours.length];
+        Arrays.setAll(ratios, round -> theirs[round] / ours[round]);
+        Arrays.sort(ratios);
+        System.out.printf(Locale.ROOT, "  %s: fastest %.1f ms, torch %.1f ms; middle %.1f ms, torch %.1f ms; times as fast, middle: %.2f%n", what,
+                sorted(ours)[0] * 1e3, sorted(theirs)[0] * 1e3, sorted(ours)[ours.length / 2] * 1e3, sorted(theirs)[ours.length / 2] * 1e3,
+                ratios[ours.length / 2]);
+    }
+
+    private static double[] sorted(double[] values) {
+        double[] sorted = values.clone();
+        Arrays.sort(sorted);
+        return sorted;
     }
 
     /** Until the other side's threads no longer spin. */

@@ -2,16 +2,10 @@ package io.panoptim.engine.cpu;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import io.panoptim.engine.NativeResource;
 import io.panoptim.ffi.panoptim_api;
 import io.panoptim.ffi.panoptim_blas;
-import io.panoptim.ffi.panoptim_h;
-import java.io.File;
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.net.URL;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,97 +13,65 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * OpenBLAS, or another library with its interface, for matrix products: where {@value #FILE_PROPERTY} says, on
- * {@code java.library.path}, or in OpenBLAS's Maven artifact. Loaded when the first product is planned, for the life of the process;
- * its own threads stay asleep, since the engine's share the work.
- *
- * @param file the library
- * @param functions the {@code panoptim_blas}
+ * OpenBLAS, or another library with its interface, for matrix products, and oneDNN for those of bfloat16 on processors with
+ * instructions for them: where {@value #FILE_PROPERTY} and {@value #ONEDNN_PROPERTY} say, on {@code java.library.path}, or in their
+ * Maven artifacts. Loaded when the first product is planned (oneDNN: of bfloat16), for the life of the process; their own threads stay
+ * asleep, since the engine's share the work.
  */
-record BlasLibrary(Path file, MemorySegment functions) {
+final class BlasLibrary {
     static final String FILE_PROPERTY = "panoptim.blas.file";
+    static final String ONEDNN_PROPERTY = "panoptim.onednn.file";
 
-    /** In the artifact: what it depends on first. */
-    private static final List<String> FILES = List.of("libquadmath.so.0", "libgfortran.so.5", "libopenblas.so.0");
-    private static final List<String> SYSTEM_FILES = List.of("libopenblas.so.0", "libopenblas.so");
-    private static final String ARTIFACT = "org.bytedeco:openblas";
+    private static final String CALL = "matmul";
+    private static final OptionalLibrary OPENBLAS = new OptionalLibrary("OpenBLAS", "org.bytedeco:openblas", FILE_PROPERTY,
+            List.of("libquadmath.so.0", "libgfortran.so.5", "libopenblas.so.0"), List.of("libopenblas.so.0", "libopenblas.so"));
+    private static final OptionalLibrary ONEDNN = new OptionalLibrary("oneDNN", "org.bytedeco:dnnl", ONEDNN_PROPERTY,
+            List.of("libgomp.so.1", "libdnnl.so.3"), List.of("libdnnl.so.3", "libdnnl.so"));
 
     private static @Nullable BlasLibrary loaded;
+
+    private final Path file;
+    private final MemorySegment functions;
+    private @Nullable Path onednn;
+    /** Why there is no oneDNN; null before it was looked for, or where there is. */
+    private @Nullable String withoutOnednn;
+
+    private BlasLibrary(Path file, MemorySegment functions) {
+        this.file = file;
+        this.functions = functions;
+    }
 
     /** The library, or why there is none and what to do. */
     static synchronized BlasLibrary get(CpuLibrary engine) {
         if (loaded == null) {
+            MemorySegment functions = panoptim_blas.allocate(Arena.global());
+            panoptim_blas.size(functions, (int) panoptim_blas.sizeof());
             List<String> tried = new ArrayList<>();
-            loaded = load(engine, tried).orElseThrow(() -> new PanoptimException(Code.UNAVAILABLE, "matmul", "no BLAS library, by "
-                    + "which the cpu engine multiplies matrices: add " + ARTIFACT + " with the classifier "
-                    + platform() + " to the class path, install OpenBLAS and name its file with -D" + FILE_PROPERTY
-                    + ", or use the reference engine; tried: " + String.join("; ", tried)));
+            Path file = OPENBLAS.open((names, count) -> engine.check(CALL, panoptim_api.open_blas.invoke(
+                    panoptim_api.open_blas(engine.api()), names, count, functions)), tried).orElseThrow(() -> new PanoptimException(
+                    Code.UNAVAILABLE, CALL, "no BLAS library, by which the cpu engine multiplies matrices: "
+                    + OPENBLAS.remedy() + ", or use the reference engine; tried: " + String.join("; ", tried)));
+            loaded = new BlasLibrary(file, functions);
         }
         return loaded;
     }
 
-    private static Optional<BlasLibrary> load(CpuLibrary engine, List<String> tried) {
-        String named = System.getProperty(FILE_PROPERTY);
-        if (named != null) { // and no other, whether it can be loaded or not
-            return open(engine, List.of(Path.of(named).toAbsolutePath()), tried);
+    /** Why products of bfloat16 are made of float32 ones, if they are. */
+    synchronized Optional<String> widensBfloat16(CpuLibrary engine) {
+        if (onednn == null && withoutOnednn == null) {
+            List<String> tried = new ArrayList<>();
+            onednn = ONEDNN.open((names, count) -> engine.check(CALL, panoptim_api.open_onednn.invoke(
+                    panoptim_api.open_onednn(engine.api()), names, count, functions)), tried).orElse(null);
+            withoutOnednn = onednn != null ? null : "no oneDNN that multiplies bfloat16, which is widened to float32 instead: "
+                    + ONEDNN.remedy() + "; tried: "
+                    + String.join("; ", tried);
         }
-        for (String folder : System.getProperty("java.library.path", "").split(File.pathSeparator)) {
-            for (String name : SYSTEM_FILES) {
-                Path file = Path.of(folder).resolve(name).toAbsolutePath();
-                if (Files.isRegularFile(file)) {
-                    Optional<BlasLibrary> library = open(engine, List.of(file), tried);
-                    if (library.isPresent()) {
-                        return library;
-                    }
-                }
-            }
-        }
-        tried.add(String.join(" and ", SYSTEM_FILES) + " on java.library.path: no such file that can be loaded");
-        return unpacked(tried).flatMap(files -> open(engine, files, tried));
+        return Optional.ofNullable(withoutOnednn);
     }
 
-    /** The artifact's files. */
-    private static Optional<List<Path>> unpacked(List<String> tried) {
-        List<Path> files = new ArrayList<>();
-        for (String name : FILES) {
-            String resource = "/org/bytedeco/openblas/" + platform() + "/" + name;
-            URL url = BlasLibrary.class.getResource(resource);
-            if (url != null) {
-                try {
-                    files.add(NativeResource.unpack(url, name));
-                } catch (IOException failure) {
-                    tried.add("resource " + resource + ": cannot be unpacked: " + failure);
-                    return Optional.empty();
-                }
-            } else if (name.equals(FILES.getLast())) {
-                tried.add("resource " + resource + ": not on the class path");
-                return Optional.empty();
-            } // some platforms do without the others
-        }
-        return Optional.of(files);
-    }
-
-    /** As the artifact calls it. */
-    private static String platform() {
-        return LibraryLocator.platform().replace("aarch64", "arm64");
-    }
-
-    private static Optional<BlasLibrary> open(CpuLibrary engine, List<Path> files, List<String> tried) {
-        Path file = files.getLast();
-        MemorySegment functions = panoptim_blas.allocate(Arena.global());
-        panoptim_blas.size(functions, (int) panoptim_blas.sizeof());
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment names = arena.allocate(panoptim_h.C_POINTER, files.size());
-            for (int i = 0; i < files.size(); i++) {
-                names.setAtIndex(panoptim_h.C_POINTER, i, arena.allocateFrom(files.get(i).toString()));
-            }
-            engine.check("matmul", panoptim_api.open_blas.invoke(panoptim_api.open_blas(engine.api()), names, files.size(),
-                    functions));
-            return Optional.of(new BlasLibrary(file, functions));
-        } catch (PanoptimException refused) {
-            tried.add(file + ": " + refused.getMessage());
-            return Optional.empty();
-        }
+    /** The {@code panoptim_blas}. */
+    MemorySegment functions() {
+        return functions;
     }
 
     /** Whether it can decompose matrices. */
@@ -121,5 +83,10 @@ record BlasLibrary(Path file, MemorySegment functions) {
     String description() {
         MemorySegment config = panoptim_blas.config(functions);
         return (config.equals(MemorySegment.NULL) ? "BLAS" : config.reinterpret(Long.MAX_VALUE).getString(0).strip()) + ", " + file;
+    }
+
+    /** For people: what multiplies bfloat16, or why nothing does. */
+    String bfloat16(CpuLibrary engine) {
+        return widensBfloat16(engine).orElseGet(() -> "oneDNN, " + onednn);
     }
 }

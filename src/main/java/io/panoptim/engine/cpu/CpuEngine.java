@@ -20,10 +20,12 @@ import io.panoptim.ffi.panoptim_api;
 import io.panoptim.ffi.panoptim_h;
 import io.panoptim.ffi.panoptim_reduce;
 import io.panoptim.ffi.panoptim_row_step;
+import io.panoptim.tensor.DType;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -148,10 +150,23 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         return new CpuTable(this, null, NO_RULE, entries, options.chunkElements());
     }
 
-    /** By OpenBLAS, whose file is looked for when the first product is planned; its parts and batches by this engine's threads. */
+    /** By OpenBLAS, or oneDNN for bfloat16, whose files are looked for when the first product is planned; its parts and batches by this engine's threads. */
     @Override
     public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
-        return new CpuProduct(this, BlasLibrary.get(library), product);
+        BlasLibrary blas = BlasLibrary.get(library);
+        if (product.d().dtype() == DType.BFLOAT16) {
+            blas.widensBfloat16(library); // looks for oneDNN
+        }
+        return new CpuProduct(this, blas, product);
+    }
+
+    @Override
+    public Optional<String> widens(DType dtype) {
+        return switch (dtype) {
+            case BFLOAT16 -> BlasLibrary.get(library).widensBfloat16(library);
+            case FLOAT16 -> Optional.of("the cpu engine knows no library that multiplies float16");
+            default -> Optional.empty();
+        };
     }
 
     /** For each thread as many as fit its cache, at least one. */
@@ -188,6 +203,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
                     .forEach(tensor -> tensor.checkAccessible(decompose.call, "" + decomposition.matrices())));
             call.checkDone();
         }
+    }
+
+    /** The library by which matrices of bfloat16 are multiplied, or why there is none. */
+    public String bfloat16Products() {
+        return BlasLibrary.get(library).bfloat16(library);
     }
 
     void run(CpuProduct product) {

@@ -6,6 +6,7 @@ import io.panoptim.linalg.NewtonSchulz.Quintic;
 import io.panoptim.optim.Check;
 import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.OptionSchema;
+import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
@@ -22,11 +23,13 @@ import org.jspecify.annotations.Nullable;
  * lies.
  *
  * <p>Newton–Schulz computes in float32 (float64 for float64 parameters), torch in bfloat16: so an orthogonalized matrix differs from
- * torch's by about 1 % of its largest element, and is the nearer one to the polynomial's. All else is torch's to the bit, but for the
+ * torch's by about 1 % of its largest element, and is the nearer one to the polynomial's. {@link #products} makes it bfloat16, too, which
+ * is faster where there are instructions for it. All else is torch's to the bit, but for the
  * norm, which is exact here. A zero gradient moves nothing; a NaN or an infinity in a gradient turns its matrix, and no other, into NaNs, as in
  * torch.
  *
- * <p>Besides the state there are two copies of the matrices in float32, and scratch memory for the shape that needs the most.
+ * <p>Besides the state there are two copies of the matrices in the type of the products, and scratch memory for the shape that
+ * needs the most: {@link #workspaceBytes}.
  *
  * <p>State: {@code momentum_buffer}.
  *
@@ -110,6 +113,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     public static final OptionSchema<Options> SCHEMA = OptionSchema.of("Muon", Options.defaults());
 
     private final MuonStep step;
+    private DType products = DType.FLOAT32;
 
     /** An optimizer of one group on the best engine for its device. */
     public Muon(List<Parameter> parameters, Options options) {
@@ -119,7 +123,30 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     /** An optimizer of one group on a given engine. */
     public Muon(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
-        step = new MuonStep(engine, this::stream);
+        step = new MuonStep(engine, this::stream, () -> products);
+    }
+
+    /**
+     * The type in which Newton–Schulz computes, but for float64 parameters: float32, as it is at first, or bfloat16, as in torch.
+     * bfloat16 takes more operations where a matrix is longer than wide, or wider, and is faster all the same where the engine's
+     * device has instructions for it, which {@link Engine#widens} knows.
+     */
+    public void products(DType type) {
+        Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, "Muon", "products in " + type + ": expected float32 or bfloat16");
+        if (type != products) {
+            products = type;
+            replan();
+        }
+    }
+
+    /** The type in which Newton–Schulz computes. */
+    public DType products() {
+        return products;
+    }
+
+    /** What is held besides the state, from the first step on, for the parameters that have stepped last. */
+    public long workspaceBytes() {
+        return step.bytes();
     }
 
     @Override

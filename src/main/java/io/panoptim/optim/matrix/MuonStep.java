@@ -75,17 +75,23 @@ final class MuonStep implements AutoCloseable {
 
     private final Engine engine;
     private final Supplier<Stream> stream;
+    private final Supplier<DType> products;
     private final List<Batch> batches = new ArrayList<>();
     private List<Matrix> matrices = List.of();
     private @Nullable Memory memory;
+    private long bytes;
     private @Nullable Table directions;
     private @Nullable Table updates;
     private Rows directionRows = new Rows(1);
     private Rows updateRows = new Rows(1);
 
-    MuonStep(Engine engine, Supplier<Stream> stream) {
+    /**
+     * @param products the type of the products for matrices that are computed with in float32
+     */
+    MuonStep(Engine engine, Supplier<Stream> stream, Supplier<DType> products) {
         this.engine = engine;
         this.stream = stream;
+        this.products = products;
     }
 
     /** Makes the tables and plans for some matrices. */
@@ -95,26 +101,28 @@ final class MuonStep implements AutoCloseable {
         Map<Shape, Batch> byShape = new LinkedHashMap<>();
         for (int i = 0; i < stepping.size(); i++) {
             Matrix matrix = stepping.get(i);
-            DType type = matrix.tensor().dtype().computeType();
+            DType type = type(matrix);
             byShape.computeIfAbsent(new Shape(matrix.group(), type, matrix.memoryRows(), matrix.memoryColumns()),
                     shape -> new Batch(matrix)).members.add(i);
         }
         batches.addAll(byShape.values());
         Map<DType, Tensor> scratch = new HashMap<>();
-        for (DType type : List.of(DType.FLOAT32, DType.FLOAT64)) {
-            long most = batches.stream().filter(batch -> type(batch) == type).mapToLong(batch -> NewtonSchulz.scratchElements(engine, type,
+        for (DType type : List.of(products.get(), DType.FLOAT64)) {
+            long most = batches.stream().filter(batch -> type(batch.like) == type).mapToLong(batch -> NewtonSchulz.scratchElements(engine, type,
                     batch.members.size(), batch.like.memoryRows(), batch.like.memoryColumns())).max().orElse(0);
             scratch.put(type, memory.zeros(type, most));
+            bytes += most * type.bytes();
         }
         int[] classes = new int[stepping.size()];
         Tensor[] inX = new Tensor[stepping.size()];
         for (int b = 0; b < batches.size(); b++) {
             Batch batch = batches.get(b);
             long each = batch.like.tensor().elements();
-            batch.x = memory.zeros(type(batch), batch.members.size() * each);
-            batch.y = memory.zeros(type(batch), batch.members.size() * each);
+            batch.x = memory.zeros(type(batch.like), batch.members.size() * each);
+            batch.y = memory.zeros(type(batch.like), batch.members.size() * each);
+            bytes += batch.x.bytes() + batch.y.bytes();
             batch.newtonSchulz = new NewtonSchulz(engine, matrices(batch, batch.x), matrices(batch, batch.y),
-                    scratch.get(type(batch)));
+                    scratch.get(type(batch.like)));
             for (int i = 0; i < batch.members.size(); i++) {
                 classes[batch.members.get(i)] = b;
                 inX[batch.members.get(i)] = batch.x.part(i * each, stepping.get(batch.members.get(i)).tensor());
@@ -137,8 +145,9 @@ final class MuonStep implements AutoCloseable {
         prepare();
     }
 
-    private static DType type(Batch batch) {
-        return batch.like.tensor().dtype().computeType();
+    /** Of the products. */
+    private DType type(Matrix matrix) {
+        return matrix.tensor().dtype() == DType.FLOAT64 ? DType.FLOAT64 : products.get();
     }
 
     private static Matrices matrices(Batch batch, Tensor flat) {
@@ -204,6 +213,11 @@ final class MuonStep implements AutoCloseable {
                 : Math.sqrt(Math.max(1, rows / columns));
     }
 
+    /** Held for what has been built. */
+    long bytes() {
+        return bytes;
+    }
+
     /** Frees it all; it can be built again. */
     @Override
     public void close() {
@@ -225,5 +239,6 @@ final class MuonStep implements AutoCloseable {
             memory.close();
             memory = null;
         }
+        bytes = 0;
     }
 }

@@ -67,10 +67,43 @@ class BlasLibraryTest {
         assertTrue(run(WITHOUT, "-Djava.library.path=" + folder).endsWith(", " + copy + "\n"));
     }
 
+    @Test
+    void withoutOneDnnBfloat16IsWidenedAndTheReasonSaysWhatToDo(@TempDir Path folder) throws Exception {
+        assumeTrue(run(WITH).startsWith("4.0"), "there is no OpenBLAS");
+        String without = Arrays.stream(WITH.split(File.pathSeparator)).filter(entry -> !entry.contains("dnnl"))
+                .collect(Collectors.joining(File.pathSeparator));
+        String output = bfloat16(without);
+        assertTrue(output.startsWith("9.0 by no oneDNN that multiplies bfloat16, which is widened to float32 instead: add org.bytedeco:dnnl "
+                + "with the classifier "), output);
+        assertTrue(output.contains("install oneDNN and name its file with -Dpanoptim.onednn.file; tried: "), output);
+        Path empty = Files.createFile(folder.resolve("empty.so"));
+        assertTrue(bfloat16(WITH, "-Dpanoptim.onednn.file=" + empty).contains("file too short"));
+        assertTrue(bfloat16(WITH, "-Dpanoptim.onednn.file=" + BuiltLibrary.of(TestEngines.tiers().getFirst()))
+                .contains("has no dnnl_gemm_bf16bf16f32"));
+    }
+
+    @Test
+    void oneDnnMultipliesWhereTheProcessorHasInstructionsForIt() throws Exception {
+        assumeTrue(run(WITH).startsWith("4.0") && WITH.contains("dnnl-"), "the artifacts are not on the class path");
+        boolean instructions = Files.lines(Path.of("/proc/cpuinfo")).anyMatch(line -> line.startsWith("flags") && line.contains(" avx512_bf16"));
+        String output = bfloat16(WITH);
+        assertTrue(instructions ? output.startsWith("9.0 by oneDNN, ") : output.contains("this processor has no instructions"), output);
+    }
+
+    /** What is said of a product of bfloat16, after one of float32. */
+    private static String bfloat16(String classPath, String... options) throws Exception {
+        return run(classPath, List.of("bfloat16"), options).lines().skip(1).collect(Collectors.joining("\n"));
+    }
+
     private static String run(String classPath, String... options) throws Exception {
+        return run(classPath, List.of(), options);
+    }
+
+    private static String run(String classPath, List<String> arguments, String... options) throws Exception {
         List<String> command = new ArrayList<>(List.of(Command.java(), "--enable-native-access=ALL-UNNAMED", "-cp", classPath));
         command.addAll(List.of(options));
         command.add(BlasMain.class.getName());
+        command.addAll(arguments);
         return Command.run(command.toArray(String[]::new)).output();
     }
 }

@@ -11,12 +11,20 @@ import java.lang.foreign.Arena;
 final class BlasMain {
     private BlasMain() {}
 
-    public static void main(String[] none) {
+    public static void main(String[] bfloat16) {
         try {
             Tensor one = Tensor.of(Arena.ofAuto(), new float[] {2}, 1, 1);
             Tensor product = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, 1, 1);
             Linalg.matmul(one, one, product);
-            System.out.println(product.get(0) + " by " + ((CpuEngine) Engines.named("cpu")).blas());
+            CpuEngine engine = (CpuEngine) Engines.named("cpu");
+            System.out.println(product.get(0) + " by " + engine.blas());
+            if (bfloat16.length > 0) {
+                Tensor half = Tensor.zeros(Arena.ofAuto(), DType.BFLOAT16, 1, 1);
+                half.set(0, 3);
+                Tensor square = Tensor.zeros(Arena.ofAuto(), DType.BFLOAT16, 1, 1);
+                Linalg.matmul(half, half, square);
+                System.out.println(square.get(0) + " by " + engine.bfloat16Products());
+            }
         } catch (PanoptimException refusal) {
             System.out.println(refusal.code() + " " + refusal.getMessage());
         }

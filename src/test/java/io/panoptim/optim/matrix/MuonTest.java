@@ -103,6 +103,12 @@ class MuonTest {
     @ParameterizedTest
     @MethodSource("engines")
     void degenerateMatrices(Engine engine) {
+        degenerateMatrices(engine, DType.FLOAT32);
+        degenerateMatrices(engine, DType.BFLOAT16);
+    }
+
+    private void degenerateMatrices(Engine engine, DType products) {
+        double bound = products == DType.BFLOAT16 ? 1e-2 : 1e-3;
         Parameter zero = parameter(0, 3, 5);
         Parameter one = parameter(1, 3, 5);
         Parameter nan = parameter(1, 3, 5);
@@ -114,14 +120,15 @@ class MuonTest {
         Parameter empty = parameter(1, 0, 5);
         Parameter emptyToo = parameter(1, 5, 0);
         try (Muon muon = new Muon(engine, List.of(zero, one, nan, infinite, huge, tiny, empty, emptyToo), PLAIN.withNsSteps(5))) {
+            muon.products(products);
             muon.step();
             double expected = -keller(1) / Math.sqrt(15);
             assertTrue(Arrays.stream(values(zero.value())).allMatch(value -> value == 0));
             assertTrue(Arrays.stream(values(nan.value())).allMatch(Double::isNaN));
             assertTrue(Arrays.stream(values(infinite.value())).allMatch(Double::isNaN));
             for (int i = 0; i < 15; i++) {
-                assertEquals(expected, one.value().get(i), 1e-3);
-                assertEquals(expected, huge.value().get(i), 1e-3);
+                assertEquals(expected, one.value().get(i), bound);
+                assertEquals(expected, huge.value().get(i), bound);
                 assertTrue(Math.abs(tiny.value().get(i)) < 1e-25, "below eps nothing is blown up"); // 1e-38 / 1e-7, times 500
             }
         }
@@ -175,6 +182,39 @@ class MuonTest {
             }
         }
         assertArrayEquals(runs.get(0), runs.get(1));
+    }
+
+    /** In the type in which torch has them, and back. */
+    @ParameterizedTest
+    @MethodSource("engines")
+    void productsInBfloat16(Engine engine) {
+        long[][] shapes = {{33, 70}, {70, 33}, {24, 24}, {1, 5}, {33, 70}};
+        List<double[]> runs = new ArrayList<>();
+        for (int run = 0; run < 3; run++) {
+            random.setSeed(9);
+            List<Parameter> parameters = Arrays.stream(shapes).map(shape -> Parameter.of(gaussian(DType.FLOAT32, shape))
+                    .gradient(gaussian(DType.FLOAT32, shape))).toList();
+            double[] before = all(parameters);
+            try (Muon muon = new Muon(engine, parameters, PLAIN)) {
+                muon.step();
+                long bytes = muon.workspaceBytes();
+                muon.products(run < 2 ? DType.BFLOAT16 : DType.FLOAT32);
+                muon.step();
+                assertEquals(run < 2, 2 * muon.workspaceBytes() <= bytes, "the copies of the matrices take half");
+                double[] after = all(parameters);
+                for (int i = 0; i < after.length; i++) {
+                    after[i] -= before[i];
+                }
+                runs.add(after);
+            }
+        }
+        assertArrayEquals(runs.get(0), runs.get(1), "every run has the same bits");
+        double norm = Math.sqrt(Arrays.stream(runs.get(2)).map(x -> x * x).sum());
+        double distance = 0;
+        for (int i = 0; i < runs.get(2).length; i++) {
+            distance += Math.pow(runs.get(0)[i] - runs.get(2)[i], 2);
+        }
+        assertTrue(distance > 0 && Math.sqrt(distance) < 2e-2 * norm, "off by " + Math.sqrt(distance) / norm);
     }
 
     @ParameterizedTest
@@ -235,6 +275,11 @@ class MuonTest {
         refused("Muon: momentum should be >= 0 but is: -0.5", () -> PLAIN.withMomentum(-0.5));
         refused("Muon: weight decay should be >= 0 but is: -0.1", () -> PLAIN.withWeightDecay(-0.1));
         refused("Muon: Number of steps must be less than 100 for computational efficiency", () -> PLAIN.withNsSteps(100));
+        Parameter w = parameter(1, 3, 4);
+        try (Muon muon = new Muon(TestEngines.reference(), List.of(w), PLAIN)) {
+            refused("Muon: products in float64: expected float32 or bfloat16", () -> muon.products(DType.FLOAT64));
+            assertEquals(DType.FLOAT32, muon.products());
+        }
         refused("Muon: Invalid eps value: NaN", () -> PLAIN.withEps(Double.NaN));
     }
 
@@ -274,6 +319,10 @@ class MuonTest {
             muon.step();
         }
         return Arrays.stream(values(value)).map(x -> -x).toArray();
+    }
+
+    private static double[] all(List<Parameter> parameters) {
+        return parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray();
     }
 
     private static double[] values(Tensor tensor) {
