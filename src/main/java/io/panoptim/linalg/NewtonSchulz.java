@@ -18,11 +18,11 @@ import java.util.Map;
  * {@code X = a X + b (X X^T) X + c (X X^T)^2 X}, which acts on the singular values alone and drives them towards 1. It is all matrix
  * products.
  *
- * <p>In the type of the matrices: float32, float64, or bfloat16 or float16, whose products add up in float32 and round once, as torch's
- * Muon has them. Products on the shorter side are symmetric, and half of them is computed. Of
- * matrices of float32 and float64 with a longer side, steps are taken on the shorter one alone (the Gram form, Dao-AILab's gram-newton-schulz): the
- * polynomials of the Gram matrix are multiplied with each other, and with the matrix only at the end. Rounding errors of the smallest
- * singular values grow in that; before they reach 2^-9, the resolution of bfloat16, the Gram matrix is computed anew.
+ * <p>In the type of the matrices: float32, float64, or bfloat16 or float16, whose products add up in float32 and round once, as those
+ * of torch's Muon do. Products on the shorter side are symmetric, and half of them is computed. Of matrices with a longer side, steps
+ * are taken on the shorter one alone (the Gram form, Dao-AILab's gram-newton-schulz): the polynomials of the Gram matrix are multiplied
+ * with each other, and with the matrix only at the end. Rounding errors of the smallest singular values grow in that; before they reach
+ * 2^-9, the resolution of bfloat16, the Gram matrix is computed anew: of half types after two steps, which is about as exact as one by one.
  *
  * <p>Zero matrices stay zero, and a NaN or an infinity spreads over its own matrix and no other.
  */
@@ -88,7 +88,7 @@ public final class NewtonSchulz implements AutoCloseable {
         this.result = x;
         this.wide = x.rows() <= x.columns();
         this.half = isHalf(x.dtype());
-        this.gram = isGram(x.dtype(), x.rows(), x.columns());
+        this.gram = isGram(x.rows(), x.columns());
         this.together = together(engine, x.dtype(), x.batch(), x.rows(), x.columns());
         this.scratch = scratch;
         buffer(0, together);
@@ -98,13 +98,13 @@ public final class NewtonSchulz implements AutoCloseable {
     /** How much scratch memory a batch takes. */
     public static long scratchElements(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
-        return buffers(isGram(dtype, rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
+        return buffers(isGram(rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
     }
 
     /** How many matrices take all steps before the next ones. */
     private static long together(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
-        long elements = 2 * rows * columns + buffers(isGram(dtype, rows, columns)) * size * size;
+        long elements = 2 * rows * columns + buffers(isGram(rows, columns)) * size * size;
         return Math.min(batch, engine.productBatch(elements * dtype.bytes()));
     }
 
@@ -112,9 +112,8 @@ public final class NewtonSchulz implements AutoCloseable {
         return dtype == DType.BFLOAT16 || dtype == DType.FLOAT16;
     }
 
-    /** Rounding a Gram matrix to a half type would lose its smallest eigenvalues, and polynomials make these grow. */
-    private static boolean isGram(DType dtype, long rows, long columns) {
-        return !isHalf(dtype) && Math.max(rows, columns) >= GRAM_RATIO * Math.min(rows, columns);
+    private static boolean isGram(long rows, long columns) {
+        return Math.max(rows, columns) >= GRAM_RATIO * Math.min(rows, columns);
     }
 
     private static int buffers(boolean gram) {
@@ -177,9 +176,12 @@ public final class NewtonSchulz implements AutoCloseable {
         return prepared;
     }
 
-    /** Up to which step the Gram matrix of one step serves. */
+    /** Up to which step the Gram matrix of one step serves: of half types, for which two steps' rounding is as much as in X, for two. */
     private int segment(List<Quintic> quintics, int first) {
         int end = first + 1;
+        if (half) {
+            return gram ? Math.min(first + 2, quintics.size()) : end;
+        }
         double error = x.dtype() == DType.FLOAT32 ? 0x1p-24 : 0x1p-53;
         while (gram && end < quintics.size()) {
             double growth = quintics.get(end - 1).a;
@@ -204,7 +206,9 @@ public final class NewtonSchulz implements AutoCloseable {
             int end = segment(quintics, first);
             Matrices from = inOther ? other : one;
             Matrices to = inOther ? one : other;
-            if (half) {
+            if (half && end == first + 2) {
+                planHalves(quintics.get(first), quintics.get(first + 1), from, to);
+            } else if (half) {
                 planHalf(quintics.get(first), from, to);
             } else {
                 planSegment(quintics.subList(first, end), from, to);
@@ -221,8 +225,28 @@ public final class NewtonSchulz implements AutoCloseable {
         Matrices p = buffer(1, from.batch());
         add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
         add(new MatrixProduct(r, false, r, true, r, p, true), quintic.c, quintic.b, 0);
+        addLast(p, quintic.a, from, to);
+    }
+
+    /** R = X X^T and P = a I + b R + c R^2 of the first step; R = P R P, S = b R + c R^2 of the second; Q = (S + a I) P; X = Q X. */
+    private void planHalves(Quintic first, Quintic second, Matrices from, Matrices to) {
+        Matrices r = buffer(0, from.batch());
+        Matrices p = buffer(1, from.batch());
+        Matrices s = buffer(2, from.batch());
+        double identity = first.a * second.a; // of Q, which is rounded without it
+        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
+        add(new MatrixProduct(r, false, r, true, r, p, true), first.c, first.b, first.a);
+        add(new MatrixProduct(p, false, r, false, s, s, true), 1, 0, 0);
+        add(new MatrixProduct(s, false, p, false, r, r, true), 1, 0, 0);
+        add(new MatrixProduct(r, false, r, true, r, s, true), second.c, second.b, 0);
+        add(new MatrixProduct(s, false, p, false, p, r, true), 1, second.a, -identity);
+        addLast(r, identity, from, to);
+    }
+
+    /** X = a X + P X, or X = a X + X P. */
+    private void addLast(Matrices p, double a, Matrices from, Matrices to) {
         add(wide ? new MatrixProduct(p, false, from, false, from, to, false) : new MatrixProduct(from, false, p, false, from, to, false),
-                1, quintic.a, 0);
+                1, a, 0);
     }
 
     /** R = X X^T; for each step P = a I + b R + c R^2, Q = Q P and R = P R P; at the end X = Q X. On the right side if X is tall. */
