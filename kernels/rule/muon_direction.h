@@ -1,5 +1,5 @@
 // What Muon orthogonalizes (torch/optim/_muon.py): the average of the gradients, or a step from the gradient towards it, divided by its
-// norm. The value is the average.
+// norm, which is at least eps, or in KellerJordan/Muon has eps added. The value is the average.
 #pragma once
 
 namespace panoptim {
@@ -13,7 +13,8 @@ struct MuonDirection {
 
     static PANOPTIM_INLINE void finish(const MuonDirectionScalars<double>& h, uint64_t, uint64_t, const MuonDirectionSums* sums,
                                        MuonDirectionReduced* reduced) {
-        reduced->norm = maximum(sqrt(sums->update_sq), h.eps);
+        const double norm = sqrt(sums->update_sq);
+        reduced->norm = h.adds_eps ? norm + h.eps : maximum(norm, h.eps);
     }
 
     template <class T>

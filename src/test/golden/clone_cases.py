@@ -5,7 +5,8 @@ import io
 import torch
 
 import sources
-from cases import ABSENT, LERP, MIDDLE, MULTI_STEP_LR, NAMED, ROWS, STEP_LR, TO_ZERO, exact, near, pairs, rule_cases
+from cases import (ABSENT, LERP, MATRICES, MIDDLE, MULTI_STEP_LR, NAMED, ROWS, SIX, STEP_LR, THREE, TO_ZERO, both, exact, near, pairs,
+                   rule_cases)
 
 ADEMAMIX = ("apple/ml-ademamix", "c3d73c09f1287e5c33b95189bb0aa7de0a5a7667")
 KOZISTR = ("kozistr/pytorch_optimizer", "84b926c80c1b624e358b8b0d7851b369749f1e06")     # 3.5.1: later ones lose Signum's average
@@ -13,7 +14,9 @@ SCHEDULE_FREE = ("facebookresearch/schedule_free", "70785b53e778d0e872c0bbb75ff4
 SOPHIA = ("Liuhong99/Sophia", "a7e157229b71d58cf995d32854f1be15c265b350")
 LESSW2020 = ("lessw2020/Ranger-Deep-Learning-Optimizer", "c82a30460684c7301086d84185a1927b1c256afa")
 ZYUSHUN = ("zyushun/Adam-mini", "402aadfed23719f3b92c8e78b5d49ad499ff7ada")
-REPOSITORIES = {"adammini": ZYUSHUN, "ranger": LESSW2020,
+KELLER_JORDAN = ("KellerJordan/Muon", "857d1adc159e098212f828d927460782d3da59e9")
+NORMUON = ("zichongli5/NorMuon", "d45c9a4280d758e2cf0b2b8333765d040e953937")
+REPOSITORIES = {"muonwithauxadam": KELLER_JORDAN, "normuon": NORMUON, "adammini": ZYUSHUN, "ranger": LESSW2020,
                 "ademamix": ADEMAMIX, "signsgd": KOZISTR, "signum": KOZISTR, "yogi": KOZISTR, "sophiag": SOPHIA,
                 "sgdschedulefree": SCHEDULE_FREE, "adamwschedulefree": SCHEDULE_FREE, "radamschedulefree": SCHEDULE_FREE}
 
@@ -61,8 +64,21 @@ def ranger(groups, defaults):
         return sources.construct(kind, groups, renamed)
 
 
+def aux_adam(groups, defaults):
+    """Its groups have the options of their kind and no others."""
+    kind = sources.clone(*KELLER_JORDAN, "muon").SingleDeviceMuonWithAuxAdam
+    muon, adam = ("lr", "momentum", "weight_decay"), ("lr", "betas", "eps", "weight_decay")
+    groups = [{"use_muon": True} | defaults | group for group in groups]
+    return kind([{key: value for key, value in group.items() if key in ("params", "use_muon") + (muon if group["use_muon"] else adam)}
+                 for group in groups])
+
+
 def make(optimizer, groups, defaults):
     """The optimizer of a case, on the for-loop path."""
+    if optimizer == "MuonWithAuxAdam":
+        return aux_adam(groups, defaults)
+    if optimizer == "NorMuon":
+        return sources.clone(*NORMUON, "normuon").SingleDeviceNorMuon(groups, **defaults)
     if optimizer in ("AdamMini", "Ranger"):
         return (adam_mini if optimizer == "AdamMini" else ranger)(groups, defaults)
     if optimizer == "AdEMAMix":
@@ -241,6 +257,46 @@ def ranger_cases():
     ]
 
 
-CASES = {"adammini": adam_mini_cases(), "ranger": ranger_cases(), "signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases(), "yogi": yogi_cases(), "sophiag": sophiag_cases(),
+def unrounded(cases):
+    return [case | {"unrounded": True} for case in cases]
+
+
+def muonwithauxadam_cases():
+    """Adam's part is exact, and so is Muon's momentum; Muon's products are kept from rounding to bfloat16."""
+    bounds = {"float32": 1e-5, "float64": 1e-10}
+    adam = {"use_muon": False, "lr": 3e-4}
+    tensors = MATRICES | {"scalar": [], "vector": [17], "matrix": [7, 9]}
+    groups = [(["one", "row", "column", "square"], {}), (["wide", "tall", "twin", "long"], {"lr": 0.05, "momentum": 0.5, "weight_decay": 0.1}),
+              (["scalar", "vector"], adam), (["matrix"], adam | {"lr": 0.01, "betas": LERP, "eps": 1e-3, "weight_decay": 0.3})]
+    absent = sorted([[s, name] for s in range(5) for name in ("twin", "vector")] + [[s, "row"] for s in range(25, 30)]
+                    + [[s, "matrix"] for s in (7, 12)] + [[7, "long"]])
+    return unrounded([
+        *near("MuonWithAuxAdam", "matrices", {}, bounds, tensors=MATRICES),
+        *near("MuonWithAuxAdam", "groups", {"weight_decay": 0.01}, bounds, tensors=tensors, groups=groups, scheduler=STEP_LR),
+        *near("MuonWithAuxAdam", "absent", {"weight_decay": 0.01}, bounds, tensors=tensors, groups=groups, absent=absent,
+              scheduler=MULTI_STEP_LR),
+        *both("MuonWithAuxAdam", "adam", adam, tensors=SIX),
+        *both("MuonWithAuxAdam", "adam-wide", adam | {"lr": 0.01, "betas": LERP, "weight_decay": 0.1}, tensors=THREE, kind="wide"),
+        *both("MuonWithAuxAdam", "adam-special", adam | {"betas": MIDDLE, "weight_decay": 0.1}, tensors=THREE, kind="special"),
+        *both("MuonWithAuxAdam", "adam-absent", adam, tensors=NAMED, absent=ABSENT, scheduler=MULTI_STEP_LR),
+    ])
+
+
+def normuon_cases():
+    """As Muon's; the average of the rows' squares is the library's in float64, the source's in the parameters' type."""
+    bounds = {"float32": 1e-5, "float64": 1e-10}
+    groups = [(["one", "row", "column"], {"lr": 0.05}), (["square", "wide", "long"], {"momentum": 0.5, "beta2": 0.8, "weight_decay": 0.3}),
+              (["tall", "twin"], {"beta2": 0.3})]
+    absent = sorted([[s, "twin"] for s in range(5)] + [[s, "row"] for s in range(25, 30)] + [[s, "long"] for s in (7, 12)])
+    return unrounded([
+        *near("NorMuon", "defaults", {}, bounds, tensors=MATRICES),
+        *near("NorMuon", "groups", {"weight_decay": 0.1}, bounds, tensors=MATRICES, groups=groups, scheduler=STEP_LR),
+        *near("NorMuon", "absent", {"weight_decay": 0.1}, bounds, tensors=MATRICES, absent=absent, scheduler=MULTI_STEP_LR),
+        *near("NorMuon", "constant", {}, bounds, tensors=MATRICES, kind="constant", steps=2),
+        *near("NorMuon", "zero", {"weight_decay": 0.1}, bounds, tensors=MATRICES, kind="zero"),
+    ])
+
+
+CASES = {"muonwithauxadam": muonwithauxadam_cases(), "normuon": normuon_cases(), "adammini": adam_mini_cases(), "ranger": ranger_cases(), "signsgd": signsgd_cases(), "signum": signum_cases(), "ademamix": ademamix_cases(), "yogi": yogi_cases(), "sophiag": sophiag_cases(),
          "sgdschedulefree": sgdschedulefree_cases(), "adamwschedulefree": adamwschedulefree_cases(),
          "radamschedulefree": radamschedulefree_cases()}

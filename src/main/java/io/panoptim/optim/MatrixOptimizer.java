@@ -3,20 +3,24 @@ package io.panoptim.optim;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Engine;
+import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Optimizers whose step is composed of matrix products: every parameter is a matrix, its dimensions after the first flattened into
- * one. A subclass says what state a matrix has and what a step does with those that have a gradient.
+ * one, but for groups of an optimizer that has others beside. A subclass says what state a matrix has and what a step does with those that have a gradient.
  *
  * @param <O> the options
  */
@@ -28,18 +32,22 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         private final long first;
         private final boolean transposed;
         private Map<String, Tensor> states = Map.of();
+        private long step;
         private @Nullable Tensor gradient;
+        private @Nullable Tensor zeros;
+        private boolean missing;
 
         private Matrix(String name, ParamGroup group, Parameter parameter, long id) {
             super(name);
             this.group = group;
             this.id = id;
-            this.first = parameter.value().shape()[0];
+            long[] shape = parameter.value().shape();
+            this.first = shape.length == 0 ? 1 : shape[0];
             this.transposed = isTransposed(parameter.value());
         }
 
         private static boolean isTransposed(Tensor value) {
-            long first = value.shape()[0];
+            long first = value.shape().length < 2 ? 0 : value.shape()[0];
             return first > 1 && value.strides()[0] == 1 && value.elements() > first;
         }
 
@@ -72,6 +80,16 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
             return Objects.requireNonNull(gradient);
         }
 
+        /** Whether that stands for a gradient that is missing. */
+        public boolean isMissing() {
+            return missing;
+        }
+
+        /** How many steps it has taken. */
+        public long step() {
+            return step;
+        }
+
         /** A state by torch's key. */
         public Tensor state(String key) {
             return Objects.requireNonNull(states.get(key), key);
@@ -98,6 +116,10 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         }
     }
 
+    private static final String STEP = "step";
+
+    private record Restored(Map<String, Tensor> states, long step) {}
+
     private final TiedParameters<Matrix> matrices = new TiedParameters<>();
     private List<Matrix> present = List.of();
     private @Nullable Memory memory;
@@ -114,20 +136,48 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     public final void addParamGroup(List<Parameter> parameters, O options) {
         for (int i = 0; i < parameters.size(); i++) {
             Parameter parameter = parameters.get(i);
-            long[] shape = parameter.value().shape();
-            Check.check(shape.length >= 2, name(), name() + " only supports 2D parameters whereas we found a parameter with size: "
-                    + Arrays.toString(shape) + " (those of more dimensions are flattened after the first one)");
-            if (!Matrix.isMatrix(parameter.value())) {
-                throw PanoptimException.unsupported(name(), "'" + Tied.name(parameter, i, paramGroups().size()) + "' is "
-                        + parameter.value() + " with its first dimension between the others in memory: expected it to be the "
-                        + "outermost or the innermost one");
+            if (isOfMatrices(options)) {
+                checkMatrix(Tied.name(parameter, i, paramGroups().size()), parameter.value());
             }
         }
         add(parameters, options);
     }
 
-    /** The keys of the states, each of the parameter's shape and type, 0 before the first step. */
-    protected abstract List<String> stateKeys();
+    private void checkMatrix(String parameter, Tensor value) {
+        long[] shape = value.shape();
+        Check.check(shape.length >= 2, name(), name() + " only supports 2D parameters whereas we found a parameter with size: "
+                + Arrays.toString(shape) + " (those of more dimensions are flattened after the first one)");
+        if (!Matrix.isMatrix(value)) {
+            throw PanoptimException.unsupported(name(), "'" + parameter + "' is " + value + " with its first dimension between the "
+                    + "others in memory: expected it to be the outermost or the innermost one");
+        }
+    }
+
+    /** Whether a group of such options has matrices alone; called before the constructor of a subclass has run. */
+    protected boolean isOfMatrices(O options) {
+        return true;
+    }
+
+    /** The keys of the states of a group's parameters, each of the parameter's shape and type, 0 before the first step. */
+    protected abstract List<String> stateKeys(ParamGroup group);
+
+    /** The keys of states of one float64 number for each row, 0 before the first step. */
+    protected List<String> rowStateKeys() {
+        return List.of();
+    }
+
+    /** Whether the steps of a group's parameters are counted, and the count is part of the state. */
+    protected boolean countsSteps(ParamGroup group) {
+        return false;
+    }
+
+    /** Refuses what options of a group have been changed to, before a step. */
+    protected void checkGroup(ParamGroup group) {}
+
+    /** Whether a parameter without a gradient steps as if it were zero, rather than not at all. */
+    protected boolean missingAreZero() {
+        return false;
+    }
 
     /**
      * Gets ready to step some matrices, when these are others than before or have other states; refuses what it cannot do.
@@ -157,6 +207,9 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final void update() {
+        for (int i = 0; i < paramGroups().size(); i++) {
+            checkGroup(paramGroups().get(i));
+        }
         synchronize();
         if (present.isEmpty()) {
             return;
@@ -170,6 +223,9 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         } catch (PanoptimException failed) { // in one of several passes
             throw new PanoptimException(Code.FAULT, name() + ".step", failed.getMessage(), failed);
         }
+        for (int i = 0; i < present.size(); i++) {
+            present.get(i).step++;
+        }
     }
 
     /** Finds out what has a gradient, and where; does nothing when nothing has changed. */
@@ -179,7 +235,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         for (int i = 0; i < matrices.all().size(); i++) {
             Matrix matrix = matrices.all().get(i);
             Tensor gradient = coming(matrix);
-            others |= (gradient == null) != (matrix.gradient == null);
+            others |= (gradient == null) != (matrix.gradient == null) || (gradient != null && gradient == matrix.zeros) != matrix.missing;
             moved |= gradient != matrix.gradient;
         }
         if (others) {
@@ -198,6 +254,12 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         if (gradient == null && matrix.sparseGradientNow(name()) != null) {
             throw PanoptimException.unsupported(name() + ".step", name() + " does not support sparse gradients");
         }
+        if (gradient == null && missingAreZero()) {
+            if (matrix.zeros == null) {
+                matrix.zeros = memory().zerosLike(matrix.value());
+            }
+            return matrix.zeros;
+        }
         return gradient;
     }
 
@@ -205,7 +267,10 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         built = false;
         present = List.of();
         freePlans();
-        matrices.all().forEach(matrix -> matrix.gradient = coming(matrix));
+        matrices.all().forEach(matrix -> {
+            matrix.gradient = coming(matrix);
+            matrix.missing = matrix.gradient != null && matrix.gradient == matrix.zeros;
+        });
         List<Matrix> now = matrices.all().stream().filter(matrix -> matrix.gradient != null).toList();
         try {
             now.forEach(this::allocate);
@@ -237,7 +302,8 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     private void allocate(Matrix matrix) {
         if (matrix.states.isEmpty()) {
             Map<String, Tensor> states = new LinkedHashMap<>();
-            stateKeys().forEach(key -> states.put(key, memory().zerosLike(matrix.value())));
+            stateKeys(matrix.group).forEach(key -> states.put(key, memory().zerosLike(matrix.value())));
+            rowStateKeys().forEach(key -> states.put(key, memory().zeros(DType.FLOAT64, matrix.first, 1)));
             matrix.states = states;
         }
     }
@@ -251,19 +317,27 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
-        return new LinkedHashMap<>(matrices.of(this, parameter).states);
+        Matrix matrix = matrices.of(this, parameter);
+        Map<String, Tensor> states = new LinkedHashMap<>(matrix.states);
+        if (!states.isEmpty() && countsSteps(matrix.group)) {
+            Tensor step = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32);
+            step.set(0, matrix.step);
+            states.put(STEP, step);
+        }
+        return states;
     }
 
     @Override
     public final long stateBytes() {
-        return matrices.all().stream().mapToLong(matrix -> stateKeys().size() * matrix.value().bytes()).sum();
+        return matrices.all().stream().mapToLong(matrix -> stateKeys(matrix.group).size() * matrix.value().bytes()
+                + rowStateKeys().size() * matrix.first * DType.FLOAT64.bytes()).sum();
     }
 
     @Override
     final Runnable prepareState(StateDict loaded) {
         Memory fresh = engine().memory();
         try {
-            Map<Matrix, Map<String, Tensor>> restored = matrices.restore(loaded, (matrix, saved) -> restore(matrix, saved, fresh));
+            Map<Matrix, Restored> restored = matrices.restore(loaded, (matrix, saved) -> restore(matrix, saved, fresh));
             return () -> replace(fresh, restored);
         } catch (RuntimeException | Error refused) {
             fresh.close();
@@ -271,23 +345,38 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    private Map<String, Tensor> restore(Matrix matrix, StateDict.Saved saved, Memory fresh) {
+    private Restored restore(Matrix matrix, StateDict.Saved saved, Memory fresh) {
         Map<String, Tensor> states = new LinkedHashMap<>();
-        for (String key : stateKeys()) {
+        for (String key : stateKeys(matrix.group)) {
             states.put(key, StateDict.copyLike(this, fresh, saved.tensor(key, matrix.value().shape()), matrix.value()));
         }
-        saved.refuseUnknown(states.keySet());
-        return states;
+        for (String key : rowStateKeys()) {
+            Tensor state = fresh.zeros(DType.FLOAT64, matrix.first, 1);
+            StateDict.copy(this, saved.tensor(key, state.shape()), state);
+            states.put(key, state);
+        }
+        boolean counts = countsSteps(matrix.group);
+        Set<String> known = new HashSet<>(states.keySet());
+        if (counts) {
+            known.add(STEP);
+        }
+        saved.refuseUnknown(known);
+        return new Restored(states, counts ? (long) saved.number(this, STEP) : 0);
     }
 
-    private void replace(Memory fresh, Map<Matrix, Map<String, Tensor>> restored) {
+    private void replace(Memory fresh, Map<Matrix, Restored> restored) {
         built = false;
         freePlans();
         if (memory != null) {
             memory.close();
         }
         memory = fresh;
-        matrices.all().forEach(matrix -> matrix.states = restored.getOrDefault(matrix, Map.of()));
+        matrices.all().forEach(matrix -> {
+            Restored state = restored.getOrDefault(matrix, new Restored(Map.of(), 0));
+            matrix.states = state.states;
+            matrix.step = state.step;
+            matrix.zeros = null;
+        });
     }
 
     @Override

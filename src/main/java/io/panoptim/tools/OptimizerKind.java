@@ -39,6 +39,8 @@ import io.panoptim.optim.Yogi;
 import io.panoptim.optim.matrix.Adafactor;
 import io.panoptim.optim.matrix.AdafactorHF;
 import io.panoptim.optim.matrix.Muon;
+import io.panoptim.optim.matrix.MuonWithAuxAdam;
+import io.panoptim.optim.matrix.NorMuon;
 import io.panoptim.optim.matrix.SOAP;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
@@ -107,7 +109,9 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("MADGRAD", MADGRAD.SCHEMA, MADGRAD::new),
             of("MARS", MARS.SCHEMA, MARS::new, Map.of("caution", false)),
             new OptimizerKind<>("Muon", Muon.SCHEMA, Muon::new, Muon::addParamGroup, Map.of()),
+            new OptimizerKind<>("MuonWithAuxAdam", MuonWithAuxAdam.SCHEMA, MuonWithAuxAdam::new, MuonWithAuxAdam::addParamGroup, Map.of()),
             of("NAdam", NAdam.SCHEMA, NAdam::new),
+            new OptimizerKind<>("NorMuon", NorMuon.SCHEMA, NorMuon::new, NorMuon::addParamGroup, Map.of()),
             of("NovoGrad", NovoGrad.SCHEMA, NovoGrad::new),
             of("Prodigy", Prodigy.SCHEMA, Prodigy::new, DADAPTATION),
             of("RAdam", RAdam.SCHEMA, RAdam::new),

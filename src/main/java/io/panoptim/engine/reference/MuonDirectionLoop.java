@@ -15,7 +15,8 @@ final class MuonDirectionLoop implements SummingLoop {
 
     @Override
     public void finish(Scalars h, long columns, double[][] sums, Reduced reduced, Tensor[] shared) {
-        reduced.set(NORM, Arithmetic.maximum(Math.sqrt(sums[0][UPDATE_SQ]), h.get(EPS)));
+        double norm = Math.sqrt(sums[0][UPDATE_SQ]);
+        reduced.set(NORM, h.has(ADDS_EPS) ? norm + h.get(EPS) : Arithmetic.maximum(norm, h.get(EPS)));
     }
 
     @Override

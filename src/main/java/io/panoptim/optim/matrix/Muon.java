@@ -2,10 +2,12 @@ package io.panoptim.optim.matrix;
 
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
+import io.panoptim.linalg.NewtonSchulz;
 import io.panoptim.linalg.NewtonSchulz.Quintic;
 import io.panoptim.optim.Check;
 import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.OptionSchema;
+import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -112,6 +114,55 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     /** The options by torch's names. */
     public static final OptionSchema<Options> SCHEMA = OptionSchema.of("Muon", Options.defaults());
 
+    private static final int LR = SCHEMA.index("lr");
+    private static final int WEIGHT_DECAY = SCHEMA.index("weight_decay");
+    private static final int MOMENTUM = SCHEMA.index("momentum");
+    private static final int NESTEROV = SCHEMA.index("nesterov");
+    private static final int NS_COEFFICIENTS = SCHEMA.index("ns_coefficients");
+    private static final int EPS = SCHEMA.index("eps");
+    private static final int NS_STEPS = SCHEMA.index("ns_steps");
+    private static final int ADJUST_LR_FN = SCHEMA.index("adjust_lr_fn");
+
+    private static final MuonStep.Variant VARIANT = new MuonStep.Variant() {
+        @Override
+        public double momentum(ParamGroup group) {
+            return group.value(MOMENTUM);
+        }
+
+        @Override
+        public boolean nesterov(ParamGroup group) {
+            return group.value(NESTEROV) != 0;
+        }
+
+        @Override
+        public double eps(ParamGroup group) {
+            return group.value(EPS);
+        }
+
+        @Override
+        public boolean addsEps() {
+            return false;
+        }
+
+        @Override
+        public List<Quintic> quintics(ParamGroup group) {
+            return NewtonSchulz.repeated(new Quintic(group.value(NS_COEFFICIENTS), group.value(NS_COEFFICIENTS + 1),
+                    group.value(NS_COEFFICIENTS + 2)), (int) group.value(NS_STEPS));
+        }
+
+        @Override
+        public double decay(ParamGroup group, boolean missing) {
+            return 1 - group.value(LR) * group.value(WEIGHT_DECAY);
+        }
+
+        /** torch's {@code _adjust_lr}. */
+        @Override
+        public double lr(ParamGroup group, double rows, double columns) {
+            return group.value(LR) * (group.value(ADJUST_LR_FN) == AdjustLr.MATCH_RMS_ADAMW.ordinal()
+                    ? 0.2 * Math.sqrt(Math.max(rows, columns)) : Math.sqrt(Math.max(1, rows / columns)));
+        }
+    };
+
     private final MuonStep step;
     private DType products = DType.FLOAT32;
 
@@ -123,7 +174,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     /** An optimizer of one group on a given engine. */
     public Muon(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
-        step = new MuonStep(engine, this::stream, () -> products);
+        step = new MuonStep(engine, VARIANT, this::stream, () -> products);
     }
 
     /**
@@ -132,9 +183,8 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
      * device has instructions for it, which {@link Engine#widens} knows.
      */
     public void products(DType type) {
-        Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, "Muon", "products in " + type + ": expected float32 or bfloat16");
         if (type != products) {
-            products = type;
+            products = MuonStep.checkProducts("Muon", type);
             replan();
         }
     }
@@ -150,7 +200,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     }
 
     @Override
-    protected List<String> stateKeys() {
+    protected List<String> stateKeys(ParamGroup group) {
         return List.of(MuonStep.MOMENTUM_BUFFER);
     }
 

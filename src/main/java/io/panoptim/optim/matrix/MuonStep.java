@@ -13,13 +13,13 @@ import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.linalg.NewtonSchulz;
 import io.panoptim.linalg.NewtonSchulz.Quintic;
+import io.panoptim.optim.Check;
 import io.panoptim.optim.MatrixOptimizer.Matrix;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,21 +27,48 @@ import java.util.Map;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/** What {@link Muon} does with the matrices that have a gradient: they stay the same until it is built anew. */
+/** What {@link Muon} and its variants do with the matrices that have a gradient: they stay the same until it is built anew. */
 final class MuonStep implements AutoCloseable {
     static final String MOMENTUM_BUFFER = "momentum_buffer";
 
-    private static final int LR = Muon.SCHEMA.index("lr");
-    private static final int WEIGHT_DECAY = Muon.SCHEMA.index("weight_decay");
-    private static final int MOMENTUM = Muon.SCHEMA.index("momentum");
-    private static final int NESTEROV = Muon.SCHEMA.index("nesterov");
-    private static final int NS_COEFFICIENTS = Muon.SCHEMA.index("ns_coefficients");
-    private static final int EPS = Muon.SCHEMA.index("eps");
-    private static final int NS_STEPS = Muon.SCHEMA.index("ns_steps");
-    private static final int ADJUST_LR_FN = Muon.SCHEMA.index("adjust_lr_fn");
+    /** What the optimizers that go along orthogonalized matrices differ in. */
+    interface Variant {
+        double momentum(ParamGroup group);
+
+        boolean nesterov(ParamGroup group);
+
+        double eps(ParamGroup group);
+
+        /** Whether eps is added to the norm, or else is the least one. */
+        boolean addsEps();
+
+        /** The polynomials. */
+        List<Quintic> quintics(ParamGroup group);
+
+        /** What the parameters are multiplied with. */
+        double decay(ParamGroup group, boolean missing);
+
+        /** The learning rate for matrices of a shape. */
+        double lr(ParamGroup group, double rows, double columns);
+
+        /** The rule by which parameters, the values, go along orthogonalized matrices, the gradients. */
+        default Rule update() {
+            return Rule.MUON_UPDATE;
+        }
+
+        /** The states that it has. */
+        default List<Tensor> updateStates(Matrix matrix) {
+            return List.of();
+        }
+
+        /** Fills in its row. */
+        default void fill(Rows rows, int row, ParamGroup group, double decay, double stepSize) {
+            rows.set(row, MuonUpdateRow.DECAY, decay).set(row, MuonUpdateRow.STEP_SIZE, stepSize);
+        }
+    }
 
     /** What goes through the products together. */
-    private record Shape(ParamGroup group, DType type, long rows, long columns) {}
+    private record Shape(ParamGroup group, boolean missing, DType type, long rows, long columns) {}
 
     /** Matrices that share a group, and so options, and a shape, as numbered among those that step. */
     private static final class Batch {
@@ -53,27 +80,15 @@ final class MuonStep implements AutoCloseable {
         Tensor y;
         NewtonSchulz newtonSchulz;
         boolean inY;
-        double[] coefficients = {};
-        List<Quintic> quintics = List.of();
 
         Batch(Matrix like) {
             this.group = like.group();
             this.like = like;
         }
-
-        /** The polynomials that the group's options say. */
-        List<Quintic> quintics() {
-            double[] now = {group.value(NS_COEFFICIENTS), group.value(NS_COEFFICIENTS + 1), group.value(NS_COEFFICIENTS + 2),
-                group.value(NS_STEPS)};
-            if (!Arrays.equals(now, coefficients)) {
-                quintics = NewtonSchulz.repeated(new Quintic(now[0], now[1], now[2]), (int) now[3]);
-                coefficients = now;
-            }
-            return quintics;
-        }
     }
 
     private final Engine engine;
+    private final Variant variant;
     private final Supplier<Stream> stream;
     private final Supplier<DType> products;
     private final List<Batch> batches = new ArrayList<>();
@@ -88,10 +103,17 @@ final class MuonStep implements AutoCloseable {
     /**
      * @param products the type of the products for matrices that are computed with in float32
      */
-    MuonStep(Engine engine, Supplier<Stream> stream, Supplier<DType> products) {
+    MuonStep(Engine engine, Variant variant, Supplier<Stream> stream, Supplier<DType> products) {
         this.engine = engine;
+        this.variant = variant;
         this.stream = stream;
         this.products = products;
+    }
+
+    /** A type that products may have. */
+    static DType checkProducts(String optimizer, DType type) {
+        Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, optimizer, "products in " + type + ": expected float32 or bfloat16");
+        return type;
     }
 
     /** Makes the tables and plans for some matrices. */
@@ -102,7 +124,7 @@ final class MuonStep implements AutoCloseable {
         for (int i = 0; i < stepping.size(); i++) {
             Matrix matrix = stepping.get(i);
             DType type = type(matrix);
-            byShape.computeIfAbsent(new Shape(matrix.group(), type, matrix.memoryRows(), matrix.memoryColumns()),
+            byShape.computeIfAbsent(new Shape(matrix.group(), matrix.isMissing(), type, matrix.memoryRows(), matrix.memoryColumns()),
                     shape -> new Batch(matrix)).members.add(i);
         }
         batches.addAll(byShape.values());
@@ -134,11 +156,12 @@ final class MuonStep implements AutoCloseable {
             Matrix matrix = stepping.get(i);
             directionEntries.add(new TensorEntry(matrix.name(), matrix.state(MOMENTUM_BUFFER), matrix.gradient(),
                     List.of(inX[i]), matrix.id()));
-            updateEntries.add(new TensorEntry(matrix.name(), matrix.tensor(), inX[i], List.of(), matrix.id()));
+            updateEntries.add(new TensorEntry(matrix.name(), matrix.tensor(), inX[i], variant.updateStates(matrix), matrix.id(),
+                    matrix.memoryRows()));
         }
         directions = engine.table(Rule.MUON_DIRECTION, directionEntries);
         directions.classes(classes);
-        updates = engine.table(Rule.MUON_UPDATE, updateEntries);
+        updates = engine.table(variant.update(), updateEntries);
         updates.classes(classes);
         directionRows = new Rows(Math.max(1, batches.size()));
         updateRows = new Rows(Math.max(1, batches.size()));
@@ -167,7 +190,7 @@ final class MuonStep implements AutoCloseable {
     private void prepare() {
         Map<Integer, @Nullable Tensor> results = new HashMap<>();
         for (Batch batch : batches) {
-            Tensor result = batch.newtonSchulz.prepare(batch.quintics()).tensors().getFirst();
+            Tensor result = batch.newtonSchulz.prepare(variant.quintics(batch.group)).tensors().getFirst();
             boolean inY = result == batch.y;
             if (inY != batch.inY) {
                 long each = batch.like.tensor().elements();
@@ -190,27 +213,20 @@ final class MuonStep implements AutoCloseable {
         prepare();
         for (int b = 0; b < batches.size(); b++) {
             ParamGroup group = batches.get(b).group;
-            double lr = group.value(LR);
-            directionRows.set(b, MuonDirectionRow.MOMENTUM_WEIGHT, 1 - group.value(MOMENTUM))
-                    .set(b, MuonDirectionRow.MOMENTUM, group.value(MOMENTUM))
-                    .set(b, MuonDirectionRow.EPS, group.value(EPS))
-                    .flags(b, Rows.flag(MuonDirectionRow.NESTEROV, group.value(NESTEROV) != 0));
-            updateRows.set(b, MuonUpdateRow.DECAY, 1 - lr * group.value(WEIGHT_DECAY))
-                    .set(b, MuonUpdateRow.STEP_SIZE, -(lr * ratio(batches.get(b))));
+            Matrix like = batches.get(b).like;
+            double momentum = variant.momentum(group);
+            directionRows.set(b, MuonDirectionRow.MOMENTUM_WEIGHT, 1 - momentum)
+                    .set(b, MuonDirectionRow.MOMENTUM, momentum)
+                    .set(b, MuonDirectionRow.EPS, variant.eps(group))
+                    .flags(b, Rows.flag(MuonDirectionRow.NESTEROV, variant.nesterov(group))
+                            | Rows.flag(MuonDirectionRow.ADDS_EPS, variant.addsEps()));
+            variant.fill(updateRows, b, group, variant.decay(group, like.isMissing()), -variant.lr(group, like.rows(), like.columns()));
         }
         engine.step(directions, directionRows, null, Extras.NONE, stream.get());
         for (Batch batch : batches) {
-            batch.newtonSchulz.run(batch.quintics(), stream.get());
+            batch.newtonSchulz.run(variant.quintics(batch.group), stream.get());
         }
         engine.step(updates, updateRows, null, Extras.NONE, stream.get());
-    }
-
-    /** torch's {@code _adjust_lr}. */
-    private static double ratio(Batch batch) {
-        double rows = batch.like.rows();
-        double columns = batch.like.columns();
-        return batch.group.value(ADJUST_LR_FN) == Muon.AdjustLr.MATCH_RMS_ADAMW.ordinal() ? 0.2 * Math.sqrt(Math.max(rows, columns))
-                : Math.sqrt(Math.max(1, rows / columns));
     }
 
     /** Held for what has been built. */
