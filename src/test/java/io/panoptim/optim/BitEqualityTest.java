@@ -7,6 +7,7 @@ import io.panoptim.golden.GoldenInputs;
 import io.panoptim.golden.GoldenInputs.Format;
 import io.panoptim.golden.GoldenInputs.Kind;
 import io.panoptim.golden.GoldenInputs.Stream;
+import io.panoptim.optim.matrix.MuonWithAuxAdam;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
@@ -173,6 +174,9 @@ class BitEqualityTest {
             add("SGD Nesterov", SGD::new, sgd.withMomentum(0.9).withNesterov(true).withWeightDecay(0.1), Kind.NORMAL);
             Adam.Options adam = Adam.Options.defaults();
             add("Adam", Adam::new, adam, Kind.NORMAL);
+            MuonWithAuxAdam.Options aux = MuonWithAuxAdam.Options.adam();
+            add("MuonWithAuxAdam's AdamW", MuonWithAuxAdam::new, aux, Kind.SPECIAL);
+            add("MuonWithAuxAdam's AdamW decay", MuonWithAuxAdam::new, aux.withBetas(0.4, 0.5).withWeightDecay(0.1), Kind.WIDE);
             add("Adam decay maximize", Adam::new, adam.withWeightDecay(0.1).withMaximize(true), Kind.WIDE);
             add("Adam AMSGrad", Adam::new, adam.withAmsgrad(true).withBetas(LERP_FROM_THE_END.first(), LERP_FROM_THE_END.second()),
                     Kind.SPECIAL);

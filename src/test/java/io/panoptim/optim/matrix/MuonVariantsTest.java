@@ -8,6 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
+import io.panoptim.engine.Extras;
+import io.panoptim.engine.NormuonUpdateRow;
+import io.panoptim.engine.Rows;
+import io.panoptim.engine.Rule;
+import io.panoptim.engine.Stream;
+import io.panoptim.engine.Table;
+import io.panoptim.engine.TensorEntry;
 import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
@@ -22,6 +29,7 @@ import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What NorMuon and MuonWithAuxAdam do beyond Muon, on every engine. */
@@ -70,6 +78,40 @@ class MuonVariantsTest {
                     assertEquals(plain[i] * ratio, normed[i], 1e-9, "a row keeps its direction");
                 }
             }
+        }
+    }
+
+    /** Given one orthogonalized matrix, whose products differ, engines have the same bits. */
+    @ParameterizedTest
+    @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64", "BFLOAT16"})
+    void normalizedUpdatesHaveTheSameBits(DType dtype) {
+        List<double[]> results = new ArrayList<>();
+        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
+        engines.addAll(TestEngines.all());
+        for (Engine engine : engines) {
+            random.setSeed(2);
+            Tensor orthogonal = gaussian(dtype, 37, 1100);
+            LongStream.range(0, 2000).forEach(i -> orthogonal.set(i, 0)); // a row and a part of one
+            Tensor value = gaussian(dtype, 37, 1100);
+            Tensor state = Tensor.zeros(arena, DType.FLOAT64, 37, 1);
+            LongStream.range(0, 20).forEach(i -> state.set(i, i * 0.1));
+            Rows rows = new Rows(1).set(0, NormuonUpdateRow.DECAY, 0.99).set(0, NormuonUpdateRow.STEP_SIZE, -0.02)
+                    .set(0, NormuonUpdateRow.SECOND_MOMENTUM_WEIGHT, 0.05).set(0, NormuonUpdateRow.EPS, 1e-10);
+            try (Table table = engine.table(Rule.NORMUON_UPDATE, List.of(new TensorEntry("w", value, orthogonal, List.of(state), 0, 37)))) {
+                table.classes(new int[] {0});
+                engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+                engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT);
+            }
+            results.add(LongStream.range(0, value.elements()).mapToDouble(value::get).toArray());
+            results.add(LongStream.range(0, state.elements()).mapToDouble(state::get).toArray());
+        }
+        TestEngines.close(engines);
+        random.setSeed(2);
+        gaussian(dtype, 37, 1100);
+        Tensor before = gaussian(dtype, 37, 1100);
+        assertTrue(Arrays.stream(results.get(0)).allMatch(Double::isFinite) && results.get(0)[5000] != before.get(5000) * 0.99);
+        for (int i = 2; i < results.size(); i++) {
+            assertArrayEquals(results.get(i % 2), results.get(i), "engine " + i / 2);
         }
     }
 
