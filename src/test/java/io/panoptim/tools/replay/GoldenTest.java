@@ -54,7 +54,7 @@ class GoldenTest {
     /** What stands in a row for a tensor that is compared at the end only, within a bound. */
     private static final String BOUNDED = "~";
 
-    private static final Set<String> MULTIPLYING = Set.of("Muon", "SOAP");
+    private static final Set<String> MULTIPLYING = Set.of("Muon", "MuonWithAuxAdam", "NorMuon", "SOAP");
 
     /** What the CUDA engine cannot step yet. */
     private static final Set<String> NOT_ON_CUDA = Set.of("Adafactor", "AdafactorHF", "SOAP");
