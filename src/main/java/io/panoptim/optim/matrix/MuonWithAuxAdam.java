@@ -182,6 +182,8 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
         isMuons = new boolean[stepping.size()];
         for (int i = 0; i < stepping.size(); i++) {
             isMuons[i] = usesMuon(stepping.get(i).group());
+            Check.check(!isMuons[i] || stepping.get(i).tensor().shape().length >= 2, name() + ".step", "use_muon of a group has changed, and '"
+                    + stepping.get(i).name() + "' is no matrix");
             List<Matrix> kind = isMuons[i] ? ofMuon : ofAdam;
             places[i] = kind.size();
             kind.add(stepping.get(i));

@@ -195,6 +195,10 @@ class MuonVariantsTest {
             assertTrue(assertThrows(PanoptimException.class, () -> optimizer.addParamGroup(List.of(bias), MUON)).getMessage()
                     .startsWith("MuonWithAuxAdam: MuonWithAuxAdam only supports 2D parameters whereas"));
             optimizer.addParamGroup(List.of(bias, scalar), MuonWithAuxAdam.Options.adam());
+            try (MuonWithAuxAdam other = new MuonWithAuxAdam(engine, List.of(bias), MuonWithAuxAdam.Options.adam())) {
+                other.paramGroups().get(0).set("use_muon", true); // before its first step
+                assertTrue(assertThrows(PanoptimException.class, other::step).getMessage().contains("is no matrix"));
+            }
             optimizer.step();
             for (int i = 0; i < 5; i++) {
                 assertEquals(-3e-4 * Math.signum(bias.gradient().get(i)), bias.value().get(i), 1e-9, "Adam's first step is lr");
