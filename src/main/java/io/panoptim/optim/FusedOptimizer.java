@@ -630,8 +630,9 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    /** What is optimized, in the order in which it was added. */
+    /** What is optimized, in the order in which it was added, after all steps so far. */
     final List<Entry> entries() {
+        settle();
         return entries;
     }
 

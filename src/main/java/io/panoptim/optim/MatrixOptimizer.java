@@ -9,8 +9,10 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +34,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         private final long first;
         private final boolean transposed;
         private Map<String, Tensor> states = Map.of();
+        private boolean begun;
         private long step;
         private @Nullable Tensor gradient;
         private @Nullable Tensor zeros;
@@ -121,6 +124,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     private record Restored(Map<String, Tensor> states, long step) {}
 
     private final TiedParameters<Matrix> matrices = new TiedParameters<>();
+    private final Set<ParamGroup> ofMatrices = Collections.newSetFromMap(new IdentityHashMap<>());
     private List<Matrix> present = List.of();
     private @Nullable Memory memory;
     private boolean built;
@@ -141,6 +145,14 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
             }
         }
         add(parameters, options);
+        if (isOfMatrices(options)) {
+            ofMatrices.add(paramGroups().getLast());
+        }
+    }
+
+    /** Whether a group was one of matrices alone when it was added. */
+    protected final boolean wasOfMatrices(ParamGroup group) {
+        return ofMatrices.contains(group);
     }
 
     private void checkMatrix(String parameter, Tensor value) {
@@ -171,7 +183,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         return false;
     }
 
-    /** Refuses what options of a group have been changed to, before a step. */
+    /** Refuses what options of a group have been changed to, before a step and before a state dictionary is taken. */
     protected void checkGroup(ParamGroup group) {}
 
     /** Whether a parameter without a gradient steps as if it were zero, rather than not at all. */
@@ -224,6 +236,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
             throw new PanoptimException(Code.FAULT, name() + ".step", failed.getMessage(), failed);
         }
         for (int i = 0; i < present.size(); i++) {
+            present.get(i).begun = true;
             present.get(i).step++;
         }
     }
@@ -295,8 +308,10 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
                 number++;
             }
         }
+        built = false; // if one of several tables refuses
         moved(moves);
         present.forEach(matrix -> matrix.gradient = coming(matrix));
+        built = true;
     }
 
     private void allocate(Matrix matrix) {
@@ -318,13 +333,18 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
     @Override
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
         Matrix matrix = matrices.of(this, parameter);
-        Map<String, Tensor> states = new LinkedHashMap<>(matrix.states);
+        Map<String, Tensor> states = new LinkedHashMap<>(matrix.begun ? matrix.states : Map.of());
         if (!states.isEmpty() && countsSteps(matrix.group)) {
             Tensor step = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32);
             step.set(0, matrix.step);
             states.put(STEP, step);
         }
         return states;
+    }
+
+    /** What is held in place of gradients that are missing, or have been. */
+    protected final long missingBytes() {
+        return matrices.all().stream().mapToLong(matrix -> matrix.zeros == null ? 0 : matrix.zeros.bytes()).sum();
     }
 
     @Override
@@ -335,6 +355,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
 
     @Override
     final Runnable prepareState(StateDict loaded) {
+        paramGroups().forEach(this::checkGroup);
         Memory fresh = engine().memory();
         try {
             Map<Matrix, Restored> restored = matrices.restore(loaded, (matrix, saved) -> restore(matrix, saved, fresh));
@@ -374,6 +395,7 @@ public abstract class MatrixOptimizer<O extends Record> extends Optimizer {
         matrices.all().forEach(matrix -> {
             Restored state = restored.getOrDefault(matrix, new Restored(Map.of(), 0));
             matrix.states = state.states;
+            matrix.begun = !state.states.isEmpty();
             matrix.step = state.step;
             matrix.zeros = null;
         });

@@ -4,6 +4,7 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Engine;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -149,8 +150,8 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
     /** Some gradients lie elsewhere than before: by the places of their tensors in the list given to {@link #build}. */
     protected abstract void moved(Map<Integer, Tensor> gradients);
 
-    /** Refuses options that no step can be taken with. */
-    protected void checkStep(ParamGroup group) {}
+    /** Refuses options that no step can be taken with, or not with the state that there is. */
+    protected void checkStep(Target target) {}
 
     /** One step of the tensors last given to {@link #build}, all of whose memory is there. */
     protected abstract void stepTargets();
@@ -176,7 +177,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         }
         for (int i = 0; i < present.size(); i++) {
             Target target = present.get(i);
-            checkStep(target.group);
+            checkStep(target);
             target.value().checkAccessible(name() + ".step", "'" + target.name + "'");
             target.gradient().checkAccessible(name() + ".step", "the gradient of '" + target.name + "'");
         }
@@ -252,8 +253,10 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
                 number++;
             }
         }
+        built = false; // if one of several tables refuses
         moved(moves);
         present.forEach(target -> target.gradient = coming(target));
+        built = true;
     }
 
     private void allocate(Target target) {
@@ -275,7 +278,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
     protected final Map<String, Tensor> stateOf(Parameter parameter) {
         Target target = targets.of(this, parameter);
         Map<String, Tensor> states = new LinkedHashMap<>();
-        if (target.hasState && target.step + target.numbers.size() > 0 || !target.states.isEmpty()) {
+        if (target.hasState && !target.isNew) {
             states.put(STEP, Tensor.of(MemorySegment.ofArray(new float[] {target.step}), DType.FLOAT32));
             states.putAll(target.states);
             target.numbers.forEach((key, value) -> states.put(key, Tensor.of(MemorySegment.ofArray(new double[] {value}), DType.FLOAT64)));
@@ -301,10 +304,39 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
 
     @Override
     public final long stateBytes() {
-        try (Memory counted = engine().memory()) {
-            targets.all().forEach(target -> newState(target, counted));
-            return counted.bytes();
+        Counter counter = new Counter();
+        targets.all().forEach(target -> newState(target, counter));
+        return counter.bytes;
+    }
+
+    /** Counts what would be allocated; the tensors that it gives lie nowhere. */
+    private static final class Counter implements Memory {
+        private long bytes;
+
+        @Override
+        public Device device() {
+            return Device.cuda(0);
         }
+
+        @Override
+        public Tensor zeros(DType dtype, long... shape) {
+            Tensor counted = Tensor.ofAddress(0, this, device(), dtype, shape);
+            bytes += counted.bytes();
+            return counted;
+        }
+
+        @Override
+        public Tensor zerosLike(Tensor tensor, DType dtype) {
+            return zeros(dtype, tensor.shape());
+        }
+
+        @Override
+        public long bytes() {
+            return bytes;
+        }
+
+        @Override
+        public void close() {}
     }
 
     /** What is restored of one tensor. */

@@ -12,6 +12,7 @@ import io.panoptim.engine.cuda.CudaEngine;
 import io.panoptim.engine.cuda.CudaShim;
 import io.panoptim.engine.cuda.CudaStream;
 import io.panoptim.optim.AdamW;
+import io.panoptim.optim.AdamWScheduleFree;
 import io.panoptim.optim.NAdam;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
@@ -209,6 +210,64 @@ class CudaTrainingStepTest {
             closeable.close();
         } catch (Exception failed) {
             throw new AssertionError(failed);
+        }
+    }
+
+    /** A parameter whose first step is not known to have taken place is moved to its average like any other. */
+    @Test
+    void scheduleFreeEvaluatesAfterAllStepsSoFar() {
+        List<double[]> expected = scheduleFree(TestEngines.reference());
+        List<double[]> actual = scheduleFree(cuda);
+        for (int i = 0; i < expected.size(); i++) {
+            assertArrayEquals(expected.get(i), actual.get(i), "" + i);
+        }
+    }
+
+    private List<double[]> scheduleFree(Engine engine) {
+        Model model = new Model(engine, Stream.DEFAULT);
+        AdamWScheduleFree optimizer = open(new AdamWScheduleFree(engine, model.parameters, AdamWScheduleFree.Options.defaults()));
+        TrainingStep step = open(TrainingStep.of(optimizer).scaler(model.scaler).build());
+        List<double[]> values = new ArrayList<>();
+        optimizer.train();
+        Tensor later = model.parameters.getFirst().gradient();
+        model.parameters.getFirst().gradient(null);
+        step.step();
+        step.step();
+        model.parameters.getFirst().gradient(later);
+        step.step();
+        optimizer.eval();
+        model.parameters.forEach(parameter -> values.add(model.here(parameter.value())));
+        optimizer.train();
+        model.parameters.forEach(parameter -> values.add(model.here(parameter.value())));
+        return values;
+    }
+
+    @Test
+    void manyOptimizersLearnOfTheSameOverflow() {
+        assumeTrue(TestEngines.isCudaSlow(), "the tests run on a GPU");
+        try (CudaShim shim = CudaShim.shared(); CudaStream stream = cuda.newStream()) {
+            Model model = new Model(cuda, stream.stream());
+            List<Optimizer> many = new ArrayList<>();
+            for (int i = 0; i < 9; i++) {
+                many.add(open(new AdamW(cuda, List.of(Parameter.of("q" + i, model.placed(5)).gradient(model.placed(5))),
+                        AdamW.Options.defaults())));
+                many.getLast().stream(stream.stream());
+            }
+            TrainingStep step = open(TrainingStep.of(many.toArray(Optimizer[]::new)).scaler(model.scaler).build());
+            step.step();
+            stream.synchronize();
+            shim.set("lazy", 1);
+            try {
+                long before = shim.count("launches");
+                step.step();
+                assertEquals(before, shim.count("launches"), "it has waited");
+            } finally {
+                shim.reset();
+            }
+            assertEquals(2, many.getLast().steps());
+            while (!opened.isEmpty()) {
+                close(opened.removeLast());
+            }
         }
     }
 

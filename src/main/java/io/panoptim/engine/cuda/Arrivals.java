@@ -23,8 +23,7 @@ final class Arrivals implements AutoCloseable {
     private final Event[] events = new Event[PLACES];
     /** Which order it was that a place was last used for; 0 if for none. */
     private final long[] orders = new long[PLACES];
-    /** By how many a place is held. */
-    private final int[] held = new int[PLACES];
+    private final boolean[] held = new boolean[PLACES];
     /** The newest state that had arrived of those that are overwritten. */
     private final MemorySegment last;
     private long lastOrder;
@@ -49,7 +48,7 @@ final class Arrivals implements AutoCloseable {
     /** Orders another copy. When the device is so far behind that no place is free, it follows the one before to the same place. */
     synchronized void order(long stream) {
         int next = (newest + 1) % PLACES;
-        while (held[next] > 0) {
+        while (held[next]) {
             next = (next + 1) % PLACES;
         }
         if (hasArrived(next)) {
@@ -57,7 +56,7 @@ final class Arrivals implements AutoCloseable {
                 last.copyFrom(place(next));
                 lastOrder = orders[next];
             }
-        } else if (orders[next] > 0 && held[newest] == 0) {
+        } else if (orders[next] > 0 && !held[newest]) {
             next = newest;
         }
         engine.calls().copyToHost(place(next), address, bytes, stream);
@@ -81,10 +80,15 @@ final class Arrivals implements AutoCloseable {
         return best == NONE ? last : place(best);
     }
 
+    /** Whether nothing was ordered since a place was. */
+    synchronized boolean isNewest(int place) {
+        return place == newest;
+    }
+
     /** Keeps what was ordered last, for {@link #released}, until it is let go. At most {@link #MOST_HELD} may be kept. */
     synchronized int hold() {
         if (newest != NONE) {
-            held[newest]++;
+            held[newest] = true;
         }
         return newest;
     }
@@ -92,7 +96,7 @@ final class Arrivals implements AutoCloseable {
     /** What is held in a place: waits for the device. It is let go, and stays as it is until the next order. */
     synchronized MemorySegment released(int place) {
         engine.calls().await(events[place]);
-        held[place]--;
+        held[place] = false;
         return place(place);
     }
 

@@ -153,7 +153,10 @@ public final class AdafactorHF extends FactoredOptimizer<AdafactorHF.Options> {
     }
 
     @Override
-    protected void checkStep(ParamGroup group) {
+    protected void checkStep(Target target) {
+        ParamGroup group = target.group();
+        Check.check(averages(group) == (target.stateOrNull(KEYS.average()) != null), "AdafactorHF.step", "beta1 cannot be turned on or off after "
+                + "the first step, and '" + target.name() + "' has " + (averages(group) ? "no" : "an") + " average of its updates");
         Check.check(group.value(RELATIVE_STEP) != 0 || !Double.isNaN(group.lr()), "AdafactorHF.step", "`relative_step=False` requires an `lr`");
     }
 

@@ -33,6 +33,7 @@ abstract class FactoredOptimizer<O extends Record> extends TensorOptimizer<O> {
 
     FactoredOptimizer(Engine engine, OptionSchema<O> schema, List<Parameter> parameters, O options) {
         super(engine, schema, parameters, options);
+        engine.factoredStep(List.of()).close(); // or it is refused, before there is state
     }
 
     abstract Keys keys();

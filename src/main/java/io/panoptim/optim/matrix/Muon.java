@@ -184,8 +184,10 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
      */
     public void products(DType type) {
         if (type != products) {
-            products = MuonStep.checkProducts("Muon", type);
-            replan();
+            change("products", () -> {
+                products = MuonStep.checkProducts("Muon", type);
+                replan();
+            });
         }
     }
 

@@ -106,8 +106,6 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     private final MuonStep muon;
     private final AuxAdamStep adam;
-    /** As each group was when it was first stepped. */
-    private final Map<ParamGroup, Boolean> uses = new HashMap<>();
     /** Where each of the parameters that step is found among its kind. */
     private int[] places = {};
     private boolean[] isMuons = {};
@@ -128,8 +126,10 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
     /** The type in which Newton–Schulz computes: float32, as it is at first, or bfloat16, as in the original; see {@link Muon#products}. */
     public void products(DType type) {
         if (type != products) {
-            products = MuonStep.checkProducts("MuonWithAuxAdam", type);
-            replan();
+            change("products", () -> {
+                products = MuonStep.checkProducts("MuonWithAuxAdam", type);
+                replan();
+            });
         }
     }
 
@@ -140,7 +140,7 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     /** What is held besides the state, from the first step on. */
     public long workspaceBytes() {
-        return muon.bytes();
+        return muon.bytes() + missingBytes();
     }
 
     @Override
@@ -169,8 +169,9 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     @Override
     protected void checkGroup(ParamGroup group) {
-        if (uses.computeIfAbsent(group, first -> usesMuon(first)) != usesMuon(group)) {
-            throw PanoptimException.invalid(name() + ".step", "use_muon of a group has changed: its parameters have the other kind of state");
+        if (wasOfMatrices(group) != usesMuon(group)) {
+            throw PanoptimException.invalid(name(), "use_muon of a group cannot change: it was " + wasOfMatrices(group) + " when the group was "
+                    + "added; add another group in its place");
         }
     }
 
@@ -182,8 +183,6 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
         isMuons = new boolean[stepping.size()];
         for (int i = 0; i < stepping.size(); i++) {
             isMuons[i] = usesMuon(stepping.get(i).group());
-            Check.check(!isMuons[i] || stepping.get(i).tensor().shape().length >= 2, name() + ".step", "use_muon of a group has changed, and '"
-                    + stepping.get(i).name() + "' is no matrix");
             List<Matrix> kind = isMuons[i] ? ofMuon : ofAdam;
             places[i] = kind.size();
             kind.add(stepping.get(i));

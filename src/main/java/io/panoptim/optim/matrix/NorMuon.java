@@ -123,8 +123,10 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
     /** The type in which Newton–Schulz computes: float32, as it is at first, or bfloat16, as in the original; see {@link Muon#products}. */
     public void products(DType type) {
         if (type != products) {
-            products = MuonStep.checkProducts("NorMuon", type);
-            replan();
+            change("products", () -> {
+                products = MuonStep.checkProducts("NorMuon", type);
+                replan();
+            });
         }
     }
 
@@ -135,7 +137,7 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
 
     /** What is held besides the state, from the first step on. */
     public long workspaceBytes() {
-        return step.bytes();
+        return step.bytes() + missingBytes();
     }
 
     @Override

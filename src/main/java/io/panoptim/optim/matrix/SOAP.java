@@ -1,5 +1,6 @@
 package io.panoptim.optim.matrix;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
 import io.panoptim.optim.Betas;
@@ -8,6 +9,7 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -136,6 +138,10 @@ public final class SOAP extends TensorOptimizer<SOAP.Options> {
     /** An optimizer of one group on a given engine. */
     public SOAP(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
+        if (engine.device().kind() != Device.Kind.CPU) {
+            throw PanoptimException.unsupported("SOAP", "the " + engine.name() + " engine does not decompose matrices yet: use one of the "
+                    + "CPU's, cpu or reference");
+        }
         step = new SoapStep(engine, this::stream);
     }
 
@@ -200,6 +206,24 @@ public final class SOAP extends TensorOptimizer<SOAP.Options> {
     @Override
     protected Set<String> unread() {
         return Set.of("precondition_frequency", "shampoo_beta");
+    }
+
+    @Override
+    protected void checkStep(Target target) {
+        checkState(target);
+    }
+
+    /** Refuses options that ask for another state than there is. */
+    static void checkState(Target target) {
+        long[] dimensions = dimensions(target.group(), target.tensor().shape());
+        for (int mode = 0; mode < dimensions.length && target.tensor().elements() > 0; mode++) {
+            Tensor outer = target.stateOrNull(GG + "." + mode);
+            boolean wanted = isPreconditioned(target.group(), target.tensor().shape(), dimensions[mode]);
+            if (wanted != (outer != null) || outer != null && outer.shape()[0] != dimensions[mode]) {
+                throw PanoptimException.invalid("SOAP.step", "max_precond_dim, merge_dims and precondition_1d cannot change after the first "
+                        + "step: '" + target.name() + "' has other preconditioners");
+            }
+        }
     }
 
     @Override

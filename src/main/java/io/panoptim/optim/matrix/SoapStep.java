@@ -18,7 +18,6 @@ import io.panoptim.engine.TensorEntry;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer.Target;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
@@ -264,18 +263,14 @@ final class SoapStep implements AutoCloseable {
 
     /** Makes the tables and plans for some tensors. */
     void build(List<Target> stepping) {
-        if (engine.device().kind() != Device.Kind.CPU) {
-            throw PanoptimException.unsupported("SOAP.step", "the " + engine.name() + " engine does not decompose matrices yet: use one "
-                    + "of the CPU's, cpu or reference");
-        }
         memory = engine.memory();
         Map<Kind, Batch> byKind = new LinkedHashMap<>();
         for (int i = 0; i < stepping.size(); i++) {
             Target target = stepping.get(i);
+            SOAP.checkState(target);
             List<Long> dimensions = Arrays.stream(SOAP.dimensions(target.group(), target.tensor().shape())).boxed().toList();
             Batch batch = byKind.computeIfAbsent(new Kind(target.group(), target.tensor().dtype().computeType(), dimensions,
                     target.isNew(), target.step()), Batch::new);
-            checkState(target, dimensions);
             batch.members.add(target);
             batch.numbers.add(i);
         }
@@ -304,18 +299,6 @@ final class SoapStep implements AutoCloseable {
         updates.classes(classes);
         directionRows = new Rows(Math.max(1, batches.size()));
         updateRows = new Rows(Math.max(1, batches.size()));
-    }
-
-    /** Refuses options that ask for another state than there is. */
-    private static void checkState(Target target, List<Long> dimensions) {
-        for (int mode = 0; mode < dimensions.size(); mode++) {
-            Tensor outer = target.stateOrNull(SOAP.GG + "." + mode);
-            boolean wanted = SOAP.isPreconditioned(target.group(), target.tensor().shape(), dimensions.get(mode));
-            if (wanted != (outer != null) || outer != null && outer.shape()[0] != dimensions.get(mode)) {
-                throw PanoptimException.invalid("SOAP.step", "max_precond_dim, merge_dims and precondition_1d cannot change after the first "
-                        + "step: '" + target.name() + "' has other preconditioners");
-            }
-        }
     }
 
     /** Some gradients lie elsewhere. */

@@ -197,7 +197,7 @@ class MuonVariantsTest {
             optimizer.addParamGroup(List.of(bias, scalar), MuonWithAuxAdam.Options.adam());
             try (MuonWithAuxAdam other = new MuonWithAuxAdam(engine, List.of(bias), MuonWithAuxAdam.Options.adam())) {
                 other.paramGroups().get(0).set("use_muon", true); // before its first step
-                assertTrue(assertThrows(PanoptimException.class, other::step).getMessage().contains("is no matrix"));
+                assertTrue(assertThrows(PanoptimException.class, other::step).getMessage().contains("use_muon of a group cannot change"));
             }
             optimizer.step();
             for (int i = 0; i < 5; i++) {
@@ -208,7 +208,7 @@ class MuonVariantsTest {
             assertEquals(1, optimizer.state(scalar).get("step").get(0));
             optimizer.paramGroups().get(1).set("use_muon", true);
             double[] before = values(bias);
-            assertTrue(assertThrows(PanoptimException.class, optimizer::step).getMessage().contains("use_muon of a group has changed"));
+            assertTrue(assertThrows(PanoptimException.class, optimizer::step).getMessage().contains("use_muon of a group cannot change"));
             assertArrayEquals(before, values(bias));
             optimizer.paramGroups().get(1).set("use_muon", false);
             bias.gradient(gaussian(DType.FLOAT32, 5));

@@ -1,0 +1,162 @@
+package io.panoptim.optim.matrix;
+
+import static io.panoptim.Refusals.refused;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.panoptim.TestEngines;
+import io.panoptim.engine.Engine;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
+import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.api.Test;
+
+/** What optimizers of several passes are like after a step, an option or a state dictionary was refused: as before. */
+class RefusedStepsTest {
+    private static final Engine ENGINE = TestEngines.reference();
+
+    private record Kind(String name, Function<List<Parameter>, Optimizer> make) {
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    private final Arena arena = Arena.ofShared();
+    private final Parameter a = parameter(4, 3);
+    private final Parameter b = parameter(3, 2);
+
+    static Stream<Kind> kinds() {
+        return Stream.of(new Kind("Adafactor", p -> new Adafactor(ENGINE, p, Adafactor.Options.defaults())),
+                new Kind("AdafactorHF", p -> new AdafactorHF(ENGINE, p, AdafactorHF.Options.defaults().withBeta1(0.9))),
+                new Kind("SOAP", p -> new SOAP(ENGINE, p, SOAP.Options.defaults().withWeightDecay(0))),
+                new Kind("Muon", p -> new Muon(ENGINE, p, Muon.Options.defaults().withWeightDecay(0))),
+                new Kind("NorMuon", p -> new NorMuon(ENGINE, p, NorMuon.Options.defaults().withWeightDecay(0))),
+                new Kind("MuonWithAuxAdam", p -> {
+                    MuonWithAuxAdam made = new MuonWithAuxAdam(ENGINE, p.subList(0, 1), MuonWithAuxAdam.Options.muon());
+                    made.addParamGroup(p.subList(1, 2), MuonWithAuxAdam.Options.adam());
+                    return made;
+                }));
+    }
+
+    @AfterEach
+    void close() {
+        arena.close();
+    }
+
+    private Parameter parameter(long... shape) {
+        return Parameter.of(filled(Tensor.zeros(arena, DType.FLOAT32, shape))).gradient(filled(Tensor.zeros(arena, DType.FLOAT32, shape)));
+    }
+
+    private static Tensor filled(Tensor tensor) {
+        for (int i = 0; i < tensor.elements(); i++) {
+            tensor.set(i, (i * 7 % 11 - 5) * 0.1);
+        }
+        return tensor;
+    }
+
+    private static float[] values(Parameter parameter) {
+        return parameter.value().segment().toArray(ValueLayout.JAVA_FLOAT);
+    }
+
+    private static Tensor inAClosedArena(Tensor like) {
+        try (Arena closed = Arena.ofShared()) {
+            return Tensor.zeros(closed, like.dtype(), like.shape());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kinds")
+    void gradientsOfARefusedStepThatAreTakenBackAreNotUsed(Kind kind) {
+        Parameter twinA = parameter(4, 3);
+        Parameter twinB = parameter(3, 2);
+        try (Optimizer optimizer = kind.make.apply(List.of(a, b)); Optimizer twin = kind.make.apply(List.of(twinA, twinB))) {
+            for (int step = 0; step < 5; step++) {
+                optimizer.step();
+                twin.step();
+                Tensor before = a.gradient();
+                Tensor beforeOfB = b.gradient();
+                Tensor other = Tensor.zeros(arena, DType.FLOAT32, 4, 3);
+                other.set(0, 100);
+                a.gradient(other);
+                b.gradient(inAClosedArena(beforeOfB));
+                refused("closed", optimizer::step);
+                a.gradient(before);
+                b.gradient(beforeOfB);
+            }
+            assertArrayEquals(values(twinA), values(a));
+            assertArrayEquals(values(twinB), values(b));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kinds")
+    void aRefusedFirstStepLeavesNoState(Kind kind) {
+        try (Optimizer optimizer = kind.make.apply(List.of(a, b))) {
+            Tensor gradient = b.gradient();
+            b.gradient(inAClosedArena(gradient));
+            refused("closed", optimizer::step);
+            assertEquals(Map.of(), optimizer.state(a));
+            assertEquals(Map.of(), optimizer.state(b));
+            b.gradient(gradient);
+            optimizer.step();
+            assertTrue(!optimizer.state(a).isEmpty());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("kinds")
+    void stateBytesIsWhatTheTensorsOfTheStateTake(Kind kind) {
+        try (Optimizer optimizer = kind.make.apply(List.of(a, b))) {
+            long bytes = optimizer.stateBytes();
+            optimizer.step();
+            assertEquals(Stream.of(a, b).flatMap(parameter -> optimizer.state(parameter).entrySet().stream())
+                    .filter(state -> !state.getKey().equals("step") && !state.getKey().equals("RMS"))
+                    .mapToLong(state -> state.getValue().bytes()).sum(), bytes);
+        }
+    }
+
+    @Test
+    void optionsThatTheStateFollowsFromCannotChange() {
+        try (AdafactorHF optimizer = new AdafactorHF(ENGINE, List.of(a), AdafactorHF.Options.defaults())) {
+            optimizer.step();
+            optimizer.step();
+            optimizer.paramGroups().getFirst().set("beta1", 0.9);
+            refused("beta1 cannot be turned on or off after the first step", optimizer::step);
+        }
+        try (SOAP optimizer = new SOAP(ENGINE, List.of(a), SOAP.Options.defaults())) {
+            for (int step = 0; step < 4; step++) {
+                optimizer.step();
+            }
+            optimizer.paramGroups().getFirst().set("max_precond_dim", 3);
+            refused("cannot change after the first step", optimizer::step);
+            optimizer.paramGroups().getFirst().set("max_precond_dim", 10000);
+            optimizer.step();
+        }
+    }
+
+    @Test
+    void aGroupOfTheOneKindOfMuonDoesNotBecomeTheOthers() {
+        try (MuonWithAuxAdam optimizer = new MuonWithAuxAdam(ENGINE, List.of(a), MuonWithAuxAdam.Options.muon());
+             MuonWithAuxAdam other = new MuonWithAuxAdam(ENGINE, List.of(b), MuonWithAuxAdam.Options.adam())) {
+            optimizer.paramGroups().getFirst().set("use_muon", false);
+            refused("use_muon of a group cannot change: it was true", optimizer::step);
+            optimizer.paramGroups().getFirst().set("use_muon", true);
+            optimizer.step();
+            other.step();
+            refused("use_muon of a group cannot change: it was false", () -> other.loadStateDict(optimizer.stateDict()));
+            other.step();
+        }
+    }
+}
