@@ -5,15 +5,18 @@ import importlib.metadata
 import importlib.util
 import math
 import pathlib
+import sys
 
 import torch
 
 import sources
 from cases import FACTORED, FACTORED_MISSING, FACTORED_SHAPES, STEP_LR, near
+SHAMPOO = ("facebookresearch/optimizers", "f60660661194de26d3ee78bae6d15820ff8e583d")
 SOAP = ("nikhilvyas/SOAP", "a1e553530fde97d0e6b307d7c82ac6d38b072340")
 
 FULL_RANK = {"scalar": [], "vector": [7], "one": [1, 1], "square": [4, 4], "twin": [4, 4], "wide": [3, 5], "tall": [5, 3], "batch": [3, 2, 2, 3]}
 PRECONDITIONED = {"float32": 1e-3, "float64": 1e-10}
+ROOTS = {"float32": 5e-5, "float64": 1e-11}        # the source's corrections of bias are float32 with the parameters
 
 
 def adafactor_hf_cases():
@@ -48,13 +51,12 @@ def transformers():
 @contextlib.contextmanager
 def in_float64():
     """What else would be float32."""
-    rounded = torch.Tensor.float
-    torch.Tensor.float = torch.Tensor.double
+    rounded, torch.Tensor.float, torch.float = torch.Tensor.float, torch.Tensor.double, torch.float64
     torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
-        torch.Tensor.float = rounded
+        torch.Tensor.float, torch.float = rounded, torch.float32
         torch.set_default_dtype(torch.float32)
 
 
@@ -95,14 +97,86 @@ def soap_cases():
     ]
 
 
+def shampoo():
+    """The source's optimizer by the names of its configurations' fields; what it keeps of blocks is recorded as states of their own."""
+    source = sources.clone(*SHAMPOO, "distributed_shampoo")
+    plain = {"lr": 1e-2, "betas": (0.9, 1.0), "beta3": -1.0, "epsilon": 1e-12, "weight_decay": 0.0, "max_preconditioner_dim": 1024,
+             "precondition_frequency": 1, "start_preconditioning_step": -1, "use_bias_correction": True}
+    others = {"weight_decay_type": "decoupled", "grafting_type": None, "grafting_beta2": 0.999, "grafting_epsilon": 1e-10, "momentum": 0.0,
+              "dampening": 0.0, "use_nesterov": False, "root_inv": "eigen", "inverse_exponent_override": [None] * 4,
+              "target_parameter_dimensionality": 1}
+
+    def translate(group):
+        dtype, beta2, epsilon = group["params"][0].dtype, group["grafting_beta2"], group["grafting_epsilon"]
+        grafting = {None: lambda: None, "sgd": source.SGDPreconditionerConfig, "adagrad": lambda: source.AdaGradPreconditionerConfig(epsilon=epsilon),
+                    "rmsprop": lambda: source.RMSpropPreconditionerConfig(beta2=beta2, epsilon=epsilon),
+                    "adam": lambda: source.AdamPreconditionerConfig(beta2=beta2, epsilon=epsilon)}[group["grafting_type"]]()
+        momentum = sys.modules["distributed_shampoo.shampoo_types"].ClassicMomentumConfig(**{key: group[key] for key in ("momentum", "dampening", "use_nesterov")}) if group["momentum"] else None
+        dimensionality = group["target_parameter_dimensionality"]
+        root = sys.modules["distributed_shampoo.preconditioner.matrix_functions_types"]
+        config = source.RootInvShampooPreconditionerConfig(
+            amortized_computation_config=root.CoupledNewtonConfig() if group["root_inv"] == "coupled_newton" else root.EigenConfig(),
+            use_symmetric_packing=False, factor_matrix_dtype=dtype, inv_factor_matrix_dtype=dtype,
+            inverse_exponent_override={i + 1: x for i, x in enumerate(group["inverse_exponent_override"]) if x is not None})
+        return {key: group[key] for key in ["params", *plain]} | {
+            "weight_decay_type": source.WeightDecayType[group["weight_decay_type"].upper()], "grafting_config": grafting,
+            "iterate_averaging_config": momentum, "preconditioner_config": config, "distributed_config": source.SingleDeviceDistributedConfig(
+                target_parameter_dimensionality=math.inf if dimensionality is None else dimensionality)}
+
+    class Flat(torch.optim.Optimizer):
+        def __init__(self, params, **options):
+            super().__init__(params, plain | others | options)
+            self.wide = self.param_groups[0]["params"][0].dtype == torch.float64
+            with in_float64() if self.wide else contextlib.nullcontext():
+                self.inner = source.DistributedShampoo([translate(group) for group in self.param_groups])
+
+        @torch.no_grad()
+        def step(self):
+            for group, inner in zip(self.param_groups, self.inner.param_groups):
+                inner["lr"] = group["lr"]
+            with in_float64() if self.wide else contextlib.nullcontext():
+                self.inner.step()
+            for p, blocks in self.inner.state.items():
+                self.state[p] = flat = {"step": int(blocks["step"])}
+                for block, states in blocks.items():
+                    if block == "step":
+                        continue
+                    flat |= {f"{block}.{key}": state for key, state in states.items() if key != "shampoo"}
+                    for key in ("factor_matrices", "inv_factor_matrices"):
+                        flat |= {f"{block}.shampoo.{key}.{i}": matrix for i, matrix in enumerate(getattr(states["shampoo"], key))}
+    return Flat
+
+
+def shampoo_cases():
+    def near_shampoo(name, defaults, **kwargs):
+        return near("Shampoo", name, {"max_preconditioner_dim": 4} | defaults, ROOTS, **({"tensors": FULL_RANK} | kwargs))
+
+    later = {"precondition_frequency": 3, "start_preconditioning_step": 5}
+    groups = [(["scalar", "vector"], later | {"grafting_type": "rmsprop", "grafting_beta2": 0.9, "grafting_epsilon": 1e-3}),
+              (["one", "square"], {"grafting_type": "sgd", "weight_decay": 0.1, "weight_decay_type": "l2", "momentum": 0.5, "dampening": 0.25}),
+              (["twin"], {"betas": [0.0, 1.0], "grafting_type": "adagrad", "precondition_frequency": 2}),
+              (["wide"], later | {"root_inv": "coupled_newton", "beta3": 0.8, "betas": [0.5, 0.9], "use_bias_correction": False}),
+              (["tall"], {"inverse_exponent_override": [0.25, 0.3, None, None], "weight_decay": 0.1, "max_preconditioner_dim": 3}),
+              (["batch"], {"target_parameter_dimensionality": None, "max_preconditioner_dim": 2, "betas": [0.0, 0.9]})]
+    adam = {"betas": [0.9, 0.95], "grafting_type": "adam", "grafting_epsilon": 1e-8, "weight_decay": 0.1, "momentum": 0.9, "use_nesterov": True}
+    return [
+        *near_shampoo("defaults", {"epsilon": 1e-3}, steps=12),
+        *near_shampoo("adam", later | adam | {"epsilon": 1e-4}, steps=20, scheduler=STEP_LR),
+        *near_shampoo("groups", {"epsilon": 1e-2, "lr": 0.05}, groups=groups, steps=14),
+        *near_shampoo("merged", {"target_parameter_dimensionality": 2, "max_preconditioner_dim": 12, "betas": [0.9, 0.9], "epsilon": 1e-3,
+                                 "inverse_exponent_override": [0.0, None, None, None]}, steps=14,
+                      tensors={"vector": [5], "batch": [3, 2, 2, 3], "matrix": [6, 6], "more": [2, 3, 1, 6]}),
+    ]
+
+
 def make(optimizer, groups, defaults):
-    return sources.construct({"AdafactorHF": transformers, "SOAP": soap}[optimizer](), groups, defaults)
+    return sources.construct({"AdafactorHF": transformers, "SOAP": soap, "Shampoo": shampoo}[optimizer](), groups, defaults)
 
 
 def origin(file):
-    if file == "soap":
-        return "https://github.com/{} at {}".format(*SOAP)
+    if file in ("soap", "shampoo"):
+        return "https://github.com/{} at {}".format(*(SOAP if file == "soap" else SHAMPOO))
     return f"transformers {importlib.metadata.version('transformers')}, src/transformers/optimization.py"
 
 
-CASES = {"adafactorhf": adafactor_hf_cases(), "soap": soap_cases()}
+CASES = {"adafactorhf": adafactor_hf_cases(), "soap": soap_cases(), "shampoo": shampoo_cases()}

@@ -42,6 +42,7 @@ import io.panoptim.optim.matrix.Muon;
 import io.panoptim.optim.matrix.MuonWithAuxAdam;
 import io.panoptim.optim.matrix.NorMuon;
 import io.panoptim.optim.matrix.SOAP;
+import io.panoptim.optim.matrix.Shampoo;
 import io.panoptim.optim.norm.AdamMini;
 import io.panoptim.optim.norm.AdamP;
 import io.panoptim.optim.norm.DAdaptAdam;
@@ -124,6 +125,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             new OptimizerKind<>("Ranger", Ranger.SCHEMA, Ranger::new, Ranger::addParamGroup, Map.of()),
             of("SGDP", SGDP.SCHEMA, SGDP::new, Map.of("caution", false)),
             new OptimizerKind<>("SOAP", SOAP.SCHEMA, SOAP::new, SOAP::addParamGroup, Map.of()),
+            new OptimizerKind<>("Shampoo", Shampoo.SCHEMA, Shampoo::new, Shampoo::addParamGroup, Map.of()),
             of("SignSGD", SignSGD.SCHEMA, SignSGD::new),
             of("Signum", Signum.SCHEMA, Signum::new),
             of("SophiaG", SophiaG.SCHEMA, SophiaG::new),

@@ -147,14 +147,28 @@ final class Modes implements AutoCloseable {
                 to.all(count, d, d)))));
     }
 
+    /** A square matrix for each tensor times another one transposed, whose products are symmetric. */
+    Operation symmetric(int mode, Place left, Place right, Place to) {
+        long d = dimensions[mode];
+        Matrices all = to.all(count, d, d);
+        return new Operation(List.of(part(new MatrixProduct(left.all(count, d, d), false, right.all(count, d, d), true, all, all, true))));
+    }
+
     /** Copies matrices of all tensors, whatever alpha and beta are. */
     Operation copy(long rows, long columns, Place from, Place to) {
-        Matrices source = from.all(count, rows, columns);
-        Matrices target = to.all(count, rows, columns);
-        Matrices unused = Matrices.strided(ones(1), 0, 1, rows, 0, 1, 0);
-        Matrices unusedToo = Matrices.strided(ones(1), 0, 1, 0, columns, Math.max(1, columns), 0);
-        return new Operation(List.of(new Part(plan(new MatrixProduct(unused, false, unusedToo, false, source, target, false)), false,
-                false, 1)));
+        return copy(from.all(count, rows, columns), to.all(count, rows, columns));
+    }
+
+    /** Copies matrices, whatever alpha and beta are. */
+    Operation copy(Matrices from, Matrices to) {
+        return new Operation(List.of(new Part(multiple(from, to), false, false, 1)));
+    }
+
+    /** A plan of {@code beta C + gamma I}: nothing is multiplied. */
+    MatrixProduct.Plan multiple(Matrices from, Matrices to) {
+        Matrices unused = Matrices.strided(ones(1), 0, 1, to.rows(), 0, 1, 0);
+        Matrices unusedToo = Matrices.strided(ones(1), 0, 1, 0, to.columns(), Math.max(1, to.columns()), 0);
+        return plan(new MatrixProduct(unused, false, unusedToo, false, from, to, false));
     }
 
     private Tensor outer(long elements) {

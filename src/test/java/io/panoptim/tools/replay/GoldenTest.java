@@ -54,10 +54,10 @@ class GoldenTest {
     /** What stands in a row for a tensor that is compared at the end only, within a bound. */
     private static final String BOUNDED = "~";
 
-    private static final Set<String> MULTIPLYING = Set.of("Muon", "MuonWithAuxAdam", "NorMuon", "SOAP");
+    private static final Set<String> MULTIPLYING = Set.of("Muon", "MuonWithAuxAdam", "NorMuon", "SOAP", "Shampoo");
 
     /** What the CUDA engine cannot step yet. */
-    private static final Set<String> NOT_ON_CUDA = Set.of("Adafactor", "AdafactorHF", "SOAP");
+    private static final Set<String> NOT_ON_CUDA = Set.of("Adafactor", "AdafactorHF", "SOAP", "Shampoo");
 
     static List<Named<JsonNode>> cases() throws IOException {
         return cases(Integer.MAX_VALUE);
