@@ -5,12 +5,7 @@
 namespace panoptim {
 
 struct ShampooFilter {
-    template <class T>
-    static PANOPTIM_INLINE void update(const ShampooFilterScalars<T>&, T& direction, T g) {
-        direction = g;
-    }
-
-    // With one state this is the average of the gradients, or else the squares.
+    // One state is the average of the gradients or, where they are not filtered, the squares.
     template <class T>
     static PANOPTIM_INLINE void update(const ShampooFilterScalars<T>& h, T& direction, T g, T& other) {
         T filtered = filter(h, other, g), averaged = lerp(other, g, h.average_weight), squared = square(h, other, g);

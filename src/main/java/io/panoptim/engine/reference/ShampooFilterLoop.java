@@ -12,7 +12,7 @@ final class ShampooFilterLoop implements UpdateLoop {
         for (long i = e.begin(); i < e.end(); i++) {
             double g = e.gradient(i);
             double direction = g;
-            if (h.has(FILTERS) && e.hasState(0)) {
+            if (h.has(FILTERS)) {
                 double filtered = e.state(0, i);
                 direction = a.divide(a.lerp(filtered, g, h.get(FILTER_WEIGHT)), h.get(CORRECTION));
                 e.state(0, i, a.lerp(filtered, g, h.get(AVERAGE_WEIGHT)));

@@ -185,6 +185,8 @@ final class ShampooStep implements AutoCloseable {
         final List<Modes.Operation> gather = new ArrayList<>();
         final List<Modes.Operation> scatter = new ArrayList<>();
         final List<Modes.Operation> precondition = new ArrayList<>();
+        /** Instead of what filters, where nothing is averaged. */
+        final List<Modes.Operation> take = new ArrayList<>();
         Table penalties;
 
         Batch(Kind kind) {
@@ -209,6 +211,9 @@ final class ShampooStep implements AutoCloseable {
                 preconditioned.add(new Mode(this, mode));
             }
             chain();
+            if (ShampooStep.states(members.getFirst(), Shampoo.FILTERED_GRAD, Shampoo.ADAGRAD).isEmpty()) {
+                take.add(modes.copy(1, size, place(gradients), place(directions)));
+            }
             List<TensorEntry> entries = new ArrayList<>();
             for (int i = 0; i < count; i++) {
                 cut(i);
@@ -378,7 +383,8 @@ final class ShampooStep implements AutoCloseable {
 
     private void buildTables(int count) {
         Map<Target, Tensor> cast = new LinkedHashMap<>();
-        TensorEntry[] filterEntries = new TensorEntry[count];
+        List<TensorEntry> filterEntries = new ArrayList<>();
+        List<Integer> filterClasses = new ArrayList<>();
         TensorEntry[] graftEntries = new TensorEntry[count];
         TensorEntry[] updateEntries = new TensorEntry[count];
         int[] classes = new int[count];
@@ -390,8 +396,12 @@ final class ShampooStep implements AutoCloseable {
                 int number = batch.numbers.get(i);
                 cast.put(member.target, member.whole != null ? member.whole.gradient
                         : batch.gradients.part(i * batch.size, member.target.tensor()));
-                filterEntries[number] = new TensorEntry(member.name(), batch.part(batch.directions, i), batch.part(batch.gradients, i),
-                        states(member, Shampoo.FILTERED_GRAD, Shampoo.ADAGRAD), number);
+                List<Tensor> averages = states(member, Shampoo.FILTERED_GRAD, Shampoo.ADAGRAD);
+                if (!averages.isEmpty()) {
+                    filterEntries.add(new TensorEntry(member.name(), batch.part(batch.directions, i), batch.part(batch.gradients, i), averages,
+                            number));
+                    filterClasses.add(b);
+                }
                 graftEntries[number] = new TensorEntry(member.name(), batch.part(batch.steps, i), batch.part(batch.directions, i),
                         states(member, Shampoo.ADAGRAD), number);
                 updateEntries[number] = new TensorEntry(member.name(), batch.weight(i), batch.part(batch.steps, i),
@@ -404,9 +414,9 @@ final class ShampooStep implements AutoCloseable {
                 target.gradient(), List.of(), targets.indexOf(target))).toList());
         copies = table(wholes.stream().filter(whole -> whole.value != whole.target.tensor()).map(whole -> new TensorEntry(whole.target.name(),
                 whole.value, null, List.of(whole.target.tensor()), wholes.indexOf(whole))).toList());
-        filters = table(Rule.SHAMPOO_FILTER, filterEntries, classes);
-        grafts = table(Rule.SHAMPOO_GRAFT, graftEntries, graftClasses);
-        updates = table(Rule.SHAMPOO_UPDATE, updateEntries, classes);
+        filters = table(Rule.SHAMPOO_FILTER, filterEntries, filterClasses.stream().mapToInt(Integer::intValue).toArray());
+        grafts = table(Rule.SHAMPOO_GRAFT, List.of(graftEntries), graftClasses);
+        updates = table(Rule.SHAMPOO_UPDATE, List.of(updateEntries), classes);
     }
 
     private Table table(List<TensorEntry> entries) {
@@ -414,8 +424,8 @@ final class ShampooStep implements AutoCloseable {
         return tables.getLast();
     }
 
-    private Table table(Rule rule, TensorEntry[] entries, int[] classes) {
-        tables.add(engine.table(rule, List.of(entries)));
+    private Table table(Rule rule, List<TensorEntry> entries, int[] classes) {
+        tables.add(engine.table(rule, entries));
         tables.getLast().classes(classes);
         return tables.getLast();
     }
@@ -475,6 +485,7 @@ final class ShampooStep implements AutoCloseable {
             fillRows(b, batch, batch.kind.group, batch.members.getFirst().target.step());
             updatePreconditioners(batch, batch.kind.group, batch.members.getFirst().target.step());
         }
+        batches.forEach(batch -> run(batch.take));
         engine.step(filters, filterRows, null, Extras.NONE, stream.get());
         batches.stream().filter(batch -> !batch.isGraftOnly()).forEach(batch -> batch.precondition.forEach(product -> run(product, 1, 0)));
         engine.step(grafts, graftRows, null, Extras.NONE, stream.get());

@@ -299,7 +299,7 @@ class ShampooTest {
                 for (long i = 0; i < size; i++) {
                     of.get(3).set(i, Math.abs(of.get(3).get(i)));
                 }
-                List<Tensor> averages = row == 0 ? List.of() : row == 3 ? of.subList(2, 4) : of.subList(row == 1 ? 3 : 2, row == 1 ? 4 : 3);
+                List<Tensor> averages = row == 3 ? of.subList(2, 4) : of.subList(row < 2 ? 3 : 2, row < 2 ? 4 : 3);
                 step(engine, Rule.SHAMPOO_FILTER, filter, new TensorEntry("a", of.get(0), of.get(1), averages, 0));
                 step(engine, Rule.SHAMPOO_GRAFT, graft, new TensorEntry("a", of.get(4), of.get(0), row % 2 == 0 ? List.of() : of.subList(3, 4), 0));
                 step(engine, Rule.SHAMPOO_UPDATE, update, new TensorEntry("a", of.get(1), of.get(4), row == 0 ? List.of() : of.subList(5, 6), 0));
