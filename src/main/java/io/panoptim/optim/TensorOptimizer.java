@@ -365,7 +365,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
                     }
                 }
             } else if (value != null && !unread().contains(key)) {
-                flat.put(String.valueOf(key), value);
+                flatten(String.valueOf(key), value, flat);
             }
         });
         StateDict.Saved entries = new StateDict.Saved(saved.call(), saved.path(), flat);
@@ -382,6 +382,15 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
         }
         entries.refuseUnknown(known);
         return new Restored(states, numbers, (long) entries.number(this, STEP));
+    }
+
+    /** Maps within maps, as sources nest what they keep of parts, become entries whose keys have dots between theirs. */
+    private static void flatten(String key, Object value, Map<String, Object> flat) {
+        if (value instanceof Map<?, ?> nested) {
+            nested.forEach((inner, element) -> flatten(key + ELEMENT + inner, element, flat));
+        } else {
+            flat.put(key, value);
+        }
     }
 
     private void replace(Memory fresh, Map<Target, Restored> restored) {

@@ -44,7 +44,7 @@ import java.util.OptionalInt;
  * learning rate, trace scaling, exponents by dimension, and all other preconditioners.
  *
  * <p>State: {@code step}, and of each block {@code block_0.shampoo.factor_matrices.0}, {@code block_0.shampoo.inv_factor_matrices.0}, … (as
- * with the source's {@code use_symmetric_packing=False}), {@code block_0.adagrad} (the squares), {@code block_0.filtered_grad} and
+ * with the source's {@code use_symmetric_packing=False}, whose nested dictionaries are loaded, too), {@code block_0.adagrad} (the squares), {@code block_0.filtered_grad} and
  * {@code block_0.momentum_buffer}, where the options need them.
  *
  * @see <a href="https://github.com/facebookresearch/optimizers/tree/main/distributed_shampoo">facebookresearch/optimizers</a>

@@ -244,6 +244,25 @@ class ShampooTest {
         assertArrayEquals(results.get(0), results.get(1));
     }
 
+    /** Which nests its blocks' states. */
+    @Test
+    void theSourcesStateIsLoaded() {
+        Parameter w = parameter(1, 2, 3);
+        try (Shampoo shampoo = new Shampoo(TestEngines.reference(), List.of(w), Options.defaults().withMaxPreconditionerDim(3))) {
+            Map<String, Object> dict = shampoo.stateDict();
+            Map<Integer, Tensor> factors = Map.of(0, gaussian(DType.FLOAT32, 2, 2), 1, gaussian(DType.FLOAT32, 3, 3));
+            Tensor average = gaussian(DType.FLOAT32, 2, 3);
+            dict.put("state", Map.of(0, Map.of("step", 7, "block_0", Map.of("filtered_grad", average,
+                    "shampoo", Map.of("factor_matrices", factors, "inv_factor_matrices", factors)))));
+            shampoo.loadStateDict(dict);
+            assertEquals(7, shampoo.state(w).get("step").get(0));
+            assertArrayEquals(values(average), values(shampoo.state(w).get("block_0.filtered_grad")));
+            for (int mode = 0; mode < 2; mode++) {
+                assertArrayEquals(values(factors.get(mode)), values(shampoo.state(w).get("block_0.shampoo.inv_factor_matrices." + mode)));
+            }
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("engines")
     void everyRunHasTheSameBits(Engine engine) {
