@@ -1,5 +1,6 @@
 package io.panoptim.optim.matrix;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
 import io.panoptim.optim.Betas;
@@ -8,6 +9,7 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -274,6 +276,10 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
     /** An optimizer of one group on a given engine. */
     public Shampoo(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
+        if (engine.device().kind() != Device.Kind.CPU) {
+            throw PanoptimException.unsupported("Shampoo", "the " + engine.name() + " engine does not decompose matrices yet: use one of the "
+                    + "CPU's, cpu or reference");
+        }
         step = new ShampooStep(engine, this::stream);
     }
 
@@ -401,6 +407,13 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
     @Override
     protected void build(List<Target> stepping) {
         step.build(stepping);
+    }
+
+    @Override
+    protected void checkStep(Target target) {
+        if (target.tensor().elements() > 0) {
+            ShampooStep.checkState(target, blocks(target.group(), dimensions(target.group(), target.tensor().shape())));
+        }
     }
 
     @Override

@@ -25,7 +25,6 @@ import io.panoptim.optim.matrix.Shampoo.Grafting;
 import io.panoptim.optim.matrix.Shampoo.RootInv;
 import io.panoptim.optim.matrix.Shampoo.WeightDecayType;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
@@ -341,10 +340,6 @@ final class ShampooStep implements AutoCloseable {
 
     /** Makes the tables and plans for some tensors. */
     void build(List<Target> stepping) {
-        if (engine.device().kind() != Device.Kind.CPU) {
-            throw PanoptimException.unsupported("Shampoo.step", "the " + engine.name() + " engine does not decompose matrices yet: use one "
-                    + "of the CPU's, cpu or reference");
-        }
         memory = engine.memory();
         targets.addAll(stepping);
         Map<Kind, Batch> byKind = new LinkedHashMap<>();
@@ -442,7 +437,7 @@ final class ShampooStep implements AutoCloseable {
     }
 
     /** Refuses options that ask for another state than there is. */
-    private static void checkState(Target target, List<Block> blocks) {
+    static void checkState(Target target, List<Block> blocks) {
         for (Block block : blocks) {
             boolean fits = target.stateOrNull("block_" + blocks.size() + "." + Shampoo.FACTORS + 0) == null;
             for (int mode = 0; mode < block.sizes().size(); mode++) {

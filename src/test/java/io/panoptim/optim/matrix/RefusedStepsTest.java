@@ -9,6 +9,7 @@ import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -41,6 +42,8 @@ class RefusedStepsTest {
         return Stream.of(new Kind("Adafactor", p -> new Adafactor(ENGINE, p, Adafactor.Options.defaults())),
                 new Kind("AdafactorHF", p -> new AdafactorHF(ENGINE, p, AdafactorHF.Options.defaults().withBeta1(0.9))),
                 new Kind("SOAP", p -> new SOAP(ENGINE, p, SOAP.Options.defaults().withWeightDecay(0))),
+                new Kind("Shampoo", p -> new Shampoo(ENGINE, p, Shampoo.Options.defaults().withPreconditionFrequency(2)
+                        .withStartPreconditioningStep(2))),
                 new Kind("Muon", p -> new Muon(ENGINE, p, Muon.Options.defaults().withWeightDecay(0))),
                 new Kind("NorMuon", p -> new NorMuon(ENGINE, p, NorMuon.Options.defaults().withWeightDecay(0))),
                 new Kind("MuonWithAuxAdam", p -> {
@@ -143,6 +146,17 @@ class RefusedStepsTest {
             refused("cannot change after the first step", optimizer::step);
             optimizer.paramGroups().getFirst().set("max_precond_dim", 10000);
             optimizer.step();
+        }
+    }
+
+    @Test
+    void anEngineThatCannotIsRefusedBeforeThereIsState() {
+        Engine cuda = TestEngines.cuda();
+        try (Memory memory = cuda.memory()) {
+            List<Parameter> parameters = List.of(Parameter.of(memory.zeros(DType.FLOAT32, 4, 3)));
+            refused("does not decompose matrices yet", () -> new SOAP(cuda, parameters, SOAP.Options.defaults()));
+            refused("does not decompose matrices yet", () -> new Shampoo(cuda, parameters, Shampoo.Options.defaults()));
+            refused("does not have this verb yet", () -> new Adafactor(cuda, parameters, Adafactor.Options.defaults()));
         }
     }
 
