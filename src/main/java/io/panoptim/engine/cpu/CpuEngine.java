@@ -214,8 +214,18 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         run(multiply, product.blas(), product.parts(), product::check);
     }
 
+    /** The guards may be out of date, as {@link #runWhole} says. */
     void run(CpuFactored step) {
-        run(stepFactored, MemorySegment.NULL, step.parts(), step::check);
+        GuardedCalls parts = step.parts();
+        if (parts.get().size() == 1) {
+            try {
+                run(stepFactored, MemorySegment.NULL, parts.get().getFirst());
+                return;
+            } catch (IllegalStateException | WrongThreadException refusedGuard) {
+                parts.renew();
+            }
+        }
+        run(stepFactored, MemorySegment.NULL, parts.get(), step::check);
     }
 
     /**
@@ -229,9 +239,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             check.run();
         }
         for (int i = 0; i < parts.size(); i++) {
-            GuardedCall part = parts.get(i);
             try {
-                library.check(verb.call, verb.function.call(first, part.subject(), part.guards()));
+                run(verb, first, parts.get(i));
             } catch (IllegalStateException | WrongThreadException refusedGuard) {
                 if (i == 0) {
                     check.run();
@@ -240,6 +249,10 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
                         ? closedMeanwhile(verb, i == 0 ? Code.CLOSED : Code.FAULT, closed) : refusedGuard;
             }
         }
+    }
+
+    private void run(Verb verb, MemorySegment first, GuardedCall part) {
+        library.check(verb.call, verb.function.call(first, part.subject(), part.guards()));
     }
 
     @Override

@@ -22,7 +22,7 @@ final class CpuFactored extends FactoredStep {
     private final MemorySegment blocks;
     private final MemorySegment partials;
     private final MemorySegment sums;
-    private List<GuardedCall> parts;
+    private final GuardedCalls parts;
 
     CpuFactored(CpuEngine engine, List<Factored> tensors) {
         super(engine, tensors, false);
@@ -38,7 +38,7 @@ final class CpuFactored extends FactoredStep {
         for (int i = 0; i < blocks().size(); i++) {
             fill(panoptim_factored_block.asSlice(blocks, i), blocks().get(i));
         }
-        parts = GuardedCall.cut(tensors.size(), this::memory, this::part);
+        parts = new GuardedCalls(tensors.size(), this::memory, this::part);
     }
 
     /** How many sums are kept between passes. */
@@ -89,7 +89,7 @@ final class CpuFactored extends FactoredStep {
 
     /** A {@code panoptim_factored_step} of some of the tensors. */
     private MemorySegment part(long begin, long end) {
-        MemorySegment step = panoptim_factored_step.allocate(arena);
+        MemorySegment step = panoptim_factored_step.allocate(Arena.ofAuto());
         panoptim_factored_step.size(step, (int) panoptim_factored_step.sizeof());
         panoptim_factored_step.record_size(step, (int) panoptim_factored.sizeof());
         panoptim_factored_step.block_size(step, (int) panoptim_factored_block.sizeof());
@@ -107,10 +107,7 @@ final class CpuFactored extends FactoredStep {
     @Override
     protected void pointed(int tensor) {
         pointed(tensor, panoptim_factored.asSlice(records, tensor));
-        Tensor gradient = tensors().get(tensor).gradient();
-        if (parts.size() > 1 || !parts.getFirst().covers(gradient.segment())) {
-            parts = GuardedCall.cut(tensors().size(), this::memory, this::part);
-        }
+        parts.moved(tensors().get(tensor).gradient());
     }
 
     private void pointed(int number, MemorySegment to) {
@@ -145,7 +142,7 @@ final class CpuFactored extends FactoredStep {
     }
 
     /** The calls that it takes, in order. */
-    List<GuardedCall> parts() {
+    GuardedCalls parts() {
         return parts;
     }
 

@@ -12,12 +12,10 @@ import org.jspecify.annotations.Nullable;
 /** The native calls that one verb takes over a table, and the arenas that must stay open during each. */
 final class CpuParts {
     private final CpuTable table;
-    private final TableImage image;
     private final TableImage.Chunks chunks;
     private final IntPredicate touched;
     private final int columns;
-    private List<GuardedCall> parts = List.of();
-    private boolean valid;
+    private final GuardedCalls calls;
 
     /**
      * @param touched which tensors the verb works on
@@ -25,25 +23,21 @@ final class CpuParts {
      */
     CpuParts(CpuTable table, TableImage image, TableImage.Chunks chunks, IntPredicate touched, int columns) {
         this.table = table;
-        this.image = image;
         this.chunks = chunks;
         this.touched = touched;
         this.columns = columns;
+        this.calls = new GuardedCalls(chunks.plan().size(), this::tensors, (first, end) ->
+                image.over(chunks, (int) first, (int) (end - first), Arena.ofAuto()));
     }
 
     /** What to call the native library with, in order. */
     List<GuardedCall> get() {
-        if (!valid) {
-            parts = GuardedCall.cut(chunks.plan().size(), this::tensors, (first, end) ->
-                    image.over(chunks, (int) first, (int) (end - first), Arena.ofAuto()));
-            valid = true;
-        }
-        return parts;
+        return calls.get();
     }
 
     /** Forgets the guards, which may name arenas that are no longer used. */
     void renew() {
-        valid = false;
+        calls.renew();
     }
 
     /** What the verb touches, by bit. */
@@ -53,8 +47,9 @@ final class CpuParts {
 
     /** A column of a tensor has moved. */
     void pointed(int tensor, int column) {
-        Tensor place = table.tensor(tensor, column);
-        valid &= (columns >> column & 1) == 0 || place == null || parts.size() == 1 && parts.getFirst().covers(place.segment());
+        if ((columns >> column & 1) != 0) {
+            calls.moved(table.tensor(tensor, column));
+        }
     }
 
     /** The tensors of a chunk, if it is the first one of its own. */

@@ -1,6 +1,7 @@
 package io.panoptim.engine.cpu;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,10 +10,12 @@ import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.optim.AdamW;
 import io.panoptim.optim.SGD;
+import io.panoptim.optim.matrix.Adafactor;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -132,6 +135,71 @@ class GuardTest {
                 assertEquals("Engine.step: the engine is closed", refusal.getMessage());
                 engine.close();
             }
+        }
+    }
+
+    /** Of steps with second moments in factors; together or one after the other, in few arenas or many. */
+    @Test
+    void gradientsMoveAndTheirFormerArenasAreClosed() {
+        for (int count : new int[] {2, 30}) {
+            for (boolean together : new boolean[] {true, false}) {
+                try (Arena arena = Arena.ofShared()) {
+                    List<Arena> own = new ArrayList<>();
+                    List<Parameter> parameters = new ArrayList<>();
+                    for (int i = 0; i < count; i++) {
+                        own.add(i > 0 && count == 2 ? own.getFirst() : Arena.ofShared());
+                        parameters.add(Parameter.of("p" + i, Tensor.zeros(arena, DType.FLOAT32, 2, 2)).gradient(ones(own.get(i))));
+                    }
+                    try (Adafactor optimizer = new Adafactor(TestEngines.cpu(), parameters, Adafactor.Options.defaults())) {
+                        optimizer.step();
+                        for (Parameter parameter : parameters) {
+                            parameter.gradient(ones(arena));
+                            if (!together) {
+                                optimizer.step();
+                            }
+                        }
+                        own.stream().distinct().forEach(Arena::close);
+                        optimizer.step();
+                        for (Parameter parameter : parameters) {
+                            assertEquals(together ? 2 : 2 + count, optimizer.state(parameter).get("step").get(0));
+                            assertTrue(parameter.value().get(3) < 0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private static Tensor ones(Arena arena) {
+        return Tensor.of(arena, new float[] {1, 1, 1, 1}).slice(0, 2, 2);
+    }
+
+    @Test
+    void callsAreCutOnceHoweverMuchHasMoved() {
+        try (Arena one = Arena.ofShared()) {
+            List<Arena> arenas = new ArrayList<>();
+            List<Tensor> tensors = new ArrayList<>();
+            for (int i = 0; i < 20; i++) {
+                arenas.add(Arena.ofShared());
+                tensors.add(Tensor.of(arenas.get(i), new float[] {0}));
+            }
+            int[] made = new int[1];
+            GuardedCalls calls = new GuardedCalls(20, (item, each) -> each.accept(tensors.get((int) item)), (first, end) -> {
+                made[0]++;
+                return MemorySegment.NULL;
+            });
+            assertEquals(3, calls.get().size());
+            for (int i = 0; i < 20; i++) {
+                tensors.set(i, Tensor.of(one, new float[] {0}));
+                calls.moved(tensors.get(i));
+            }
+            assertEquals(3, made[0]);
+            List<GuardedCall> whole = calls.get();
+            assertEquals(1, whole.size());
+            calls.moved(tensors.get(3));
+            assertSame(whole, calls.get());
+            assertEquals(4, made[0]);
+            arenas.forEach(Arena::close);
         }
     }
 
