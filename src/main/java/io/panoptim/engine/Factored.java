@@ -93,8 +93,13 @@ public record Factored(String name, Tensor value, Tensor gradient, @Nullable Ten
 
     /** Everything that a step reads or writes. */
     public List<Tensor> tensors() {
-        List<Tensor> tensors = new ArrayList<>(List.of(value, gradient, columnAverage));
-        Stream.of(rowAverage, average).filter(Objects::nonNull).forEach(tensors::add);
+        List<Tensor> tensors = new ArrayList<>(List.of(value, gradient));
+        tensors.addAll(states());
         return tensors;
+    }
+
+    /** The averages that there are. */
+    List<Tensor> states() {
+        return Stream.of(rowAverage, columnAverage, average).filter(Objects::nonNull).toList();
     }
 }

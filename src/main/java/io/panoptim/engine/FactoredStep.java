@@ -6,7 +6,10 @@ import io.panoptim.ffi.panoptim_h;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A step of some tensors whose second moments are factored, as Adafactor has it ({@code kernels/factored.h}), prepared once to be run any
@@ -57,6 +60,8 @@ public abstract class FactoredStep implements AutoCloseable {
     private final List<Block> blocks = new ArrayList<>();
     private final int[] firstBlocks;
     private final double[] rms;
+    private final Spans spans = new Spans();
+    private final AtomicBoolean busy = new AtomicBoolean();
     private boolean closed;
 
     /**
@@ -68,7 +73,12 @@ public abstract class FactoredStep implements AutoCloseable {
         this.tensors = new ArrayList<>(tensors);
         this.rms = new double[tensors.size()];
         this.firstBlocks = new int[tensors.size() + 1];
-        tensors.forEach(this::check);
+        for (Factored tensor : tensors) {
+            check(tensor);
+            spans.take(CALL, tensor.value(), "the value of '" + tensor.name() + "'");
+            tensor.states().forEach(state -> spans.take(CALL, state, "a state of '" + tensor.name() + "'"));
+            takeGradient(tensor);
+        }
         for (int i = 0; i < tensors.size(); i++) {
             cut(i, tensors.get(i));
             firstBlocks[i + 1] = blocks.size();
@@ -82,6 +92,14 @@ public abstract class FactoredStep implements AutoCloseable {
             memory.checkAccessible(CALL, label);
             reach.checkAddress(CALL, label, memory);
         }
+    }
+
+    private void takeGradient(Factored tensor) {
+        spans.take(CALL, tensor.gradient(), label(tensor));
+    }
+
+    private static String label(Factored moving) {
+        return "the gradient of '" + moving.name() + "'";
     }
 
     private void cut(int number, Factored tensor) {
@@ -134,12 +152,45 @@ public abstract class FactoredStep implements AutoCloseable {
         return firstBlocks[tensor];
     }
 
-    /** A gradient lies elsewhere. */
-    public final void gradient(int tensor, Tensor gradient) {
-        Factored moved = tensors.get(tensor).withGradient(gradient);
-        check(moved);
-        tensors.set(tensor, moved);
-        pointed(tensor);
+    /**
+     * Some gradients lie elsewhere; nothing changes if any of them is refused.
+     *
+     * @param moved for each tensor whose gradient moved its new place
+     */
+    public final void gradients(Map<Integer, Tensor> moved) {
+        enter();
+        try {
+            Map<Integer, Factored> after = new HashMap<>();
+            moved.forEach((tensor, gradient) -> after.put(tensor, tensors.get(tensor).withGradient(gradient)));
+            after.values().forEach(this::check);
+            after.keySet().forEach(tensor -> spans.remove(tensors.get(tensor).gradient())); // all, since some may change places
+            List<Tensor> taken = new ArrayList<>();
+            try {
+                for (Factored tensor : after.values()) {
+                    takeGradient(tensor);
+                    taken.add(tensor.gradient());
+                }
+            } catch (PanoptimException refused) {
+                taken.forEach(spans::remove);
+                after.keySet().forEach(tensor -> spans.add(tensors.get(tensor).gradient(), label(tensors.get(tensor))));
+                throw refused;
+            }
+            after.forEach(tensors::set);
+            after.keySet().forEach(this::pointed);
+        } finally {
+            busy.set(false);
+        }
+    }
+
+    /** Takes the plan for the duration of a call, or refuses. */
+    private void enter() {
+        if (!busy.compareAndSet(false, true)) {
+            throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is using this plan: use it from one thread at a time");
+        }
+        if (closed) {
+            busy.set(false);
+            throw new PanoptimException(Code.CLOSED, CALL, "it is closed");
+        }
     }
 
     /**
@@ -149,13 +200,15 @@ public abstract class FactoredStep implements AutoCloseable {
      */
     public final void run(List<Scalars> scalars, Stream stream) {
         engine.checkStream(CALL, stream);
-        if (closed) {
-            throw new PanoptimException(Code.CLOSED, CALL, "it is closed");
+        enter();
+        try {
+            if (scalars.size() != tensors.size()) {
+                throw PanoptimException.invalid(CALL, scalars.size() + " rows of scalars for " + tensors.size() + " tensors");
+            }
+            step(scalars, rms);
+        } finally {
+            busy.set(false);
         }
-        if (scalars.size() != tensors.size()) {
-            throw PanoptimException.invalid(CALL, scalars.size() + " rows of scalars for " + tensors.size() + " tensors");
-        }
-        step(scalars, rms);
     }
 
     /** The root mean square of a tensor's values before the last step. */
@@ -179,13 +232,20 @@ public abstract class FactoredStep implements AutoCloseable {
     /** Frees what the engine attached. */
     protected void free() {}
 
-    /** Frees the plan, not the tensors; idempotent. */
+    /** Frees the plan, not the tensors; idempotent, and refused while a step is running: close it again later. */
     @Override
     public final void close() {
-        if (!closed) {
-            closed = true;
-            Arrays.fill(rms, Double.NaN);
-            free();
+        if (!busy.compareAndSet(false, true)) {
+            throw new PanoptimException(Code.CONCURRENT, CALL, "a step is running: close it again later");
+        }
+        try {
+            if (!closed) {
+                free();
+                closed = true;
+                Arrays.fill(rms, Double.NaN);
+            }
+        } finally {
+            busy.set(false);
         }
     }
 }

@@ -1,5 +1,6 @@
 package io.panoptim.engine;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
 import java.util.IdentityHashMap;
@@ -8,7 +9,7 @@ import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.TreeMap;
 
-/** The ranges of memory in use by a table, on one device: finds overlaps in time that grows with what changed. */
+/** The ranges of memory in use by a table or a plan, on one device: finds overlaps in time that grows with what changed. */
 final class Spans {
     /** A tensor at the range it occupies, and what it is there for. */
     private record Span(Tensor tensor, Object what) {
@@ -37,6 +38,15 @@ final class Spans {
             spaces.computeIfAbsent(space(tensor), key -> new TreeMap<>()).put(tensor.address(), new Span(tensor, what));
         }
         return there;
+    }
+
+    /** Takes a tensor's range, or refuses and leaves everything as it was. */
+    void take(String call, Tensor tensor, Object what) {
+        Optional<Object> there = add(tensor, what);
+        if (there.isPresent()) {
+            throw PanoptimException.invalid(call, what + " overlaps " + there.get()
+                    + ": each needs memory of its own (the same segment given as two parameters is one, tied, parameter)");
+        }
     }
 
     /** What lies in a tensor's range, if anything does. */

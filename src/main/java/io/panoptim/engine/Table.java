@@ -14,7 +14,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
@@ -431,11 +430,8 @@ public abstract class Table implements AutoCloseable {
     private void take(int index, int column, Tensor tensor) {
         check(entries.get(index), column, tensor);
         boolean everyTensors = isShared(entries.get(index), column) && over() == Over.GLOBAL;
-        Optional<Object> other = everyTensors && index > 0 && columns[0][column] == tensor ? Optional.empty()
-                : spans.add(tensor, label(index, column));
-        if (other.isPresent()) {
-            throw invalid(label(index, column), "overlaps " + other.get()
-                    + ": each needs memory of its own (the same segment given as two parameters is one, tied, parameter)");
+        if (!everyTensors || index == 0 || columns[0][column] != tensor) {
+            spans.take("Table", tensor, label(index, column));
         }
         columns[index][column] = tensor;
     }

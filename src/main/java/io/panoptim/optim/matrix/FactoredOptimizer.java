@@ -88,7 +88,7 @@ abstract class FactoredOptimizer<O extends Record> extends TensorOptimizer<O> {
     @Override
     protected final void moved(Map<Integer, Tensor> gradients) {
         if (plan != null) {
-            gradients.forEach(plan::gradient);
+            plan.gradients(gradients);
         }
     }
 
