@@ -81,6 +81,9 @@ public final class InverseRoot implements AutoCloseable {
         this.a = a;
         this.result = result;
         this.root = root;
+        if (!a.isEmpty()) {
+            affine(a, result); // refuses what overlaps or cannot be reached, before anything is allocated
+        }
         this.memory = engine.memory();
         x = buffer();
         m = buffer();
@@ -94,9 +97,6 @@ public final class InverseRoot implements AutoCloseable {
             norms.add(engine.table(List.of(entry(m.tensors().getFirst().slice(i * size() * size(), size() * size())))));
         }
         remainders = engine.table(List.of(entry(p.tensors().getFirst())));
-        if (!a.isEmpty()) {
-            affine(a, result); // refuses what overlaps
-        }
     }
 
     private long size() {

@@ -6,14 +6,18 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.Refusals;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Matrices;
 import io.panoptim.engine.Stream;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -107,6 +111,36 @@ class InverseRootTest {
         }
         Matrices wide = Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 2, 3));
         assertThrows(PanoptimException.class, () -> new InverseRoot(engine, wide, wide, 2));
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void whatIsRefusedTakesNoMemory(Engine engine) {
+        List<Memory> taken = new ArrayList<>();
+        Engine counting = (Engine) Proxy.newProxyInstance(Engine.class.getClassLoader(), new Class<?>[] {Engine.class}, (proxy, method, given) -> {
+            try {
+                Object result = method.invoke(engine, given);
+                if (result instanceof Memory memory) {
+                    taken.add(memory);
+                }
+                return result;
+            } catch (InvocationTargetException refusal) {
+                throw refusal.getCause();
+            }
+        });
+        Tensor memory = Tensor.zeros(arena, DType.FLOAT32, 3, 10);
+        for (int i = 0; i < 3; i++) {
+            memory.set(4 * i, 1);
+        }
+        Matrices a = Matrices.of(memory.slice(0, 3, 3));
+        Refusals.refused("overlaps the result", () -> new InverseRoot(counting, a, Matrices.of(memory.slice(8, 3, 3)), 2));
+        Arena closed = Arena.ofShared();
+        Matrices gone = Matrices.of(Tensor.zeros(closed, DType.FLOAT32, 3, 3));
+        closed.close();
+        Refusals.refused("closed", () -> new InverseRoot(counting, a, gone, 2));
+        assertEquals(0, taken.size());
+        new InverseRoot(counting, a, Matrices.of(memory.slice(9, 3, 3)), 2).close();
+        assertEquals(1, taken.size(), "what is taken is counted");
     }
 
     private void refused(Engine engine, String message, Tensor result, double... elements) {
