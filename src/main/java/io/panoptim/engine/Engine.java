@@ -139,7 +139,8 @@ public interface Engine {
     /**
      * Decomposes matrices in place, when everything before it on the stream is done; done itself when it returns.
      *
-     * @throws PanoptimException when one of them is not finite, before anything is written
+     * @throws PanoptimException when one of them is not finite, before anything is written; {@code FAULT} when the search for the
+     *     eigenvectors of one does not come to an end, when any of them may be overwritten
      */
     default void decompose(Decomposition decomposition, Stream stream) {
         throw unsupported("decompose");

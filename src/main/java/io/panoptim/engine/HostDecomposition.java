@@ -1,6 +1,7 @@
 package io.panoptim.engine;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
 import io.panoptim.tensor.Tensor;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -92,7 +93,7 @@ final class HostDecomposition {
                 return vectors;
             }
         }
-        throw PanoptimException.invalid("Engine.decompose", "no eigenvectors of a matrix were found within " + MOST_SWEEPS + " sweeps");
+        throw new PanoptimException(Code.FAULT, "Engine.decompose", "no eigenvectors of a matrix were found within " + MOST_SWEEPS + " sweeps");
     }
 
     /** Makes a[p][q] zero. */

@@ -1,6 +1,7 @@
 package io.panoptim.engine.cpu;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Decomposition.Kind;
 import io.panoptim.engine.Matrices;
@@ -57,13 +58,13 @@ final class CpuDecomposition implements AutoCloseable {
         return parts;
     }
 
-    /** Refuses a result that LAPACK has not reached. */
+    /** Says that LAPACK has not reached a result; the matrices are overwritten by then. */
     void checkDone() {
         for (GuardedCall part : parts) {
             long failed = panoptim_decomposition.failed(part.subject());
             if (failed != 0) {
-                throw PanoptimException.invalid("Engine.decompose", "LAPACK did not converge for matrix " + (failed - 1) + " of a batch of "
-                        + decomposition.matrices());
+                throw new PanoptimException(Code.FAULT, "Engine.decompose", "LAPACK did not converge for matrix " + (failed - 1)
+                        + " of a batch of " + decomposition.matrices());
             }
         }
     }
