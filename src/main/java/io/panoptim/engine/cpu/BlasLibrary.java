@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,7 +37,7 @@ final class BlasLibrary {
     /** Why there is no oneDNN; null before it was looked for, or where there is. */
     private @Nullable String withoutOnednn;
 
-    private BlasLibrary(Path file, MemorySegment functions) {
+    BlasLibrary(Path file, MemorySegment functions) {
         this.file = file;
         this.functions = functions;
     }
@@ -74,9 +75,11 @@ final class BlasLibrary {
         return functions;
     }
 
-    /** Whether it can decompose matrices. */
+    /** Whether it can decompose matrices: it has all of LAPACK's functions that this takes. */
     boolean hasLapack() {
-        return !panoptim_blas.ssyevd(functions).equals(MemorySegment.NULL) && !panoptim_blas.sorgqr(functions).equals(MemorySegment.NULL);
+        return Stream.of(panoptim_blas.ssyevd(functions), panoptim_blas.dsyevd(functions), panoptim_blas.sgeqrf(functions),
+                panoptim_blas.dgeqrf(functions), panoptim_blas.sorgqr(functions), panoptim_blas.dorgqr(functions))
+                .noneMatch(MemorySegment.NULL::equals);
     }
 
     /** For people: what the library says of itself, and where it is. */

@@ -1,16 +1,21 @@
 package io.panoptim.engine.cpu;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.panoptim.Command;
 import io.panoptim.TestEngines;
+import io.panoptim.ffi.panoptim_blas;
 import java.io.File;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.BiConsumer;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -88,6 +93,19 @@ class BlasLibraryTest {
         boolean instructions = Files.lines(Path.of("/proc/cpuinfo")).anyMatch(line -> line.startsWith("flags") && line.contains(" avx512_bf16"));
         String output = bfloat16(WITH);
         assertTrue(instructions ? output.startsWith("9.0 by oneDNN, ") : output.contains("this processor has no instructions"), output);
+    }
+
+    @Test
+    void matricesAreDecomposedByItOnlyIfItHasAllOfTheFunctions() {
+        for (int missing = -1; missing < 6; missing++) {
+            MemorySegment functions = panoptim_blas.allocate(Arena.ofAuto());
+            List<BiConsumer<MemorySegment, MemorySegment>> setters = List.of(panoptim_blas::ssyevd, panoptim_blas::dsyevd,
+                    panoptim_blas::sgeqrf, panoptim_blas::dgeqrf, panoptim_blas::sorgqr, panoptim_blas::dorgqr);
+            for (int i = 0; i < setters.size(); i++) {
+                setters.get(i).accept(functions, i == missing ? MemorySegment.NULL : MemorySegment.ofAddress(1));
+            }
+            assertEquals(missing < 0, new BlasLibrary(Path.of("none"), functions).hasLapack(), missing + " is missing");
+        }
     }
 
     /** What is said of a product of bfloat16, after one of float32. */
