@@ -20,10 +20,14 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -67,23 +71,45 @@ final class MuonStep implements AutoCloseable {
         }
     }
 
-    /** What goes through the products together. */
-    private record Shape(ParamGroup group, boolean missing, DType type, long rows, long columns) {}
+    /** What has the same scalars: the shape is the parameter's. */
+    private record Kind(ParamGroup group, boolean missing, long rows, long columns) {}
+
+    /** What goes through the products together: the shape is that in memory. */
+    private record Shape(ParamGroup group, DType type, long rows, long columns) {
+        /** Operations of one product for one matrix. */
+        double operations() {
+            return 2.0 * Math.min(rows, columns) * rows * columns;
+        }
+
+        /** Whether matrices of this shape may have zero rows appended, so as to have another one. */
+        boolean fits(Shape larger, int count) {
+            return group == larger.group && type == larger.type && columns == larger.columns && rows <= larger.rows
+                    && larger.rows <= rows * (1 + MOST_PADDING)
+                    && count * (larger.operations() - operations()) <= LAUNCH_OPERATIONS;
+        }
+    }
+
+    /** More rows than this, relatively, are not appended. */
+    private static final double MOST_PADDING = 0.12;
+    /** What a GPU multiplies in float32 in the some microseconds that one more launch takes. */
+    private static final double LAUNCH_OPERATIONS = 1e8;
 
     /** Matrices that share a group, and so options, and a shape, as numbered among those that step. */
     private static final class Batch {
-        final ParamGroup group;
-        final Matrix like;
+        final Shape shape;
         final List<Integer> members = new ArrayList<>();
-        /** One matrix after the other. */
+        /** One matrix after the other, each with as many rows as the shape: zeros behind its own, which stay zeros in all products. */
         Tensor x;
         Tensor y;
         NewtonSchulz newtonSchulz;
         boolean inY;
 
-        Batch(Matrix like) {
-            this.group = like.group();
-            this.like = like;
+        Batch(Shape shape) {
+            this.shape = shape;
+        }
+
+        long each() {
+            return shape.rows * shape.columns;
         }
     }
 
@@ -93,6 +119,8 @@ final class MuonStep implements AutoCloseable {
     private final Supplier<DType> products;
     private final List<Batch> batches = new ArrayList<>();
     private List<Matrix> matrices = List.of();
+    /** One matrix of each kind. */
+    private List<Matrix> kinds = List.of();
     private @Nullable Memory memory;
     private long bytes;
     private @Nullable Table directions;
@@ -120,34 +148,42 @@ final class MuonStep implements AutoCloseable {
     void build(List<Matrix> stepping) {
         matrices = stepping;
         memory = engine.memory();
+        Map<Kind, Integer> byKind = new LinkedHashMap<>();
         Map<Shape, Batch> byShape = new LinkedHashMap<>();
+        List<Integer> classes = new ArrayList<>();
+        kinds = new ArrayList<>();
         for (int i = 0; i < stepping.size(); i++) {
             Matrix matrix = stepping.get(i);
-            DType type = type(matrix);
-            byShape.computeIfAbsent(new Shape(matrix.group(), matrix.isMissing(), type, matrix.memoryRows(), matrix.memoryColumns()),
-                    shape -> new Batch(matrix)).members.add(i);
+            Kind kind = new Kind(matrix.group(), matrix.isMissing(), matrix.rows(), matrix.columns());
+            if (!byKind.containsKey(kind)) {
+                byKind.put(kind, kinds.size());
+                kinds.add(matrix);
+            }
+            classes.add(byKind.get(kind));
+            byShape.computeIfAbsent(new Shape(matrix.group(), type(matrix), matrix.memoryRows(), matrix.memoryColumns()), Batch::new)
+                    .members.add(i);
         }
-        batches.addAll(byShape.values());
+        batches.addAll(engine.productBatch(1) == Long.MAX_VALUE ? joined(byShape.values()) : byShape.values());
         Map<DType, Tensor> scratch = new HashMap<>();
         for (DType type : List.of(products.get(), DType.FLOAT64)) {
-            long most = batches.stream().filter(batch -> type(batch.like) == type).mapToLong(batch -> NewtonSchulz.scratchElements(engine, type,
-                    batch.members.size(), batch.like.memoryRows(), batch.like.memoryColumns())).max().orElse(0);
-            scratch.put(type, memory.zeros(type, most));
-            bytes += most * type.bytes();
+            long most = batches.stream().filter(batch -> batch.shape.type == type).mapToLong(batch ->
+                    NewtonSchulz.scratchElements(engine, type, batch.members.size(), batch.shape.rows, batch.shape.columns)).max().orElse(0);
+            scratch.put(type, zeros(type, most));
         }
-        int[] classes = new int[stepping.size()];
         Tensor[] inX = new Tensor[stepping.size()];
-        for (int b = 0; b < batches.size(); b++) {
-            Batch batch = batches.get(b);
-            long each = batch.like.tensor().elements();
-            batch.x = memory.zeros(type(batch.like), batch.members.size() * each);
-            batch.y = memory.zeros(type(batch.like), batch.members.size() * each);
-            bytes += batch.x.bytes() + batch.y.bytes();
-            batch.newtonSchulz = new NewtonSchulz(engine, matrices(batch, batch.x), matrices(batch, batch.y),
-                    scratch.get(type(batch.like)));
+        List<TensorEntry> paddings = new ArrayList<>();
+        for (Batch batch : batches) {
+            DType type = batch.shape.type;
+            batch.x = zeros(type, batch.members.size() * batch.each());
+            batch.y = zeros(type, batch.members.size() * batch.each());
+            batch.newtonSchulz = new NewtonSchulz(engine, matrices(batch, batch.x), matrices(batch, batch.y), scratch.get(type));
             for (int i = 0; i < batch.members.size(); i++) {
-                classes[batch.members.get(i)] = b;
-                inX[batch.members.get(i)] = batch.x.part(i * each, stepping.get(batch.members.get(i)).tensor());
+                Matrix matrix = stepping.get(batch.members.get(i));
+                long own = matrix.tensor().elements();
+                inX[batch.members.get(i)] = batch.x.part(i * batch.each(), matrix.tensor());
+                if (own < batch.each()) {
+                    paddings.add(padding(matrix, batch.x.slice(i * batch.each() + own, batch.each() - own)));
+                }
             }
         }
         List<TensorEntry> directionEntries = new ArrayList<>();
@@ -159,13 +195,38 @@ final class MuonStep implements AutoCloseable {
             updateEntries.add(new TensorEntry(matrix.name(), matrix.tensor(), inX[i], variant.updateStates(matrix), matrix.id(),
                     matrix.memoryRows()));
         }
-        directions = engine.table(Rule.MUON_DIRECTION, directionEntries);
-        directions.classes(classes);
         updates = engine.table(variant.update(), updateEntries);
-        updates.classes(classes);
-        directionRows = new Rows(Math.max(1, batches.size()));
-        updateRows = new Rows(Math.max(1, batches.size()));
+        updates.classes(classes.stream().mapToInt(Integer::intValue).toArray());
+        directionEntries.addAll(paddings);
+        classes.addAll(Collections.nCopies(paddings.size(), kinds.size()));
+        directions = engine.table(Rule.MUON_DIRECTION, directionEntries);
+        directions.classes(classes.stream().mapToInt(Integer::intValue).toArray());
+        directionRows = new Rows(kinds.size() + 1).set(kinds.size(), MuonDirectionRow.EPS, 1); // the last one for zeros
+        updateRows = new Rows(Math.max(1, kinds.size()));
         prepare();
+    }
+
+    private Tensor zeros(DType type, long elements) {
+        Tensor zeros = Objects.requireNonNull(memory).zeros(type, elements);
+        bytes += zeros.bytes();
+        return zeros;
+    }
+
+    /** Where launches are what takes time: shapes that differ by some rows in one batch. */
+    private static List<Batch> joined(Collection<Batch> batches) {
+        List<Batch> joined = new ArrayList<>();
+        for (Batch batch : batches.stream().sorted(Comparator.comparingLong((Batch each) -> each.shape.rows).reversed()).toList()) {
+            joined.stream().filter(larger -> batch.shape.fits(larger.shape, batch.members.size())).findFirst()
+                    .ifPresentOrElse(larger -> larger.members.addAll(batch.members), () -> joined.add(batch));
+        }
+        return joined;
+    }
+
+    /** Zeros that each step writes anew, since what is not finite in a matrix spreads over the rows behind it. */
+    private TensorEntry padding(Matrix matrix, Tensor inX) {
+        DType type = matrix.tensor().dtype();
+        return new TensorEntry("rows behind " + matrix.name(), zeros(type, inX.elements()), zeros(type, inX.elements()), List.of(inX),
+                -1 - matrix.id());
     }
 
     /** Of the products. */
@@ -174,9 +235,8 @@ final class MuonStep implements AutoCloseable {
     }
 
     private static Matrices matrices(Batch batch, Tensor flat) {
-        long rows = batch.like.memoryRows();
-        long columns = batch.like.memoryColumns();
-        return Matrices.strided(flat, 0, batch.members.size(), rows, columns, columns, rows * columns);
+        Shape shape = batch.shape;
+        return Matrices.strided(flat, 0, batch.members.size(), shape.rows, shape.columns, shape.columns, batch.each());
     }
 
     /** Some gradients lie elsewhere. */
@@ -190,13 +250,12 @@ final class MuonStep implements AutoCloseable {
     private void prepare() {
         Map<Integer, @Nullable Tensor> results = new HashMap<>();
         for (Batch batch : batches) {
-            Tensor result = batch.newtonSchulz.prepare(variant.quintics(batch.group)).tensors().getFirst();
+            Tensor result = batch.newtonSchulz.prepare(variant.quintics(batch.shape.group)).tensors().getFirst();
             boolean inY = result == batch.y;
             if (inY != batch.inY) {
-                long each = batch.like.tensor().elements();
                 for (int i = 0; i < batch.members.size(); i++) {
                     int member = batch.members.get(i);
-                    results.put(member, result.part(i * each, matrices.get(member).tensor()));
+                    results.put(member, result.part(i * batch.each(), matrices.get(member).tensor()));
                 }
                 batch.inY = inY;
             }
@@ -211,20 +270,20 @@ final class MuonStep implements AutoCloseable {
             return;
         }
         prepare();
-        for (int b = 0; b < batches.size(); b++) {
-            ParamGroup group = batches.get(b).group;
-            Matrix like = batches.get(b).like;
+        for (int kind = 0; kind < kinds.size(); kind++) {
+            Matrix like = kinds.get(kind);
+            ParamGroup group = like.group();
             double momentum = variant.momentum(group);
-            directionRows.set(b, MuonDirectionRow.MOMENTUM_WEIGHT, 1 - momentum)
-                    .set(b, MuonDirectionRow.MOMENTUM, momentum)
-                    .set(b, MuonDirectionRow.EPS, variant.eps(group))
-                    .flags(b, Rows.flag(MuonDirectionRow.NESTEROV, variant.nesterov(group))
+            directionRows.set(kind, MuonDirectionRow.MOMENTUM_WEIGHT, 1 - momentum)
+                    .set(kind, MuonDirectionRow.MOMENTUM, momentum)
+                    .set(kind, MuonDirectionRow.EPS, variant.eps(group))
+                    .flags(kind, Rows.flag(MuonDirectionRow.NESTEROV, variant.nesterov(group))
                             | Rows.flag(MuonDirectionRow.ADDS_EPS, variant.addsEps()));
-            variant.fill(updateRows, b, group, variant.decay(group, like.isMissing()), -variant.lr(group, like.rows(), like.columns()));
+            variant.fill(updateRows, kind, group, variant.decay(group, like.isMissing()), -variant.lr(group, like.rows(), like.columns()));
         }
         engine.step(directions, directionRows, null, Extras.NONE, stream.get());
         for (Batch batch : batches) {
-            batch.newtonSchulz.run(variant.quintics(batch.group), stream.get());
+            batch.newtonSchulz.run(variant.quintics(batch.shape.group), stream.get());
         }
         engine.step(updates, updateRows, null, Extras.NONE, stream.get());
     }

@@ -184,6 +184,85 @@ class MuonTest {
         assertArrayEquals(runs.get(0), runs.get(1));
     }
 
+    /** Where products take shapes that are near each other together: all but the last two here, in three batches. */
+    @ParameterizedTest
+    @MethodSource("engines")
+    void zeroRowsBehindMatricesChangeNothing(Engine engine) {
+        long[][] shapes = {{28, 28}, {30, 28}, {27, 28}, {18, 50}, {17, 50}, {50, 9}, {45, 9}, {26, 28}, {56, 28}};
+        for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
+            for (DType products : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+                List<Parameter> together = new ArrayList<>();
+                List<Parameter> alone = new ArrayList<>();
+                for (long[] shape : shapes) {
+                    together.add(Parameter.of(Tensor.zeros(arena, dtype, shape)).gradient(gaussian(dtype, shape)));
+                    alone.add(Parameter.of(Tensor.zeros(arena, dtype, shape)).gradient(together.getLast().gradient()));
+                }
+                double bound = dtype == DType.FLOAT64 ? 1e-12 : products == DType.FLOAT32 ? 1e-5 : 0x1p-6;
+                together.get(0).gradient().set(3, Double.NaN);
+                try (Muon muon = new Muon(engine, together, PLAIN)) {
+                    muon.products(products);
+                    muon.step();
+                    for (int i = 1; i < shapes.length; i++) {
+                        double[] found = values(together.get(i).value());
+                        try (Muon one = new Muon(engine, List.of(alone.get(i)), PLAIN)) {
+                            one.products(products);
+                            one.step();
+                        }
+                        assertArrayEquals(values(alone.get(i).value()), found, bound);
+                    }
+                    assertTrue(Arrays.stream(values(together.get(0).value())).allMatch(Double::isNaN));
+                    together.get(0).gradient().set(3, 0.5);
+                    Tensor momentum = muon.state(together.get(0)).get("momentum_buffer");
+                    for (long i = 0; i < 28 * 28; i++) { // what was there is of no consequence
+                        momentum.set(i, 0);
+                        together.get(0).value().set(i, 0);
+                    }
+                    muon.step();
+                    try (Muon one = new Muon(engine, alone.subList(0, 1), PLAIN)) {
+                        one.products(products);
+                        one.step();
+                    }
+                    assertArrayEquals(values(alone.get(0).value()), values(together.get(0).value()), bound);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("engines")
+    void shapesAreJoinedWhereLaunchesCount(Engine engine) {
+        List<Parameter> parameters = List.of(parameter(1, 27, 28), parameter(1, 30, 28), parameter(1, 28, 28));
+        try (Muon muon = new Muon(engine, parameters, PLAIN)) {
+            muon.step();
+            long scratch = 2 * 28 * 28 * 4;
+            assertEquals(engine.productBatch(1) == Long.MAX_VALUE ? 2 * 3 * 30 * 28 * 4 + 2 * 5 * 28 * 4 + 3 * scratch
+                    : 2 * (27 + 30 + 28) * 28 * 4 + scratch, muon.workspaceBytes());
+        }
+        List<Parameter> far = List.of(parameter(1, 26, 28), parameter(1, 30, 28));
+        try (Muon muon = new Muon(engine, far, PLAIN)) {
+            muon.step();
+            assertEquals(2 * 56 * 28 * 4 + 2 * 28 * 28 * 4, muon.workspaceBytes(), "more than 12 % of zeros");
+        }
+    }
+
+    /** A matrix and the transposed one, which lies in memory as the first does, have learning rates of their own. */
+    @ParameterizedTest
+    @MethodSource("engines")
+    void oneShapeInMemoryIsNotOneShape(Engine engine) {
+        Tensor gradient = gaussian(DType.FLOAT64, 4, 9);
+        double[] update = update(engine, Tensor.zeros(arena, DType.FLOAT64, 4, 9), gradient, PLAIN);
+        Parameter row = Parameter.of(Tensor.zeros(arena, DType.FLOAT64, 4, 9)).gradient(gradient);
+        Parameter column = Parameter.of(Tensor.of(arena.allocate(288, 8), DType.FLOAT64, new long[] {9, 4}, new long[] {1, 9}))
+                .gradient(Tensor.of(arena.allocate(288, 8).copyFrom(gradient.segment()), DType.FLOAT64, new long[] {9, 4}, new long[] {1, 9}));
+        try (Muon muon = new Muon(engine, List.of(row, column), PLAIN)) {
+            muon.step();
+        }
+        for (int i = 0; i < 36; i++) {
+            assertEquals(-update[i], row.value().get(i), 1e-14);
+            assertEquals(-update[i] * 1.5, column.value().get(i), 1e-14);
+        }
+    }
+
     /** In the type in which torch has them, and back. */
     @ParameterizedTest
     @MethodSource("engines")
