@@ -12,7 +12,9 @@ import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Matrices;
 import io.panoptim.engine.Stream;
+import io.panoptim.engine.cuda.CudaEngine;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -21,6 +23,7 @@ import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -153,6 +156,26 @@ class CholeskyQRTest {
         for (int r = 0; r < 100; r++) {
             for (int c = 0; c < 9; c++) {
                 assertEquals(c < 6 ? a.get(r * 6 + c) : Double.NaN, memory.get(r * 9 + c), 1e-6);
+            }
+        }
+    }
+
+    @Test
+    void onADevice() {
+        CudaEngine cuda = TestEngines.cuda();
+        Tensor a = conditioned(DType.FLOAT32, 2, 90, 7, 4);
+        double[][][] expected = {householder(a, 0, 90, 7), householder(a, 1, 90, 7)};
+        try (Memory memory = cuda.memory()) {
+            Tensor there = memory.zeros(DType.FLOAT32, 2, 90, 7);
+            cuda.copy(a, there, Stream.DEFAULT);
+            try (CholeskyQR qr = new CholeskyQR(cuda, Matrices.of(there), Matrices.of(there))) {
+                assertEquals(2, qr.run(Stream.DEFAULT));
+            }
+            cuda.copy(there, a, Stream.DEFAULT);
+        }
+        for (int i = 0; i < 2; i++) {
+            for (int r = 0; r < 90; r++) {
+                assertArrayEquals(expected[i][r], read(a, i, 90, 7)[r], 1e-5);
             }
         }
     }
