@@ -35,6 +35,8 @@ public final class BenchCommand implements Runnable {
             new JvmPeer("djl", "io.panoptim.bench.peers.Djl", EnumSet.of(Workload.Rule.ADAM, Workload.Rule.SGD)),
             new JvmPeer("nd4j", "io.panoptim.bench.peers.Nd4j", EnumSet.of(Workload.Rule.ADAM, Workload.Rule.ADAGRAD)));
 
+    private static final List<String> IN_A_MINUTE = List.of("one", "thousand", "small", "whole");
+
     /** Workloads' names, for the help text. */
     static final class Names extends ArrayList<String> {
         private static final long serialVersionUID = 1L;
@@ -48,7 +50,7 @@ public final class BenchCommand implements Runnable {
     private CommandSpec spec;
 
     @Option(names = "--workload", split = ",", paramLabel = "NAME", completionCandidates = Names.class,
-            description = "Which ones, of ${COMPLETION-CANDIDATES}. Default: all.")
+            description = "Which ones, of ${COMPLETION-CANDIDATES}, or all. Default: one,thousand,small,whole.")
     private @Nullable List<String> workloads;
 
     @Option(names = "--shapes", paramLabel = "FILE", description = "AdamW over the tensors of such a file as bench/shapes/gpt2.txt instead: "
@@ -65,7 +67,7 @@ public final class BenchCommand implements Runnable {
     @Option(names = "--threads", paramLabel = "N", description = "Threads of each. Default: as many as there are processors.")
     private @Nullable Integer threads;
 
-    @Option(names = "--rounds", defaultValue = "11", paramLabel = "N", description = "How often each takes its turn. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--rounds", defaultValue = "5", paramLabel = "N", description = "How often each takes its turn. Default: ${DEFAULT-VALUE}.")
     private int rounds;
 
     @Option(names = "--output", paramLabel = "FOLDER", description = "Write report.md, report.json and report.png there.")
@@ -117,10 +119,10 @@ public final class BenchCommand implements Runnable {
     }
 
     private List<Workload> chosen() {
-        if (workloads == null) {
+        if (List.of("all").equals(workloads)) {
             return Workload.all();
         }
-        return workloads.stream().map(name -> Workload.all().stream().filter(workload -> workload.name().equals(name)).findFirst()
+        return (workloads == null ? IN_A_MINUTE : workloads).stream().map(name -> Workload.all().stream().filter(workload -> workload.name().equals(name)).findFirst()
                 .orElseThrow(() -> PanoptimException.invalid("--workload", "'" + name + "' is none of " + new Names()))).toList();
     }
 
