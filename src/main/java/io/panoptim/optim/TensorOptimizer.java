@@ -125,6 +125,9 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
      */
     protected abstract Map<String, Tensor> newState(Target target, Memory allocated);
 
+    /** Writes what of a new state is not zero. */
+    protected void begin(Target target) {}
+
     /** The keys of numbers among the state, besides the count of steps. */
     protected List<String> numberKeys() {
         return List.of();
@@ -262,6 +265,7 @@ public abstract class TensorOptimizer<O extends Record> extends Optimizer {
     private void allocate(Target target) {
         if (!target.hasState) {
             target.states = newState(target, memory());
+            begin(target);
             target.hasState = true;
             target.isNew = true;
         }

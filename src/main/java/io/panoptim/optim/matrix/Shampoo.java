@@ -384,9 +384,7 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
                 for (int mode = 0; mode < block.sizes.size(); mode++) {
                     long size = block.sizes.get(mode);
                     state.put(block.key(FACTORS + mode), allocated.zeros(type, size, size));
-                    Tensor inverse = allocated.zeros(type, size, size);
-                    engine().copy(identity(type, size), inverse, stream());
-                    state.put(block.key(INVERSES + mode), inverse);
+                    state.put(block.key(INVERSES + mode), allocated.zeros(type, size, size));
                 }
             }
             for (String key : elementStates(target.group())) {
@@ -394,6 +392,17 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
             }
         }
         return state;
+    }
+
+    /** Before the first roots they are those of the identity. */
+    @Override
+    protected void begin(Target target) {
+        for (Block block : blocks(target.group(), dimensions(target.group(), target.tensor().shape()))) {
+            for (int mode = 0; mode < block.sizes.size() && exponent(target.group(), block.sizes.size()) != 0; mode++) {
+                Tensor inverse = target.state(block.key(INVERSES + mode));
+                engine().copy(identity(inverse.dtype(), inverse.shape()[0]), inverse, stream());
+            }
+        }
     }
 
     private static Tensor identity(DType type, long size) {
