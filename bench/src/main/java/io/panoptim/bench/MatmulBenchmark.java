@@ -18,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Random;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * A planned product on the CPU engine against {@code cblas_sgemm} of the same OpenBLAS, called as from C with as many threads of its
@@ -28,6 +29,8 @@ public final class MatmulBenchmark {
     private static final int[][] SHAPES = {{64, 64, 64}, {256, 256, 256}, {768, 768, 768}, {768, 3072, 768}, {768, 768, 3072},
         {2048, 2048, 2048}};
     private static final int ROUNDS = 15;
+    /** Long enough for OpenBLAS's own threads to stop spinning, on the processors that the engine's need. */
+    private static final long PAUSE_NANOS = 100_000_000;
 
     private MatmulBenchmark() {}
 
@@ -49,6 +52,7 @@ public final class MatmulBenchmark {
                     double[] best = {1e9, 1e9, 1e9};
                     for (int round = 0; round < ROUNDS; round++) {
                         for (int kind = 0; kind < 3; kind++) {
+                            LockSupport.parkNanos(PAUSE_NANOS);
                             long start = System.nanoTime();
                             for (int i = 0; i < repeats; i++) {
                                 switch (kind) {

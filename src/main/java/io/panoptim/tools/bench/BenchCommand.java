@@ -35,7 +35,7 @@ public final class BenchCommand implements Runnable {
             new JvmPeer("djl", "io.panoptim.bench.peers.Djl", EnumSet.of(Workload.Rule.ADAM, Workload.Rule.SGD)),
             new JvmPeer("nd4j", "io.panoptim.bench.peers.Nd4j", EnumSet.of(Workload.Rule.ADAM, Workload.Rule.ADAGRAD)));
 
-    private static final List<String> IN_A_MINUTE = List.of("one", "thousand", "small", "whole");
+    private static final List<String> IN_A_MINUTE = List.of("one", "thousand", "small");
 
     /** Workloads' names, for the help text. */
     static final class Names extends ArrayList<String> {
@@ -50,7 +50,7 @@ public final class BenchCommand implements Runnable {
     private CommandSpec spec;
 
     @Option(names = "--workload", split = ",", paramLabel = "NAME", completionCandidates = Names.class,
-            description = "Which ones, of ${COMPLETION-CANDIDATES}, or all. Default: one,thousand,small,whole.")
+            description = "Which ones, of ${COMPLETION-CANDIDATES}, or all. Default: one,thousand,small.")
     private @Nullable List<String> workloads;
 
     @Option(names = "--shapes", paramLabel = "FILE", description = "AdamW over the tensors of such a file as bench/shapes/gpt2.txt instead: "
