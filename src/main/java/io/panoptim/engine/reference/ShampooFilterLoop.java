@@ -8,11 +8,12 @@ import io.panoptim.engine.Arithmetic;
 final class ShampooFilterLoop implements UpdateLoop {
     @Override
     public void run(Arithmetic a, Scalars h, Elements e) {
-        int adagrad = h.has(FILTERS) ? 1 : 0;
         for (long i = e.begin(); i < e.end(); i++) {
+            boolean filters = h.has(FILTERS) || e.hasState(1);
+            int adagrad = filters ? 1 : 0;
             double g = e.gradient(i);
             double direction = g;
-            if (h.has(FILTERS)) {
+            if (filters) {
                 double filtered = e.state(0, i);
                 direction = a.divide(a.lerp(filtered, g, h.get(FILTER_WEIGHT)), h.get(CORRECTION));
                 e.state(0, i, a.lerp(filtered, g, h.get(AVERAGE_WEIGHT)));
