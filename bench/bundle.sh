@@ -30,9 +30,13 @@ for artifact in org.openjdk.jmh:jmh-core:1.37 net.sf.jopt-simple:jopt-simple:5.0
 
 java_home=$(cat target/jdk.home)
 jar=$java_home/bin/jar
-cp target/panoptim-*-SNAPSHOT.jar "$stage/lib/panoptim.jar"
-"$jar" --create --file "$stage/lib/panoptim-tests.jar" -C target/test-classes .
-"$jar" --create --file "$stage/lib/panoptim-bench.jar" -C bench/target/classes .
+# Not compressed: the archive is. Without what other processors run.
+cp -r target/classes "$stage/classes"
+rm -rf "$stage/classes/META-INF/native/linux-aarch64"
+"$jar" --create --no-compress --file "$stage/lib/panoptim.jar" -C "$stage/classes" .
+rm -r "$stage/classes"
+"$jar" --create --no-compress --file "$stage/lib/panoptim-tests.jar" -C target/test-classes .
+"$jar" --create --no-compress --file "$stage/lib/panoptim-bench.jar" -C bench/target/classes .
 # Of JCuda's native libraries those that are used.
 natives=$stage/natives
 mkdir "$natives"
@@ -43,9 +47,11 @@ $maven dependency:copy -Dartifact="org.jcuda:jcublas-natives:$(version jcuda.ver
     -C "$natives" "lib/libJCublas2-$(version jcuda.version)-linux-x86_64.so"
 rm -r "$natives"
 
-# Not compressed: the archive is.
 "$java_home/bin/jlink" --add-modules java.base,java.logging,java.management,jdk.management,jdk.unsupported --strip-debug \
     --no-header-files --no-man-pages --compress zip-0 --output "$stage/jre"
+# It has no network, and nobody looks at its symbols.
+rm -f "$stage/jre/lib/security/public_suffix_list.dat" "$stage/jre/lib/security/cacerts"
+find "$stage/jre" -name '*.so' -exec strip --strip-unneeded {} +
 cp -r bench/shapes bench/torch_step.py bench/gpu-tests.txt "$stage/bench/"
 cp -r src/test/golden src/test/resources "$stage/src/test/"
 find "$stage/src" -name '*.py' -delete
