@@ -179,7 +179,7 @@ public abstract class Table implements AutoCloseable {
      * @param column the gradient, or one that the tensors have
      * @param moved for each tensor that moved its new place, or null for none; only gradients may be taken away
      */
-    public final void point(int column, Map<Integer, @Nullable Tensor> moved) {
+    public final void point(int column, Map<Integer, ? extends @Nullable Tensor> moved) {
         enter("Table.point");
         try {
             moved.forEach((index, tensor) -> checkMove(index, column, tensor));
@@ -187,7 +187,7 @@ public abstract class Table implements AutoCloseable {
             List<Integer> taken = new ArrayList<>();
             moved.keySet().forEach(index -> before.put(index, release(index, column)));
             try {
-                for (Map.Entry<Integer, @Nullable Tensor> move : moved.entrySet()) {
+                for (Map.Entry<Integer, ? extends @Nullable Tensor> move : moved.entrySet()) {
                     if (move.getValue() != null) {
                         take(move.getKey(), column, move.getValue());
                         taken.add(move.getKey());

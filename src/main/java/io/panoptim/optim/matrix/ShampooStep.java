@@ -459,7 +459,7 @@ final class ShampooStep implements AutoCloseable {
 
     /** Some gradients lie elsewhere. */
     void moved(Map<Integer, Tensor> gradients) {
-        Objects.requireNonNull(casts).point(Column.GRADIENT, new LinkedHashMap<Integer, @Nullable Tensor>(gradients));
+        Objects.requireNonNull(casts).point(Column.GRADIENT, gradients);
     }
 
     /** Takes a step. */

@@ -303,7 +303,7 @@ final class SoapStep implements AutoCloseable {
 
     /** Some gradients lie elsewhere. */
     void moved(Map<Integer, Tensor> gradients) {
-        Objects.requireNonNull(casts).point(Column.GRADIENT, new LinkedHashMap<Integer, @Nullable Tensor>(gradients));
+        Objects.requireNonNull(casts).point(Column.GRADIENT, gradients);
     }
 
     /**
