@@ -3,7 +3,6 @@ package io.panoptim.optim;
 import io.panoptim.PanoptimException;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
-import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -131,13 +130,6 @@ final class StateDict {
             return ((Number) value).longValue();
         }
         throw PanoptimException.invalid(call, path + ": expected a parameter's number, found " + value);
-    }
-
-    /** A copy with the type and layout of another tensor of the same shape, rounded once (as torch does, by way of float32). */
-    static Tensor copyLike(Optimizer optimizer, Memory memory, Tensor from, Tensor like) {
-        Tensor to = memory.zerosLike(like);
-        copy(optimizer, from, to);
-        return to;
     }
 
     /** Copies the elements of a tensor of the same shape, of any type and layout, in the order of the optimizer's stream. */

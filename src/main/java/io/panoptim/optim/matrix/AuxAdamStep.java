@@ -63,7 +63,7 @@ final class AuxAdamStep implements AutoCloseable {
         rows = new Rows(Math.max(1, examples.size()));
     }
 
-    void moved(Map<Integer, @Nullable Tensor> gradients) {
+    void moved(Map<Integer, Tensor> gradients) {
         if (table != null) {
             table.point(Column.GRADIENT, gradients);
         }

@@ -13,7 +13,6 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Momentum orthogonalized by Newton–Schulz, for the hidden layers' matrices, as {@code torch.optim.Muon}: all else (biases,
@@ -213,7 +212,7 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
     }
 
     @Override
-    protected void moved(Map<Integer, @Nullable Tensor> gradients) {
+    protected void moved(Map<Integer, Tensor> gradients) {
         step.moved(gradients);
     }
 

@@ -240,7 +240,7 @@ final class MuonStep implements AutoCloseable {
     }
 
     /** Some gradients lie elsewhere. */
-    void moved(Map<Integer, @Nullable Tensor> gradients) {
+    void moved(Map<Integer, Tensor> gradients) {
         if (directions != null) {
             directions.point(Column.GRADIENT, gradients);
         }

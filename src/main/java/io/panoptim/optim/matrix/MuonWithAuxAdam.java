@@ -15,8 +15,6 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The original Muon with AdamW for what it is not meant for, as Keller Jordan's {@code SingleDeviceMuonWithAuxAdam}, and as his
@@ -192,10 +190,10 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
     }
 
     @Override
-    protected void moved(Map<Integer, @Nullable Tensor> gradients) {
-        Map<Integer, @Nullable Tensor> ofMuon = new HashMap<>();
-        Map<Integer, @Nullable Tensor> ofAdam = new HashMap<>();
-        gradients.forEach((place, gradient) -> (isMuons[place] ? ofMuon : ofAdam).put(places[place], Objects.requireNonNull(gradient)));
+    protected void moved(Map<Integer, Tensor> gradients) {
+        Map<Integer, Tensor> ofMuon = new HashMap<>();
+        Map<Integer, Tensor> ofAdam = new HashMap<>();
+        gradients.forEach((place, gradient) -> (isMuons[place] ? ofMuon : ofAdam).put(places[place], gradient));
         if (!ofMuon.isEmpty()) {
             muon.moved(ofMuon);
         }

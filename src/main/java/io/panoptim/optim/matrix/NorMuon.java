@@ -14,7 +14,6 @@ import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /**
  * NorMuon, as its authors' {@code SingleDeviceNorMuon}: Keller Jordan's Muon, whose orthogonalized matrices have each row, a neuron's,
@@ -161,7 +160,7 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
     }
 
     @Override
-    protected void moved(Map<Integer, @Nullable Tensor> gradients) {
+    protected void moved(Map<Integer, Tensor> gradients) {
         step.moved(gradients);
     }
 

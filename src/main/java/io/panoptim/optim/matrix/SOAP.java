@@ -239,7 +239,7 @@ public final class SOAP extends TensorOptimizer<SOAP.Options> {
     @Override
     protected void stepTargets() {
         if (step.run()) {
-            rebuildNext(); // those that have got a basis go along with others that have one
+            replan(); // those that have got a basis go along with others that have one
         }
     }
 
