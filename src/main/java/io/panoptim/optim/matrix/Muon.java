@@ -5,14 +5,10 @@ import io.panoptim.engine.Engines;
 import io.panoptim.linalg.NewtonSchulz;
 import io.panoptim.linalg.NewtonSchulz.Quintic;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
-import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
-import io.panoptim.tensor.Tensor;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Momentum orthogonalized by Newton–Schulz, for the hidden layers' matrices, as {@code torch.optim.Muon}: all else (biases,
@@ -38,7 +34,7 @@ import java.util.Map;
  * @see <a href="https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html">torch.optim.Muon</a>
  * @see <a href="https://kellerjordan.github.io/posts/muon/">Jordan et al., Muon: An optimizer for hidden layers in neural networks</a>
  */
-public final class Muon extends MatrixOptimizer<Muon.Options> {
+public final class Muon extends MuonFamily<Muon.Options> {
     /** How the learning rate depends on a matrix's shape, rows by columns. */
     public enum AdjustLr {
         /** {@link #ORIGINAL}. */
@@ -163,9 +159,6 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
         }
     };
 
-    private final MuonStep step;
-    private DType products = DType.FLOAT32;
-
     /** An optimizer of one group on the best engine for its device. */
     public Muon(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("Muon", parameters)), parameters, options);
@@ -173,56 +166,6 @@ public final class Muon extends MatrixOptimizer<Muon.Options> {
 
     /** An optimizer of one group on a given engine. */
     public Muon(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, parameters, options);
-        step = new MuonStep(engine, VARIANT, this::stream, () -> products);
-    }
-
-    /**
-     * The type in which Newton–Schulz computes, but for float64 parameters: float32, as it is at first, or bfloat16, as in torch.
-     * bfloat16 takes more operations where a matrix is longer than wide, or wider, and is faster all the same where the engine's
-     * device has instructions for it, which {@link Engine#widens} knows.
-     */
-    public void products(DType type) {
-        if (type != products) {
-            change("products", () -> {
-                products = MuonStep.checkProducts("Muon", type);
-                replan();
-            });
-        }
-    }
-
-    /** The type in which Newton–Schulz computes. */
-    public DType products() {
-        return products;
-    }
-
-    /** What is held besides the state, from the first step on, for the parameters that have stepped last. */
-    public long workspaceBytes() {
-        return step.bytes();
-    }
-
-    @Override
-    protected List<String> stateKeys(ParamGroup group) {
-        return List.of(MuonStep.MOMENTUM_BUFFER);
-    }
-
-    @Override
-    protected void build(List<Matrix> stepping) {
-        step.build(stepping);
-    }
-
-    @Override
-    protected void moved(Map<Integer, Tensor> gradients) {
-        step.moved(gradients);
-    }
-
-    @Override
-    protected void stepMatrices() {
-        step.run();
-    }
-
-    @Override
-    protected void freePlans() {
-        step.close();
+        super(engine, SCHEMA, VARIANT, parameters, options);
     }
 }

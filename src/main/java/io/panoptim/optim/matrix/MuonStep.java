@@ -13,7 +13,6 @@ import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.linalg.NewtonSchulz;
 import io.panoptim.linalg.NewtonSchulz.Quintic;
-import io.panoptim.optim.Check;
 import io.panoptim.optim.MatrixOptimizer.Matrix;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.tensor.DType;
@@ -136,12 +135,6 @@ final class MuonStep implements AutoCloseable {
         this.variant = variant;
         this.stream = stream;
         this.products = products;
-    }
-
-    /** A type that products may have. */
-    static DType checkProducts(String optimizer, DType type) {
-        Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, optimizer, "products in " + type + ": expected float32 or bfloat16");
-        return type;
     }
 
     /** Makes the tables and plans for some matrices. */

@@ -5,10 +5,8 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
 import io.panoptim.optim.Betas;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
-import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
@@ -31,7 +29,7 @@ import java.util.Map;
  *
  * @see <a href="https://github.com/KellerJordan/Muon/blob/master/muon.py">KellerJordan/Muon</a>
  */
-public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Options> {
+public final class MuonWithAuxAdam extends MuonFamily<MuonWithAuxAdam.Options> {
     /**
      * The options of a group, with the author's names. Of those after the weight decay, a group has the momentum or the two others.
      *
@@ -102,12 +100,10 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
         }
     };
 
-    private final MuonStep muon;
     private final AuxAdamStep adam;
     /** Where each of the parameters that step is found among its kind. */
     private int[] places = {};
     private boolean[] isMuons = {};
-    private DType products = DType.FLOAT32;
 
     /** An optimizer of one group on the best engine for its device. */
     public MuonWithAuxAdam(List<Parameter> parameters, Options options) {
@@ -116,29 +112,8 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     /** An optimizer of one group on a given engine; {@link #addParamGroup} adds the others. */
     public MuonWithAuxAdam(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, parameters, options);
-        muon = new MuonStep(engine, VARIANT, this::stream, () -> products);
+        super(engine, SCHEMA, VARIANT, parameters, options);
         adam = new AuxAdamStep(engine, this::stream);
-    }
-
-    /** The type in which Newton–Schulz computes: float32, as it is at first, or bfloat16, as in the original; see {@link Muon#products}. */
-    public void products(DType type) {
-        if (type != products) {
-            change("products", () -> {
-                products = MuonStep.checkProducts("MuonWithAuxAdam", type);
-                replan();
-            });
-        }
-    }
-
-    /** The type in which Newton–Schulz computes. */
-    public DType products() {
-        return products;
-    }
-
-    /** What is held besides the state, from the first step on. */
-    public long workspaceBytes() {
-        return muon.bytes() + missingBytes();
     }
 
     @Override
@@ -152,7 +127,7 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     @Override
     protected List<String> stateKeys(ParamGroup group) {
-        return usesMuon(group) ? List.of(MuonStep.MOMENTUM_BUFFER) : AuxAdamStep.STATES;
+        return usesMuon(group) ? super.stateKeys(group) : AuxAdamStep.STATES;
     }
 
     @Override
@@ -185,7 +160,7 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
             places[i] = kind.size();
             kind.add(stepping.get(i));
         }
-        muon.build(ofMuon);
+        super.build(ofMuon);
         adam.build(ofAdam);
     }
 
@@ -195,7 +170,7 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
         Map<Integer, Tensor> ofAdam = new HashMap<>();
         gradients.forEach((place, gradient) -> (isMuons[place] ? ofMuon : ofAdam).put(places[place], gradient));
         if (!ofMuon.isEmpty()) {
-            muon.moved(ofMuon);
+            super.moved(ofMuon);
         }
         if (!ofAdam.isEmpty()) {
             adam.moved(ofAdam);
@@ -204,13 +179,13 @@ public final class MuonWithAuxAdam extends MatrixOptimizer<MuonWithAuxAdam.Optio
 
     @Override
     protected void stepMatrices() {
-        muon.run();
+        super.stepMatrices();
         adam.run();
     }
 
     @Override
     protected void freePlans() {
-        muon.close();
+        super.freePlans();
         adam.close();
     }
 }

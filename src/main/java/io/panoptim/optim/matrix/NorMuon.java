@@ -6,14 +6,11 @@ import io.panoptim.engine.NormuonUpdateRow;
 import io.panoptim.engine.Rows;
 import io.panoptim.engine.Rule;
 import io.panoptim.optim.Check;
-import io.panoptim.optim.MatrixOptimizer;
 import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
-import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
-import java.util.Map;
 
 /**
  * NorMuon, as its authors' {@code SingleDeviceNorMuon}: Keller Jordan's Muon, whose orthogonalized matrices have each row, a neuron's,
@@ -29,7 +26,7 @@ import java.util.Map;
  * @see <a href="https://github.com/zichongli5/NorMuon/blob/main/normuon.py">zichongli5/NorMuon</a>
  * @see <a href="https://arxiv.org/abs/2510.05491">Li et al., NorMuon: Making Muon more efficient and scalable</a>
  */
-public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
+public final class NorMuon extends MuonFamily<NorMuon.Options> {
     private static final String SECOND_MOMENTUM_BUFFER = "second_momentum_buffer";
     private static final double EPS = 1e-10;
 
@@ -105,9 +102,6 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
         }
     };
 
-    private final MuonStep step;
-    private DType products = DType.FLOAT32;
-
     /** An optimizer of one group on the best engine for its device. */
     public NorMuon(List<Parameter> parameters, Options options) {
         this(Engines.forDevice(deviceOf("NorMuon", parameters)), parameters, options);
@@ -115,33 +109,7 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
 
     /** An optimizer of one group on a given engine. */
     public NorMuon(Engine engine, List<Parameter> parameters, Options options) {
-        super(engine, SCHEMA, parameters, options);
-        step = new MuonStep(engine, VARIANT, this::stream, () -> products);
-    }
-
-    /** The type in which Newton–Schulz computes: float32, as it is at first, or bfloat16, as in the original; see {@link Muon#products}. */
-    public void products(DType type) {
-        if (type != products) {
-            change("products", () -> {
-                products = MuonStep.checkProducts("NorMuon", type);
-                replan();
-            });
-        }
-    }
-
-    /** The type in which Newton–Schulz computes. */
-    public DType products() {
-        return products;
-    }
-
-    /** What is held besides the state, from the first step on. */
-    public long workspaceBytes() {
-        return step.bytes() + missingBytes();
-    }
-
-    @Override
-    protected List<String> stateKeys(ParamGroup group) {
-        return List.of(MuonStep.MOMENTUM_BUFFER);
+        super(engine, SCHEMA, VARIANT, parameters, options);
     }
 
     @Override
@@ -152,25 +120,5 @@ public final class NorMuon extends MatrixOptimizer<NorMuon.Options> {
     @Override
     protected boolean missingAreZero() {
         return true;
-    }
-
-    @Override
-    protected void build(List<Matrix> stepping) {
-        step.build(stepping);
-    }
-
-    @Override
-    protected void moved(Map<Integer, Tensor> gradients) {
-        step.moved(gradients);
-    }
-
-    @Override
-    protected void stepMatrices() {
-        step.run();
-    }
-
-    @Override
-    protected void freePlans() {
-        step.close();
     }
 }
