@@ -23,6 +23,10 @@ final class Modes implements AutoCloseable {
 
     /** Some tensors, one after the other in one tensor's memory or each in its own. */
     record Place(List<Tensor> tensors) {
+        static Place of(Tensor tensor) {
+            return new Place(List.of(tensor));
+        }
+
         /** The matrices of one of them. */
         private Matrices of(int number, long size, long batch, long rows, long columns) {
             boolean own = tensors.size() > 1;
@@ -48,6 +52,11 @@ final class Modes implements AutoCloseable {
                 part.plan.run(part.scaled ? alpha : 1, part.decays ? beta : part.beta, stream);
             }
         }
+    }
+
+    /** Runs operations in order, whose products take the place of what was there. */
+    static void run(List<Operation> operations, Stream stream) {
+        operations.forEach(operation -> operation.run(1, 0, stream));
     }
 
     private final Engine engine;

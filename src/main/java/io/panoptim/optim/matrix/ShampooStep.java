@@ -101,9 +101,9 @@ final class ShampooStep implements AutoCloseable {
             this.size = Math.toIntExact(batch.kind.sizes.get(mode));
             this.factors = batch.states(Shampoo.FACTORS + mode);
             this.inverses = batch.states(Shampoo.INVERSES + mode);
-            this.addOuter = batch.modes.outer(mode, place(batch.gradients), factors);
+            this.addOuter = batch.modes.outer(mode, Modes.Place.of(batch.gradients), factors);
             this.scale = batch.modes.multiple(Matrices.of(factors.tensors()), matrices(batch.vectors));
-            this.multiply = batch.modes.symmetric(mode, place(batch.scaled), place(batch.vectors), inverses);
+            this.multiply = batch.modes.symmetric(mode, Modes.Place.of(batch.scaled), Modes.Place.of(batch.vectors), inverses);
         }
 
         private Matrices matrices(Tensor tensor) {
@@ -154,7 +154,7 @@ final class ShampooStep implements AutoCloseable {
                     }
                 }
             }
-            run(multiply, 1, 0);
+            multiply.run(1, 0, stream.get());
         }
 
         void close() {
@@ -211,7 +211,7 @@ final class ShampooStep implements AutoCloseable {
             }
             chain();
             if (ShampooStep.states(members.getFirst(), Shampoo.FILTERED_GRAD, Shampoo.ADAGRAD).isEmpty()) {
-                take.add(modes.copy(1, size, place(gradients), place(directions)));
+                take.add(modes.copy(1, size, Modes.Place.of(gradients), Modes.Place.of(directions)));
             }
             List<TensorEntry> entries = new ArrayList<>();
             for (int i = 0; i < count; i++) {
@@ -225,11 +225,11 @@ final class ShampooStep implements AutoCloseable {
         private void chain() {
             int count = preconditioned.size();
             if (count == 0) {
-                precondition.add(modes.copy(1, size, place(directions), place(steps)));
+                precondition.add(modes.copy(1, size, Modes.Place.of(directions), Modes.Place.of(steps)));
             }
-            Modes.Place from = place(directions);
+            Modes.Place from = Modes.Place.of(directions);
             for (int i = 0; i < count; i++) {
-                Modes.Place to = place((count - i) % 2 == 1 ? steps : gradients);
+                Modes.Place to = Modes.Place.of((count - i) % 2 == 1 ? steps : gradients);
                 precondition.add(modes.multiply(preconditioned.get(i).mode, preconditioned.get(i).inverses, false, from, to));
                 from = to;
             }
@@ -324,18 +324,6 @@ final class ShampooStep implements AutoCloseable {
     ShampooStep(Engine engine, Supplier<Stream> stream) {
         this.engine = engine;
         this.stream = stream;
-    }
-
-    private static Modes.Place place(Tensor tensor) {
-        return new Modes.Place(List.of(tensor));
-    }
-
-    private void run(Modes.Operation operation, double alpha, double beta) {
-        operation.run(alpha, beta, stream.get());
-    }
-
-    private void run(List<Modes.Operation> operations) {
-        operations.forEach(operation -> run(operation, 1, 1));
     }
 
     /** Makes the tables and plans for some tensors. */
@@ -472,7 +460,7 @@ final class ShampooStep implements AutoCloseable {
         engine.map(copies, MapOperation.cast(Column.VALUE, Column.STATE), stream.get());
         for (int b = 0; b < batches.size(); b++) {
             Batch batch = batches.get(b);
-            run(batch.gather);
+            Modes.run(batch.gather, stream.get());
             double decay = batch.kind.group.value(WEIGHT_DECAY);
             if (decay != 0 && !isDecoupled(batch.kind.group)) {
                 engine.map(batch.penalties, MapOperation.axpy(Column.VALUE, decay, Column.STATE), stream.get());
@@ -480,12 +468,12 @@ final class ShampooStep implements AutoCloseable {
             fillRows(b, batch, batch.kind.group, batch.members.getFirst().target.step());
             updatePreconditioners(batch, batch.kind.group, batch.members.getFirst().target.step());
         }
-        batches.forEach(batch -> run(batch.take));
+        batches.forEach(batch -> Modes.run(batch.take, stream.get()));
         engine.step(filters, filterRows, null, Extras.NONE, stream.get());
-        batches.stream().filter(batch -> !batch.isGraftOnly()).forEach(batch -> batch.precondition.forEach(product -> run(product, 1, 0)));
+        batches.stream().filter(batch -> !batch.isGraftOnly()).forEach(batch -> Modes.run(batch.precondition, stream.get()));
         engine.step(grafts, graftRows, null, Extras.NONE, stream.get());
         engine.step(updates, updateRows, null, Extras.NONE, stream.get());
-        batches.forEach(batch -> run(batch.scatter));
+        batches.forEach(batch -> Modes.run(batch.scatter, stream.get()));
         engine.map(copies, MapOperation.cast(Column.STATE, Column.VALUE), stream.get());
     }
 
@@ -495,7 +483,7 @@ final class ShampooStep implements AutoCloseable {
 
     private void updatePreconditioners(Batch batch, ParamGroup group, long step) {
         double beta = group.value(BETAS + 1);
-        batch.preconditioned.forEach(mode -> run(mode.addOuter, beta == 1 ? 1 : 1 - beta, beta));
+        batch.preconditioned.forEach(mode -> mode.addOuter.run(beta == 1 ? 1 : 1 - beta, beta, stream.get()));
         if (batch.inverts()) {
             double correction = group.value(USE_BIAS_CORRECTION) != 0 && beta < 1 ? 1 - CMath.pow(beta, step) : 1;
             batch.preconditioned.forEach(mode -> mode.invert(correction, batch.exponent));

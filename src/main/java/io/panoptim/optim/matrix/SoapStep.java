@@ -72,9 +72,9 @@ final class SoapStep implements AutoCloseable {
          * @param free where the squares' averages may lie meanwhile
          */
         void plan(Modes.Place free) {
-            Modes.Place products = place(batch.products);
-            Modes.Place scratch = place(batch.scratch);
-            Modes.Place permutations = place(batch.permutations);
+            Modes.Place products = Modes.Place.of(batch.products);
+            Modes.Place scratch = Modes.Place.of(batch.scratch);
+            Modes.Place permutations = Modes.Place.of(batch.permutations);
             Modes.Place squares = batch.states(SOAP.EXP_AVG_SQ);
             estimate.add(batch.modes.square(mode, outer, false, basis, products));
             estimate.add(batch.modes.square(mode, basis, true, products, scratch));
@@ -86,28 +86,28 @@ final class SoapStep implements AutoCloseable {
 
         /** The eigenvectors of the averages, those of the largest eigenvalues first. */
         void begin() {
-            Modes.Place products = place(batch.products);
-            run(batch.modes.copy(size, size, outer, basis), 1, 0);
+            Modes.Place products = Modes.Place.of(batch.products);
+            batch.modes.copy(size, size, outer, basis).run(1, 0, stream.get());
             decompose(Decomposition.eigen(all(), batch.memory.zeros(batch.kind.type, (long) batch.members.size() * size)));
             for (int i = 0; i < batch.members.size(); i++) {
                 permutation(i, IntStream.range(0, size).map(j -> size - 1 - j).toArray());
             }
-            run(batch.modes.square(mode, basis, false, place(batch.permutations), products), 1, 0);
-            run(batch.modes.copy(size, size, products, basis), 1, 0);
+            batch.modes.square(mode, basis, false, Modes.Place.of(batch.permutations), products).run(1, 0, stream.get());
+            batch.modes.copy(size, size, products, basis).run(1, 0, stream.get());
         }
 
         /** One power iteration and QR, in the order of the estimated eigenvalues, in which the squares' averages then are, too. */
         void renew() {
-            run(estimate);
+            Modes.run(estimate, stream.get());
             for (int i = 0; i < batch.members.size(); i++) {
                 long first = (long) i * size * size;
                 double[] estimates = IntStream.range(0, size).mapToDouble(j -> batch.scratch.get(first + j * (size + 1L))).toArray();
                 permutation(i, IntStream.range(0, size).boxed().sorted(Comparator.comparingDouble(j -> -estimates[j]))
                         .mapToInt(Integer::intValue).toArray());
             }
-            run(iterate);
+            Modes.run(iterate, stream.get());
             decompose(Decomposition.qr(all()));
-            run(reorder);
+            Modes.run(reorder, stream.get());
         }
 
         private Matrices all() {
@@ -172,8 +172,8 @@ final class SoapStep implements AutoCloseable {
             long[] dimensions = kind.dimensions.stream().mapToLong(Long::longValue).toArray();
             gradients = memory.zeros(kind.type, count * size);
             others = memory.zeros(kind.type, count * size);
-            x = place(gradients);
-            y = place(others);
+            x = Modes.Place.of(gradients);
+            y = Modes.Place.of(others);
             modes = new Modes(engine, kind.type, count, dimensions);
             long largest = 0;
             for (int mode = 0; mode < dimensions.length; mode++) {
@@ -249,18 +249,6 @@ final class SoapStep implements AutoCloseable {
         this.stream = stream;
     }
 
-    private static Modes.Place place(Tensor tensor) {
-        return new Modes.Place(List.of(tensor));
-    }
-
-    private void run(Modes.Operation operation, double alpha, double beta) {
-        operation.run(alpha, beta, stream.get());
-    }
-
-    private void run(List<Modes.Operation> operations) {
-        operations.forEach(operation -> run(operation, 1, 0));
-    }
-
     /** Makes the tables and plans for some tensors. */
     void build(List<Target> stepping) {
         memory = engine.memory();
@@ -319,24 +307,24 @@ final class SoapStep implements AutoCloseable {
         for (int b = 0; b < batches.size(); b++) {
             Batch batch = batches.get(b);
             double beta = batch.shampooBeta();
-            batch.preconditioned.forEach(mode -> run(mode.addOuter, 1 - beta, beta));
+            batch.preconditioned.forEach(mode -> mode.addOuter.run(1 - beta, beta, stream.get()));
             if (batch.kind.isNew) {
                 batch.preconditioned.forEach(Mode::begin);
             } else {
                 batch.members.forEach(Target::count);
                 fillRows(b, batch.kind.group, batch.members.getFirst().step());
-                run(batch.project);
+                Modes.run(batch.project, stream.get());
             }
         }
         engine.step(directions, directionRows, null, Extras.NONE, stream.get());
-        batches.stream().filter(batch -> !batch.kind.isNew).forEach(batch -> run(batch.projectBack));
+        batches.stream().filter(batch -> !batch.kind.isNew).forEach(batch -> Modes.run(batch.projectBack, stream.get()));
         engine.step(updates, updateRows, null, Extras.NONE, stream.get());
         for (Batch batch : batches) {
             long frequency = (long) batch.kind.group.value(PRECONDITION_FREQUENCY);
             if (!batch.kind.isNew && batch.members.getFirst().step() % frequency == 0) {
-                run(batch.averageBack);
+                Modes.run(batch.averageBack, stream.get());
                 batch.preconditioned.forEach(Mode::renew);
-                run(batch.average);
+                Modes.run(batch.average, stream.get());
             }
         }
         return batches.stream().anyMatch(batch -> batch.kind.isNew);
