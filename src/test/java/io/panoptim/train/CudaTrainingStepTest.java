@@ -20,41 +20,24 @@ import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** Steps with a scaler on a device, of which the CPU learns later whether they took place. */
-class CudaTrainingStepTest {
+class CudaTrainingStepTest extends Opened {
     private static final int[] SIZES = {1000, 17};
     private static final List<Integer> OVERFLOWING = List.of(3, 7, 8);
     private static final int STEPS = 14;
     private static final GradScaler.Options SCALING = GradScaler.Options.defaults().withInitScale(512).withGrowthInterval(3);
 
-    private final Arena arena = Arena.ofShared();
-    private final List<AutoCloseable> opened = new ArrayList<>();
     private CudaEngine cuda;
 
     @BeforeEach
     void open() {
         cuda = TestEngines.cuda();
-    }
-
-    @AfterEach
-    void close() throws Exception {
-        for (AutoCloseable each : opened.reversed()) {
-            each.close();
-        }
-        arena.close();
-    }
-
-    private <T extends AutoCloseable> T open(T closeable) {
-        opened.add(closeable);
-        return closeable;
     }
 
     /** Two optimizers with clipping, a scaler and an average; the same on every engine. */

@@ -23,14 +23,12 @@ import io.panoptim.schedule.StepLR;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.BiFunction;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -38,25 +36,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** The scaler's rules and messages are torch's, and a skipped step leaves no trace. */
 @Tag("native")
-class GradScalerTest {
+class GradScalerTest extends Opened {
     private static final GradScaler.Options OPTIONS = GradScaler.Options.defaults().withInitScale(8).withGrowthInterval(2);
     private static final SGD.Options HEAVY = SGD.Options.defaults().withLr(0.1).withMomentum(0.9);
-
-    private final Arena arena = Arena.ofShared();
-    private final List<AutoCloseable> opened = new ArrayList<>();
-
-    @AfterEach
-    void close() throws Exception {
-        for (AutoCloseable each : opened.reversed()) {
-            each.close();
-        }
-        arena.close();
-    }
-
-    private <T extends AutoCloseable> T open(T closeable) {
-        opened.add(closeable);
-        return closeable;
-    }
 
     private Parameter parameter(String name, float... values) {
         return Parameter.of(name, Tensor.of(arena, values));

@@ -27,7 +27,6 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
@@ -38,7 +37,6 @@ import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.function.BiFunction;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -47,14 +45,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** The whole step in one plan does what the separate calls do one after the other. */
 @Tag("native")
-class TrainingStepTest {
+class TrainingStepTest extends Opened {
     private static final int[] SIZES = {1, 1000, 0, 2049, 17};
     private static final int STEPS = 24;
     private static final List<Integer> OVERFLOWING = List.of(0, 7);
     private static final GradScaler.Options SCALING = GradScaler.Options.defaults().withInitScale(1536).withGrowthInterval(5);
-
-    private final Arena arena = Arena.ofShared();
-    private final List<AutoCloseable> opened = new ArrayList<>();
 
     /** Makes the optimizers of some parameters. */
     private enum Kind {
@@ -130,19 +125,6 @@ class TrainingStepTest {
                 parameter.gradient(absent ? null : gradient);
             }
         }
-    }
-
-    @AfterEach
-    void close() throws Exception {
-        for (AutoCloseable each : opened.reversed()) {
-            each.close();
-        }
-        arena.close();
-    }
-
-    private <T extends AutoCloseable> T open(T closeable) {
-        opened.add(closeable);
-        return closeable;
     }
 
     private static Optimizer[] array(List<Optimizer> optimizers) {
