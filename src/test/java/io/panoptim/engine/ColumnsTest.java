@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.OnAllEngines;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.golden.GoldenInputs;
@@ -22,9 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -35,25 +34,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Map and reduce over the columns of tables, with and without a rule. */
 @Tag("native")
-class ColumnsTest {
+class ColumnsTest extends OnAllEngines {
     private static final long[] SIZES = {0, 1, 3, 17, 511, 1027, 100_003};
     private static final io.panoptim.engine.Stream ONLY = io.panoptim.engine.Stream.DEFAULT;
     private static final int LEFT = Column.STATE;
     private static final int RIGHT = Column.AVERAGE;
 
-    private static List<Engine> engines = List.of();
-
     private final Arena arena = Arena.ofShared();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void closeEngines() {
-        TestEngines.close(engines);
-    }
 
     @AfterEach
     void close() {

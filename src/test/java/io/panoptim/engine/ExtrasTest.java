@@ -17,6 +17,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
 import io.panoptim.MirrorEngine;
+import io.panoptim.OnAllEngines;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
@@ -30,8 +31,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -40,7 +39,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** What rides along with a step is the same on every engine, and what the separate operations would do one after the other. */
 @Tag("native")
-class ExtrasTest {
+class ExtrasTest extends OnAllEngines {
     private static final io.panoptim.engine.Stream STREAM = io.panoptim.engine.Stream.DEFAULT;
     private static final int[] SIZES = {0, 1, 1023, 1024, 5001, 40_003};
     /** Where kernels run on the host. */
@@ -50,18 +49,6 @@ class ExtrasTest {
             Extras.of(ZERO_GRADIENT), Extras.of(AVERAGE), Extras.of(COPY), Extras.of(FLUSH_SUBNORMAL), Extras.of(STATISTICS),
             Extras.of(CLIP, STATISTICS), Extras.of(SKIP, ZERO_GRADIENT), Extras.of(Extras.Part.values()),
             Extras.of(UNSCALE, CLIP, WRITE_GRADIENT, AVERAGE, COPY, FLUSH_SUBNORMAL, STATISTICS, SKIP));
-
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
 
     /** One way to store a tensor, and a rule. */
     record Storage(Rule rule, DType value, DType gradient, DType state, boolean master, DType copy) {}

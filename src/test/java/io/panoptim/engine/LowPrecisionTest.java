@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.panoptim.Bits;
 import io.panoptim.MirrorEngine;
+import io.panoptim.OnAllEngines;
 import io.panoptim.PanoptimException;
 import io.panoptim.TestEngines;
 import io.panoptim.tensor.DType;
@@ -26,8 +27,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,21 +36,9 @@ import org.jspecify.annotations.Nullable;
 
 /** Values of 16 bits and states of 8 are the same bits on every engine, and as near to float32 as they should be. */
 @Tag("native")
-class LowPrecisionTest {
+class LowPrecisionTest extends OnAllEngines {
     private static final io.panoptim.engine.Stream STREAM = io.panoptim.engine.Stream.DEFAULT;
     private static final int[] SIZES = {0, 1, 255, 256, 257, 511, 1023, 1025, 5001, 9003};
-
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
 
     /** What stands beside a value. */
     enum Beside { NOTHING, MASTER, REMAINDER, COMPENSATION }

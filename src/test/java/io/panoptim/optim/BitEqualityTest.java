@@ -1,6 +1,7 @@
 package io.panoptim.optim;
 
 import io.panoptim.Bits;
+import io.panoptim.OnAllEngines;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.golden.GoldenInputs;
@@ -33,8 +34,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.BiFunction;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -42,7 +41,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** The CPU engine at every tier, thread count and chunk size, and the CUDA engine, give the bits of the reference engine, after every step. */
 @Tag("native")
-class BitEqualityTest {
+class BitEqualityTest extends OnAllEngines {
     private static final int STEPS = 31;
     private static final int CUDA_STEPS = TestEngines.isCudaSlow() ? 5 : STEPS;
     private static final long[][] SHAPES = {{0}, {}, {1}, {3}, {7}, {17}, {1027}, {100_003}, {0, 5}, {13, 79},
@@ -52,18 +51,6 @@ class BitEqualityTest {
     /** What the CUDA engine does not run. */
     private static final String OWN_RULE = "a user's own rule";
     private static final Betas LERP_FROM_THE_END = new Betas(0.3, 0.9);
-
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
 
     /** One optimizer with its parameters: one of each shape, each at an odd offset of its own. */
     private static final class Run {

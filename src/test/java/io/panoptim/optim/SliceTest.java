@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.OnAllEngines;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
@@ -24,8 +25,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -34,22 +33,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Slices of a tensor, stepped together, in several optimizers or as their gradients arrive, get the bits that the whole would. */
 @Tag("native")
-class SliceTest {
+class SliceTest extends OnAllEngines {
     private static final int SIZE = 5003;
     /** At multiples of a quantised block, within leaves and at their ends. */
     private static final int[] CUTS = {0, 256, 1024, 1792, 4096, SIZE};
-
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
 
     static Stream<Arguments> combinations() {
         Storage small = Storage.defaults().withMinElements(4096); // the slices are smaller

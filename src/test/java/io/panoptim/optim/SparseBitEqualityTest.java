@@ -1,6 +1,7 @@
 package io.panoptim.optim;
 
 import io.panoptim.Bits;
+import io.panoptim.OnAllEngines;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.golden.GoldenInputs;
@@ -17,8 +18,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiFunction;
 import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -26,7 +25,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** With sparse gradients, too, the CPU and the CUDA engine give the bits of the reference engine, after every step. */
 @Tag("native")
-class SparseBitEqualityTest {
+class SparseBitEqualityTest extends OnAllEngines {
     /**
      * Nothing to update, one row, rows of one element, of a vector and less, of more than a block, of more than a piece; and enough
      * of them for all threads and for indices of two bytes and of three.
@@ -37,18 +36,6 @@ class SparseBitEqualityTest {
     /** The stand-in for a GPU is slow, and has a block of threads for each row: it takes fewer steps, and not those 70,000 rows. */
     private static final int CUDA_STEPS = 5;
     private static final int MANY_ROWS = 5;
-
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
 
     /** One optimizer with a parameter of each shape, and one with dense gradients where it takes them. */
     private static final class Run {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.OnAllEngines;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
@@ -28,8 +29,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.function.BiFunction;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,19 +37,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Optimizers whose values have 16 bits and whose states have 8: what they allocate, save, load and refuse. */
 @Tag("native")
-class StorageTest {
-    private static List<Engine> engines = List.of();
-
-    @BeforeAll
-    static void open() {
-        engines = TestEngines.all();
-    }
-
-    @AfterAll
-    static void close() {
-        TestEngines.close(engines);
-    }
-
+class StorageTest extends OnAllEngines {
     /** An optimizer, as tests make it. */
     record Kind(String name, BiFunction<Engine, List<Parameter>, FusedOptimizer<?>> make) {
         @Override
