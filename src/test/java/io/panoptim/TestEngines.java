@@ -55,6 +55,29 @@ public final class TestEngines {
         return engines;
     }
 
+    /** The reference engine, and the CPU's of each tier. */
+    public static List<Engine> ofTiers() {
+        return ofTiers(tiers());
+    }
+
+    private static List<Engine> ofTiers(List<Isa> tiers) {
+        List<Engine> engines = new ArrayList<>(List.of(reference()));
+        tiers.forEach(isa -> engines.add(open(isa, 3, 1)));
+        return engines;
+    }
+
+    /** The reference engine, and the CPU's of each tier that decomposes matrices, and multiplies them. */
+    public static List<Engine> decomposing() {
+        return ofTiers(multiplyingTiers());
+    }
+
+    /** The same, and the CUDA engine where there is one, for tensors in the CPU's memory, which does not decompose matrices yet. */
+    public static List<Engine> multiplying() {
+        List<Engine> engines = decomposing();
+        engines.addAll(mirrors());
+        return engines;
+    }
+
     /** Closes what {@link #all} has opened. */
     public static void close(List<Engine> engines) {
         engines.stream().filter(CpuEngine.class::isInstance).map(CpuEngine.class::cast).forEach(CpuEngine::close);

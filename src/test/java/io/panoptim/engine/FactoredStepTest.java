@@ -11,7 +11,6 @@ import io.panoptim.engine.FactoredStep.Scalars;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -30,7 +29,7 @@ class FactoredStepTest {
 
     @Test
     void overlapsAreRefused() {
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.ofTiers()) {
             Tensor memory = Tensor.zeros(arena, DType.FLOAT32, 64);
             Factored a = factored("a", memory.slice(0, 3, 4), zeros(3, 4), zeros(3));
             overlaps("the value of 'b' overlaps the value of 'a'", engine, a, factored("b", memory.slice(4, 3, 4), zeros(3, 4), zeros(3)));
@@ -50,7 +49,7 @@ class FactoredStepTest {
 
     @Test
     void gradientsMayChangePlacesButNotOverlap() {
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.ofTiers()) {
             Tensor memory = Tensor.zeros(arena, DType.FLOAT32, 64);
             Factored a = factored("a", memory.slice(0, 3, 4), ones(), zeros(3));
             Factored b = factored("b", memory.slice(12, 3, 4), ones(), zeros(3));
@@ -114,12 +113,6 @@ class FactoredStepTest {
         step.close();
         assertEquals(1, step.freed);
         refused(Code.CLOSED, "it is closed", () -> step.run(List.of(SCALARS), Stream.DEFAULT));
-    }
-
-    private static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
-        return engines;
     }
 
     private Factored factored(String name, Tensor value, Tensor gradient, Tensor rowAverage) {

@@ -1,5 +1,6 @@
 package io.panoptim.linalg;
 
+import static io.panoptim.linalg.DecompositionTest.assertOrthonormal;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -7,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
@@ -16,12 +18,7 @@ import io.panoptim.engine.cuda.CudaEngine;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,26 +26,15 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Cholesky QR by its definition, and against Householder's reflections, on every engine that multiplies. */
 @Tag("native")
-class CholeskyQRTest {
+class CholeskyQRTest extends RandomTensors {
     private static final int[][] SHAPES = {{1, 1}, {3, 3}, {5, 2}, {40, 40}, {97, 13}, {700, 1}, {6000, 5}};
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(4);
-
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
-        engines.addAll(TestEngines.mirrors());
-        return engines;
+        return TestEngines.multiplying();
     }
 
     private static double unit(DType dtype) {
         return dtype == DType.FLOAT32 ? 0x1p-24 : 0x1p-53;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
     }
 
     @ParameterizedTest
@@ -267,10 +253,7 @@ class CholeskyQRTest {
     }
 
     private Tensor orthonormal(int batch, int rows, int columns) {
-        Tensor q = Tensor.zeros(arena, DType.FLOAT64, batch, rows, columns);
-        for (long i = 0; i < q.elements(); i++) {
-            q.set(i, random.nextGaussian());
-        }
+        Tensor q = gaussian(DType.FLOAT64, batch, rows, columns);
         TestEngines.reference().decompose(Decomposition.qr(Matrices.of(q)), Stream.DEFAULT);
         return q;
     }
@@ -294,18 +277,6 @@ class CholeskyQRTest {
             }
         }
         return q;
-    }
-
-    private static void assertOrthonormal(double[][] q, double bound) {
-        for (int j = 0; j < q[0].length; j++) {
-            for (int k = 0; k <= j; k++) {
-                double product = 0;
-                for (double[] row : q) {
-                    product += row[j] * row[k];
-                }
-                assertEquals(j == k ? 1 : 0, product, bound);
-            }
-        }
     }
 
     /** That {@code A - Q Q^T A} is small beside each column of A. */
@@ -342,9 +313,5 @@ class CholeskyQRTest {
             }
         }
         return a;
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
     }
 }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
@@ -13,11 +14,8 @@ import io.panoptim.engine.Matrices;
 import io.panoptim.engine.Stream;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,19 +23,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Eigenvectors and orthonormal factors by their definitions, on every engine that has them. */
 @Tag("native")
-class DecompositionTest {
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(2);
-
+class DecompositionTest extends RandomTensors {
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
-        return engines;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
+        return TestEngines.decomposing();
     }
 
     @ParameterizedTest
@@ -170,7 +158,7 @@ class DecompositionTest {
         }
     }
 
-    private static void assertOrthonormal(double[][] q, double bound) {
+    static void assertOrthonormal(double[][] q, double bound) {
         for (int j = 0; j < q[0].length; j++) {
             for (int k = 0; k <= j; k++) {
                 double product = 0;

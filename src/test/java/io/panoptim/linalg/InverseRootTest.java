@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.RandomTensors;
 import io.panoptim.Refusals;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Decomposition;
@@ -20,31 +21,17 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Inverse roots against eigendecompositions, on every engine that multiplies. */
 @Tag("native")
-class InverseRootTest {
+class InverseRootTest extends RandomTensors {
     private static final int MOST = 100;
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(6);
-
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
-        engines.addAll(TestEngines.mirrors());
-        return engines;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
+        return TestEngines.multiplying();
     }
 
     @ParameterizedTest
@@ -156,10 +143,7 @@ class InverseRootTest {
 
     /** Eigenvalues from scale / condition to scale. */
     private void positive(Tensor to, int matrix, int size, double condition, double scale) {
-        Tensor q = Tensor.zeros(arena, DType.FLOAT64, size, size);
-        for (int i = 0; i < size * size; i++) {
-            q.set(i, random.nextGaussian());
-        }
+        Tensor q = gaussian(DType.FLOAT64, size, size);
         TestEngines.reference().decompose(Decomposition.qr(Matrices.of(q)), Stream.DEFAULT);
         for (int i = 0; i < size; i++) {
             for (int j = 0; j < size; j++) {
@@ -198,9 +182,5 @@ class InverseRootTest {
             largest = Math.max(largest, Math.abs(value));
         }
         assertArrayEquals(expected, found, bound * largest);
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
     }
 }

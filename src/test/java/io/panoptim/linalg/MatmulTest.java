@@ -19,7 +19,6 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -145,7 +144,7 @@ class MatmulTest {
         for (DType dtype : TYPES) {
             Matrices nan = constant(dtype, Double.NaN, 3, 3);
             Matrices one = constant(dtype, 1, 3, 3);
-            for (Engine engine : engines()) {
+            for (Engine engine : TestEngines.multiplying()) {
                 Matrices d = constant(dtype, Double.NaN, 3, 3);
                 run(engine, MatrixProduct.of(one, false, one, false, d), 2, 0);
                 assertEquals(6, get(d, 0, 1, 2), engine.description());
@@ -165,7 +164,7 @@ class MatmulTest {
     void aMultipleOfTheIdentityIsAddedWhetherOrNotThereIsC() {
         for (DType dtype : TYPES) {
             Matrices one = constant(dtype, 1, 3, 3);
-            for (Engine engine : engines()) {
+            for (Engine engine : TestEngines.multiplying()) {
                 for (boolean symmetric : new boolean[] {false, true}) {
                     for (int beta = 0; beta < 2; beta++) {
                         Matrices d = constant(dtype, 1, 3, 3);
@@ -185,7 +184,7 @@ class MatmulTest {
     @Test
     void withoutInnerElementsTheProductIsZero() {
         for (DType dtype : TYPES) {
-            for (Engine engine : engines()) {
+            for (Engine engine : TestEngines.multiplying()) {
                 Matrices d = constant(dtype, 3, 2, 2);
                 run(engine, MatrixProduct.of(constant(dtype, 1, 2, 0), false, constant(dtype, 1, 0, 2), false, d), 1, 2);
                 assertEquals(6, get(d, 0, 1, 1));
@@ -199,7 +198,7 @@ class MatmulTest {
     /** Half types: a sum that would stop growing in the type itself. */
     @Test
     void halfTypesAccumulateInFloat32() {
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.multiplying()) {
             Matrices d = constant(DType.BFLOAT16, 0, 1, 1);
             run(engine, MatrixProduct.of(constant(DType.BFLOAT16, 1, 1, 4096), false, constant(DType.BFLOAT16, 1, 4096, 1), false, d), 1, 0);
             assertEquals(4096, get(d, 0, 0, 0), engine.description());
@@ -249,7 +248,7 @@ class MatmulTest {
 
     @Test
     void memoryIsGuarded() {
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.multiplying()) {
             Arena own = Arena.ofShared();
             Matrices a = Matrices.of(Tensor.zeros(own, DType.FLOAT32, 2, 2));
             Matrices c = constant(DType.FLOAT32, 5, 2, 2);
@@ -289,14 +288,6 @@ class MatmulTest {
     /** One that multiplies, or the test is skipped. */
     private static Isa tier() {
         return TestEngines.multiplyingTiers().stream().findFirst().orElseGet(() -> abort("there is no OpenBLAS here"));
-    }
-
-    private static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>();
-        engines.add(TestEngines.reference());
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 16)));
-        engines.addAll(TestEngines.mirrors());
-        return engines;
     }
 
     /** Random matrices with gaps after each row and between each other. */

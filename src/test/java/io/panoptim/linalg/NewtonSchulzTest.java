@@ -13,7 +13,6 @@ import io.panoptim.linalg.NewtonSchulz.Quintic;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -44,7 +43,7 @@ class NewtonSchulzTest {
         for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
             for (List<Quintic> quintics : List.of(KELLER, NewtonSchulz.polarExpress(5), NewtonSchulz.polarExpress(8), KELLER.subList(0, 2),
                     KELLER.subList(0, 1))) {
-                for (Engine engine : rows * columns > 500 ? engines().subList(1, 2) : engines()) {
+                for (Engine engine : rows * columns > 500 ? TestEngines.ofTiers().subList(1, 2) : TestEngines.ofTiers()) {
                     double[] matrix = normalized(gaussian(rows, columns));
                     check(engine, dtype, rows, columns, matrix, quintics);
                 }
@@ -64,7 +63,7 @@ class NewtonSchulzTest {
             }
             double[] goals = Arrays.stream(SingularValues.of(matrix, rows, columns)).map(value -> polynomial(quintics, value)).sorted()
                     .toArray();
-            for (Engine engine : engines()) {
+            for (Engine engine : TestEngines.ofTiers()) {
                 for (DType dtype : List.of(DType.BFLOAT16, DType.FLOAT16)) {
                     double[] found = run(engine, dtype, rows, columns, 1, matrix, quintics);
                     double bound = (dtype == DType.BFLOAT16 ? 4e-2 : 5e-3) * (Math.min(rows, columns) <= 3 ? 3 : 1); // few do not average
@@ -94,7 +93,7 @@ class NewtonSchulzTest {
                 matrix[i * columns + j] *= Math.pow(10, -6.0 * (rows <= columns ? i : j) / Math.min(rows, columns));
             }
         }
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.ofTiers()) {
             for (DType dtype : List.of(DType.FLOAT32, DType.FLOAT64)) {
                 check(engine, dtype, rows, columns, normalized(matrix), KELLER);
                 check(engine, dtype, rows, columns, normalized(matrix), NewtonSchulz.polarExpress(6));
@@ -105,7 +104,7 @@ class NewtonSchulzTest {
     @ParameterizedTest
     @CsvSource({"64,64", "64,256", "256,64"})
     void resultsAreNearlyOrthogonal(int rows, int columns) {
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.ofTiers()) {
             double[] matrix = normalized(gaussian(rows, columns));
             double[] before = SingularValues.of(matrix, rows, columns);
             double[] keller = SingularValues.of(run(engine, DType.FLOAT32, rows, columns, 1, matrix, KELLER), rows, columns);
@@ -130,7 +129,7 @@ class NewtonSchulzTest {
             batch[3 * rows * columns + i] = batch[rows * columns + i];
         }
         batch[2 * rows * columns + 5] = Double.NaN;
-        for (Engine engine : engines()) {
+        for (Engine engine : TestEngines.ofTiers()) {
             double[] found = run(engine, dtype, rows, columns, 4, batch, KELLER);
             assertTrue(Arrays.stream(found, 0, rows * columns).allMatch(value -> value == 0));
             assertTrue(Arrays.stream(found, 2 * rows * columns, 3 * rows * columns).allMatch(Double::isNaN));
@@ -164,12 +163,6 @@ class NewtonSchulzTest {
     }
 
     // ---- Help
-
-    private static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 16)));
-        return engines;
-    }
 
     private double[] gaussian(int rows, int columns) {
         return random.doubles(rows * columns).map(any -> random.nextGaussian()).toArray();

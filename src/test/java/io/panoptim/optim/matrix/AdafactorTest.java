@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.cpu.CpuEngine;
@@ -22,9 +23,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
-import java.util.Random;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,18 +30,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Both Adafactors: the same bits on every engine, blocks and batches of matrices, degenerate input, and what is refused. */
 @Tag("native")
-class AdafactorTest {
+class AdafactorTest extends RandomTensors {
     /** Of one block and of several, in either direction; batches of small and of large matrices. */
     private static final long[][] SHAPES = {{}, {1}, {700}, {1, 1}, {1, 2000}, {200, 1}, {64, 520}, {65, 13}, {2, 4100}, {66, 4099}, {3, 2, 3, 3},
         {300, 3, 3}, {2, 70, 30}, {5, 0}, {0}};
-
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(3);
-
-    @AfterEach
-    void close() {
-        arena.close();
-    }
 
     private interface Maker {
         Optimizer make(Engine engine, List<Parameter> parameters);
@@ -80,12 +70,12 @@ class AdafactorTest {
     /** Copies of all parameters and states after some steps, in which gradients come, go and move. */
     private List<Tensor> run(Engine engine, Maker maker, DType dtype) {
         random.setSeed(17);
-        List<Parameter> parameters = Arrays.stream(SHAPES).map(shape -> Parameter.of(gaussian(dtype, 1, shape))).toList();
+        List<Parameter> parameters = Arrays.stream(SHAPES).map(shape -> Parameter.of(gaussian(dtype, shape))).toList();
         List<Tensor> all = new ArrayList<>();
         try (Optimizer optimizer = maker.make(engine, parameters)) {
             for (int step = 0; step < 3; step++) {
                 for (int i = 0; i < parameters.size(); i++) {
-                    Tensor gradient = gaussian(dtype, 0.1, SHAPES[i]);
+                    Tensor gradient = gaussian(dtype, SHAPES[i]);
                     parameters.get(i).gradient(step == 1 && i % 3 == 0 ? null : gradient);
                 }
                 optimizer.step();
@@ -107,7 +97,7 @@ class AdafactorTest {
     @Test
     void whatIsFactoredIsTheLastTwoDimensionsOfEach() {
         for (Engine engine : engines()) {
-            Tensor gradient = gaussian(DType.FLOAT64, 1, 3, 4, 5);
+            Tensor gradient = gaussian(DType.FLOAT64, 3, 4, 5);
             Tensor together = Tensor.zeros(arena, DType.FLOAT64, 3, 4, 5);
             Tensor apart = Tensor.zeros(arena, DType.FLOAT64, 3, 4, 5);
             Adafactor.Options unclipped = Adafactor.Options.defaults().withD(1e9); // updates are clipped together
@@ -185,7 +175,7 @@ class AdafactorTest {
             assertEquals(Code.UNSUPPORTED, refused.code());
             assertTrue(refused.getMessage().contains("'w'") && refused.getMessage().contains("row-major order"), refused.getMessage());
             Arena own = Arena.ofShared();
-            Parameter closed = Parameter.of("late", Tensor.zeros(own, DType.FLOAT32, 3, 3)).gradient(gaussian(DType.FLOAT32, 1, 3, 3));
+            Parameter closed = Parameter.of("late", Tensor.zeros(own, DType.FLOAT32, 3, 3)).gradient(gaussian(DType.FLOAT32, 3, 3));
             Parameter open = parameter(1, 2, 2);
             try (Adafactor optimizer = new Adafactor(engine, List.of(Parameter.of("open", open.value()).gradient(open.gradient()), closed),
                     Adafactor.Options.defaults())) {
@@ -248,14 +238,6 @@ class AdafactorTest {
         }
     }
 
-    private Tensor constant(double value, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, value);
-        }
-        return tensor;
-    }
-
     @Test
     void theCudaEngineRefusesByName() {
         for (Engine engine : TestEngines.mirrors()) {
@@ -267,9 +249,7 @@ class AdafactorTest {
     // ---- Help
 
     private static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.tiers().forEach(isa -> engines.add(TestEngines.open(isa, 2, 1)));
-        return engines;
+        return TestEngines.ofTiers();
     }
 
     private static void refused(String message, Runnable call) {
@@ -284,24 +264,6 @@ class AdafactorTest {
 
     /** Of ones, with gradients that are all the same. */
     private Parameter parameter(double gradient, long... shape) {
-        Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
-        Tensor gradients = Tensor.zeros(arena, DType.FLOAT32, shape);
-        for (long i = 0; i < value.elements(); i++) {
-            value.set(i, 1);
-            gradients.set(i, gradient);
-        }
-        return Parameter.of(value).gradient(gradients);
-    }
-
-    private Tensor gaussian(DType dtype, double scale, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, scale * random.nextGaussian());
-        }
-        return tensor;
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
+        return Parameter.of(constant(1, shape)).gradient(constant(gradient, shape));
     }
 }

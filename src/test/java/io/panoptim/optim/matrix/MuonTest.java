@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.linalg.NewtonSchulz.Quintic;
@@ -20,9 +21,6 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,22 +30,11 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Muon's steps on every engine: what they do to singular values, shapes and layouts, and what is refused. */
 @Tag("native")
-class MuonTest {
+class MuonTest extends RandomTensors {
     private static final Options PLAIN = Options.defaults().withLr(1).withWeightDecay(0);
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(11);
-
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
-        engines.addAll(TestEngines.mirrors());
-        return engines;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
+        return TestEngines.multiplying();
     }
 
     @ParameterizedTest
@@ -377,19 +364,7 @@ class MuonTest {
     }
 
     private Parameter parameter(double gradient, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, gradient);
-        }
-        return Parameter.of(Tensor.zeros(arena, DType.FLOAT32, shape)).gradient(tensor);
-    }
-
-    private Tensor gaussian(DType dtype, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, random.nextGaussian());
-        }
-        return tensor;
+        return Parameter.of(constant(0, shape)).gradient(constant(gradient, shape));
     }
 
     /** What one step takes away from zeros. */
@@ -402,9 +377,5 @@ class MuonTest {
 
     private static double[] all(List<Parameter> parameters) {
         return parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray();
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
     }
 }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.PanoptimException;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
@@ -20,13 +21,10 @@ import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -34,20 +32,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** What NorMuon and MuonWithAuxAdam do beyond Muon, on every engine. */
 @Tag("native")
-class MuonVariantsTest {
+class MuonVariantsTest extends RandomTensors {
     private static final NorMuon.Options NORMUON = NorMuon.Options.defaults().withLr(1);
     private static final MuonWithAuxAdam.Options MUON = MuonWithAuxAdam.Options.muon().withLr(1);
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(11);
-
     static List<Engine> engines() {
         return MuonTest.engines();
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
     }
 
     private interface Maker {
@@ -102,8 +92,8 @@ class MuonVariantsTest {
                 engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT);
                 engine.step(table, rows, null, Extras.NONE, Stream.DEFAULT);
             }
-            results.add(LongStream.range(0, value.elements()).mapToDouble(value::get).toArray());
-            results.add(LongStream.range(0, state.elements()).mapToDouble(state::get).toArray());
+            results.add(values(value));
+            results.add(values(state));
         }
         TestEngines.close(engines);
         random.setSeed(2);
@@ -266,22 +256,10 @@ class MuonVariantsTest {
     }
 
     private Parameter parameter(double gradient, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, DType.FLOAT32, shape);
-        LongStream.range(0, tensor.elements()).forEach(i -> tensor.set(i, gradient));
-        return Parameter.of(Tensor.zeros(arena, DType.FLOAT32, shape)).gradient(tensor);
-    }
-
-    private Tensor gaussian(DType dtype, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        LongStream.range(0, tensor.elements()).forEach(i -> tensor.set(i, random.nextGaussian()));
-        return tensor;
+        return Parameter.of(constant(0, shape)).gradient(constant(gradient, shape));
     }
 
     private static double norm(double[] values, int begin, int count) {
         return Math.sqrt(Arrays.stream(values, begin, begin + count).map(x -> x * x).sum());
-    }
-
-    private static double[] values(Parameter parameter) {
-        return LongStream.range(0, parameter.value().elements()).mapToDouble(parameter.value()::get).toArray();
     }
 }

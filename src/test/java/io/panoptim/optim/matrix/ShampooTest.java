@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
@@ -28,16 +29,12 @@ import io.panoptim.optim.matrix.Shampoo.WeightDecayType;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
-import java.util.Random;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -46,22 +43,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Shampoo's steps: the roots by their definition, blocks, grafting, batches, degenerate input and what is refused. */
 @Tag("native")
-class ShampooTest {
+class ShampooTest extends RandomTensors {
     private static final Options ADAM = Options.defaults().withBetas(0.9, 0.99).withEpsilon(1e-6).withGrafting(Grafting.ADAM, 0.999, 1e-8)
             .withPreconditioning(2, 3);
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(4);
-
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
-        return engines;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
+        return TestEngines.decomposing();
     }
 
     /** The fourth power of a matrix's inverse fourth root, times the matrix, is the identity; and the step is the product of both. */
@@ -435,24 +422,6 @@ class ShampooTest {
 
     /** Of ones, with gradients that are all the same. */
     private Parameter parameter(double gradient, long... shape) {
-        Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
-        Tensor gradients = Tensor.zeros(arena, DType.FLOAT32, shape);
-        for (long i = 0; i < value.elements(); i++) {
-            value.set(i, 1);
-            gradients.set(i, gradient);
-        }
-        return Parameter.of(value).gradient(gradients);
-    }
-
-    private Tensor gaussian(DType dtype, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, random.nextGaussian());
-        }
-        return tensor;
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
+        return Parameter.of(constant(1, shape)).gradient(constant(gradient, shape));
     }
 }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
@@ -22,14 +23,10 @@ import io.panoptim.optim.matrix.SOAP.Options;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,21 +34,11 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** SOAP's steps: the bases by their definition, shapes, batches, degenerate input and what is refused. */
 @Tag("native")
-class SoapTest {
+class SoapTest extends RandomTensors {
     private static final Options OFTEN = Options.defaults().withPreconditionFrequency(2);
 
-    private final Arena arena = Arena.ofShared();
-    private final Random random = new Random(4);
-
     static List<Engine> engines() {
-        List<Engine> engines = new ArrayList<>(List.of(TestEngines.reference()));
-        TestEngines.multiplyingTiers().forEach(isa -> engines.add(TestEngines.open(isa, 3, 1)));
-        return engines;
-    }
-
-    @AfterEach
-    void close() {
-        arena.close();
+        return TestEngines.decomposing();
     }
 
     @ParameterizedTest
@@ -268,24 +255,6 @@ class SoapTest {
 
     /** Of ones, with gradients that are all the same. */
     private Parameter parameter(double gradient, long... shape) {
-        Tensor value = Tensor.zeros(arena, DType.FLOAT32, shape);
-        Tensor gradients = Tensor.zeros(arena, DType.FLOAT32, shape);
-        for (long i = 0; i < value.elements(); i++) {
-            value.set(i, 1);
-            gradients.set(i, gradient);
-        }
-        return Parameter.of(value).gradient(gradients);
-    }
-
-    private Tensor gaussian(DType dtype, long... shape) {
-        Tensor tensor = Tensor.zeros(arena, dtype, shape);
-        for (long i = 0; i < tensor.elements(); i++) {
-            tensor.set(i, random.nextGaussian());
-        }
-        return tensor;
-    }
-
-    private static double[] values(Tensor tensor) {
-        return LongStream.range(0, tensor.elements()).mapToDouble(tensor::get).toArray();
+        return Parameter.of(constant(1, shape)).gradient(constant(gradient, shape));
     }
 }
