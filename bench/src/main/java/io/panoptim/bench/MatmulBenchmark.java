@@ -16,6 +16,7 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.locks.LockSupport;
@@ -28,9 +29,15 @@ import java.util.concurrent.locks.LockSupport;
 public final class MatmulBenchmark {
     private static final int[][] SHAPES = {{64, 64, 64}, {256, 256, 256}, {768, 768, 768}, {768, 3072, 768}, {768, 768, 3072},
         {2048, 2048, 2048}};
-    private static final int ROUNDS = 15;
-    /** Long enough for OpenBLAS's own threads to stop spinning, on the processors that the engine's need. */
-    private static final long PAUSE_NANOS = 100_000_000;
+    private static final int ROUNDS = 9;
+    private static final long WARM_UP_NANOS = 500_000_000;
+    /** Long enough for OpenBLAS's own threads to stop spinning, on the processors that the engine's need; 100 ms are not. */
+    private static final long PAUSE_NANOS = 1_000_000_000;
+
+    /** One of what is compared. */
+    private interface Product {
+        void run() throws Throwable;
+    }
 
     private MatmulBenchmark() {}
 
@@ -49,20 +56,23 @@ public final class MatmulBenchmark {
                 try (MatrixProduct.Plan plan = engine.matrixProduct(MatrixProduct.of(Matrices.of(a), false, Matrices.of(b), false,
                         Matrices.of(c))); MatrixProduct.Plan symmetric = engine.matrixProduct(new MatrixProduct(Matrices.of(a), false,
                         Matrices.of(a), true, Matrices.of(square), Matrices.of(square), true))) {
+                    List<Product> products = List.of(
+                            () -> {
+                                sgemm.invokeExact(101, 111, 111, shape[0], shape[1], shape[2], 1f, a.address(), shape[2], b.address(),
+                                        shape[1], 0f, c.address(), shape[1]);
+                            },
+                            () -> plan.run(1, 0, Stream.DEFAULT),
+                            () -> symmetric.run(1, 0, Stream.DEFAULT));
                     double[] best = {1e9, 1e9, 1e9};
+                    for (Product product : products) {
+                        warmUp(product);
+                    }
                     for (int round = 0; round < ROUNDS; round++) {
-                        for (int kind = 0; kind < 3; kind++) {
-                            LockSupport.parkNanos(PAUSE_NANOS);
-                            long start = System.nanoTime();
-                            for (int i = 0; i < repeats; i++) {
-                                switch (kind) {
-                                    case 0 -> sgemm.invokeExact(101, 111, 111, shape[0], shape[1], shape[2], 1f, a.address(), shape[2],
-                                            b.address(), shape[1], 0f, c.address(), shape[1]);
-                                    case 1 -> plan.run(1, 0, Stream.DEFAULT);
-                                    default -> symmetric.run(1, 0, Stream.DEFAULT);
-                                }
+                        for (int kind = 0; kind < best.length; kind++) {
+                            best[kind] = Math.min(best[kind], seconds(products.get(kind), repeats));
+                            if (kind == 0 && threads > 1) {
+                                LockSupport.parkNanos(PAUSE_NANOS);
                             }
-                            best[kind] = Math.min(best[kind], (System.nanoTime() - start) * 1e-9 / repeats);
                         }
                     }
                     System.out.printf(Locale.ROOT, "%4d x %4d x %4d: OpenBLAS %6.1f GFLOP/s, planned %6.1f (%.2f of it); %4d x %4d "
@@ -71,6 +81,22 @@ public final class MatmulBenchmark {
                 }
             }
         }
+    }
+
+    private static void warmUp(Product product) throws Throwable {
+        long end = System.nanoTime() + WARM_UP_NANOS;
+        do {
+            product.run();
+        } while (System.nanoTime() < end);
+    }
+
+    private static double seconds(Product product, int repeats) throws Throwable {
+        product.run(); // wakes the threads
+        long start = System.nanoTime();
+        for (int i = 0; i < repeats; i++) {
+            product.run();
+        }
+        return (System.nanoTime() - start) * 1e-9 / repeats;
     }
 
     /** A second copy of the library, with threads of its own. */
