@@ -262,20 +262,76 @@ void compute<uint16_t>(const Product& product, const Part& part) {
 // ---- Symmetric results
 
 // Up to here a square on the diagonal is computed as a whole.
-static constexpr uint64_t WHOLE = 96;
+static constexpr uint64_t WHOLE = 48;
 static constexpr uint64_t MIRROR_BLOCK = 32;
+static constexpr uint64_t TILE = 8;
+
+template <size_t bytes>
+struct Bits;
+template <>
+struct Bits<2> {
+    typedef uint16_t Row __attribute__((vector_size(16)));
+};
+template <>
+struct Bits<4> {
+    typedef uint32_t Row __attribute__((vector_size(32)));
+};
+template <>
+struct Bits<8> {
+    typedef uint64_t Row __attribute__((vector_size(64)));
+};
+
+// Writes TILE x TILE elements transposed: exchanges the quarters that lie off the diagonal, then their quarters, and theirs.
+template <class T>
+static PANOPTIM_INLINE void transpose_tile(const T* from, T* to, uint64_t leading) {
+    using Row = typename Bits<sizeof(T)>::Row;
+    Row rows[TILE];
+    for (uint64_t i = 0; i < TILE; ++i) memcpy(&rows[i], from + i * leading, sizeof(Row));
+    for (uint64_t i = 0; i < 4; ++i) {
+        const Row a = rows[i], b = rows[i + 4];
+        rows[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+        rows[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+    for (uint64_t i : {0, 1, 4, 5}) {
+        const Row a = rows[i], b = rows[i + 2];
+        rows[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+        rows[i + 2] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+    for (uint64_t i = 0; i < TILE; i += 2) {
+        const Row a = rows[i], b = rows[i + 1];
+        rows[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+        rows[i + 1] = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+    }
+    for (uint64_t i = 0; i < TILE; ++i) memcpy(to + i * leading, &rows[i], sizeof(Row));
+}
+
+// Copies what lies below the diagonal of a tile, which may be smaller, to the other side.
+template <class T>
+static PANOPTIM_INLINE void mirror_tile(T* base, uint64_t leading, uint64_t i0, uint64_t i1, uint64_t j0, uint64_t j1) {
+    if (i0 >= j1 && i1 - i0 == TILE && j1 - j0 == TILE) {
+        transpose_tile(base + i0 * leading + j0, base + j0 * leading + i0, leading);
+        return;
+    }
+    for (uint64_t j = j0; j < j1; ++j) {
+        for (uint64_t i = std::max(i0, j + 1); i < i1; ++i) base[j * leading + i] = base[i * leading + j];
+    }
+}
 
 // Copies what lies below the diagonal of a part to the other side.
 template <class T>
 static void mirror(const Product& product, const Part& part) {
     const uint64_t leading = product.shape.leading[D];
     T* base = product.at<T>(D, part.matrix, 0, 0);
-    for (uint64_t i0 = part.row; i0 < part.row + part.rows; i0 += MIRROR_BLOCK) {
-        const uint64_t i1 = std::min(i0 + MIRROR_BLOCK, part.row + part.rows);
-        for (uint64_t j0 = part.column; j0 < part.column + part.columns; j0 += MIRROR_BLOCK) {
-            const uint64_t j1 = std::min(j0 + MIRROR_BLOCK, part.column + part.columns);
-            for (uint64_t j = j0; j < j1; ++j) {
-                for (uint64_t i = std::max(i0, j + 1); i < i1; ++i) base[j * leading + i] = base[i * leading + j];
+    const uint64_t bottom = part.row + part.rows;
+    const uint64_t right = part.column + part.columns;
+    for (uint64_t i0 = part.row; i0 < bottom; i0 += MIRROR_BLOCK) {
+        const uint64_t i1 = std::min(i0 + MIRROR_BLOCK, bottom);
+        for (uint64_t j0 = part.column; j0 < right; j0 += MIRROR_BLOCK) {
+            const uint64_t j1 = std::min(j0 + MIRROR_BLOCK, right);
+            for (uint64_t j = j0; j < j1; j += TILE) {
+                for (uint64_t i = i0; i < i1; i += TILE) {
+                    mirror_tile(base, leading, i, std::min(i + TILE, i1), j, std::min(j + TILE, j1));
+                }
             }
         }
     }
