@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PANOPTIM_ABI 4u
+#define PANOPTIM_ABI 5u
 
 #define PANOPTIM_OK 0
 #define PANOPTIM_INVALID (-1)     /* an argument is wrong */
@@ -73,13 +73,14 @@ typedef struct panoptim_decomposition {
 
 /*
  * D = alpha op(A) op(B) + beta C + gamma I for a batch of row-major matrices of one type, half types accumulating in float32. C may be D.
- * Where alpha is 0, A and B are not read; where beta is 0, C.
+ * Where alpha is 0, A and B are not read; where beta is 0, C. Of products that follow each other a matrix of the batch may go through all
+ * before another one does: what it is computed from are results of the same number only.
  */
 typedef struct panoptim_product {
     uint32_t size;
     uint32_t dtype;
     uint32_t flags;
-    uint32_t reserved;
+    uint32_t following; /* products behind this one in memory, of the same type and batch */
     uint64_t batch;
     uint64_t rows;       /* of D */
     uint64_t columns;    /* of D */

@@ -241,7 +241,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_product, size),
     FIELD(panoptim_product, dtype),
     FIELD(panoptim_product, flags),
-    FIELD(panoptim_product, reserved),
+    FIELD(panoptim_product, following),
     FIELD(panoptim_product, batch),
     FIELD(panoptim_product, rows),
     FIELD(panoptim_product, columns),

@@ -92,6 +92,8 @@ struct Part {
     uint64_t columns;
 };
 
+static bool is_symmetric(const panoptim_product& product) { return (product.flags & PANOPTIM_SYMMETRIC) != 0; }
+
 struct Product {
     const panoptim_product& shape;
     const void* gemm;
@@ -356,15 +358,22 @@ static void compute_square(const Product& product, uint64_t matrix, uint64_t sta
 
 // ---- Parts for the threads
 
-// Each matrix of the result is cut into rows x columns parts or, if it is symmetric, into those of a triangle.
+// Each matrix of the result is cut into rows x columns parts or, if it is symmetric, into those of a triangle. Where products follow,
+// a part is a whole matrix, which goes through all of them.
 struct Work {
-    Product product;
+    const panoptim_product* products;
     const panoptim_blas* blas;
+    const void* gemm;
+    std::atomic<bool>* failed;
     uint64_t rows;
     uint64_t columns;
-    bool symmetric;
 
-    uint64_t parts() const { return symmetric ? rows * (rows + 1) / 2 : rows * columns; }
+    uint64_t parts() const { return is_symmetric(products[0]) ? rows * (rows + 1) / 2 : rows * columns; }
+
+    Product product(uint64_t index) const {
+        const uint32_t flags = products[index].flags;
+        return {products[index], gemm, {(flags & PANOPTIM_TRANSPOSE_A) != 0, (flags & PANOPTIM_TRANSPOSE_B) != 0}, failed};
+    }
 };
 
 // Where a cut lies, at a multiple of 16.
@@ -372,38 +381,40 @@ static uint64_t cut(uint64_t size, uint64_t parts, uint64_t index) {
     return index == parts ? size : size * index / parts / 16 * 16;
 }
 
-static Part part_of(const Work& work, uint64_t matrix, uint64_t row, uint64_t column) {
-    const panoptim_product& shape = work.product.shape;
+static Part part_of(const Work& work, const panoptim_product& shape, uint64_t matrix, uint64_t row, uint64_t column) {
     const uint64_t top = cut(shape.rows, work.rows, row);
     const uint64_t left = cut(shape.columns, work.columns, column);
     return {matrix, top, cut(shape.rows, work.rows, row + 1) - top, left, cut(shape.columns, work.columns, column + 1) - left};
 }
 
 template <class T>
-static void compute_part(const Work& work, uint64_t matrix, uint64_t index) {
-    if (!work.symmetric) {
-        compute<T>(work.product, part_of(work, matrix, index / work.columns, index % work.columns));
+static void compute_part(const Work& work, const Product& product, uint64_t matrix, uint64_t index) {
+    if (product.shape.rows == 0 || product.shape.columns == 0) return;
+    if (!is_symmetric(product.shape)) {
+        compute<T>(product, part_of(work, product.shape, matrix, index / work.columns, index % work.columns));
         return;
     }
     // The squares on the diagonal, which cost half as much, come last.
     const uint64_t below = work.rows * (work.rows - 1) / 2;
     if (index >= below) {
-        const Part square = part_of(work, matrix, index - below, index - below);
-        compute_square<T>(work.product, matrix, square.row, square.rows);
+        const Part square = part_of(work, product.shape, matrix, index - below, index - below);
+        compute_square<T>(product, matrix, square.row, square.rows);
         return;
     }
     uint64_t row = 1;
     while (row * (row + 1) / 2 <= index) ++row;
-    const Part part = part_of(work, matrix, row, index - row * (row - 1) / 2);
-    compute<T>(work.product, part);
-    mirror<T>(work.product, part);
+    const Part part = part_of(work, product.shape, matrix, row, index - row * (row - 1) / 2);
+    compute<T>(product, part);
+    mirror<T>(product, part);
 }
 
 template <class T>
 static void compute_parts(const void* context, uint64_t begin, uint64_t end) {
     const Work& work = *static_cast<const Work*>(context);
     const uint64_t parts = work.parts();
-    for (uint64_t i = begin; i < end; ++i) compute_part<T>(work, i / parts, i % parts);
+    for (uint64_t i = begin; i < end; ++i) {
+        for (uint64_t k = 0; k <= work.products[0].following; ++k) compute_part<T>(work, work.product(k), i / parts, i % parts);
+    }
 }
 
 // The pool's threads share the work, so that each of them keeps OpenMP to itself, and the caller for now.
@@ -422,9 +433,9 @@ static constexpr uint64_t SMALL_SIDE = 64;
 
 // Cuts matrices only where there are too few of them to keep all threads busy.
 static void divide(Work& work, uint64_t threads) {
-    const panoptim_product& shape = work.product.shape;
-    if (shape.batch >= 4 * threads || shape.batch % threads == 0) return;
-    if (work.symmetric) {
+    const panoptim_product& shape = work.products[0];
+    if (shape.following != 0 || shape.batch >= 4 * threads || shape.batch % threads == 0) return;
+    if (is_symmetric(shape)) {
         work.rows = work.columns = std::max<uint64_t>(1, std::min(threads, shape.rows / SMALL_SIDE));
         return;
     }
@@ -440,16 +451,17 @@ static void divide(Work& work, uint64_t threads) {
     }
 }
 
-static int32_t check(const panoptim_blas* blas, const panoptim_product* product) {
-    if (blas == nullptr || blas->size != sizeof(panoptim_blas) || product == nullptr || product->size != sizeof(panoptim_product)) {
-        return fail(PANOPTIM_INVALID, "multiply: a structure is null or has another size");
+static int32_t check(const panoptim_product& product, const panoptim_product& first) {
+    if (product.size != sizeof(panoptim_product)) return fail(PANOPTIM_INVALID, "multiply: a product has another size");
+    if (product.dtype > PANOPTIM_FLOAT16) return fail(PANOPTIM_INVALID, "multiply: there is no product of type %u", product.dtype);
+    if (product.dtype != first.dtype || product.batch != first.batch) {
+        return fail(PANOPTIM_INVALID, "multiply: a product that follows has another type or batch");
     }
-    if (product->dtype > PANOPTIM_FLOAT16) return fail(PANOPTIM_INVALID, "multiply: there is no product of type %u", product->dtype);
-    if ((product->flags & PANOPTIM_SYMMETRIC) != 0 && product->rows != product->columns) {
+    if (is_symmetric(product) && product.rows != product.columns) {
         return fail(PANOPTIM_INVALID, "multiply: a symmetric result is square");
     }
-    uint64_t largest = std::max({product->rows, product->columns, product->inner});
-    for (uint64_t leading : product->leading) largest = std::max(largest, leading);
+    uint64_t largest = std::max({product.rows, product.columns, product.inner});
+    for (uint64_t leading : product.leading) largest = std::max(largest, leading);
     if (largest > INT_MAX) {
         return fail(PANOPTIM_UNSUPPORTED, "multiply: BLAS counts in 32 bits, and a side or a distance between rows is %llu",
                     static_cast<unsigned long long>(largest));
@@ -457,25 +469,30 @@ static int32_t check(const panoptim_blas* blas, const panoptim_product* product)
     return PANOPTIM_OK;
 }
 
-int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_product* product) {
+int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_product* products) {
     if (pool == nullptr) return fail(PANOPTIM_INVALID, "multiply: the pool is null");
-    if (int32_t code = check(blas, product)) return code;
-    if (product->batch == 0 || product->rows == 0 || product->columns == 0) return PANOPTIM_OK;
+    if (blas == nullptr || blas->size != sizeof(panoptim_blas) || products == nullptr || products->size != sizeof(panoptim_product)) {
+        return fail(PANOPTIM_INVALID, "multiply: a structure is null or has another size");
+    }
+    double operations = 0;
+    for (uint64_t k = 0; k <= products->following; ++k) {
+        const panoptim_product& each = products[k];
+        if (int32_t code = check(each, *products)) return code;
+        operations += 2.0 * double(each.batch) * double(each.rows) * double(each.columns) * double(each.inner);
+    }
+    if (products->batch == 0) return PANOPTIM_OK;
 
-    const bool wide = product->dtype == PANOPTIM_FLOAT64;
-    const bool half = product->dtype == PANOPTIM_BFLOAT16 || product->dtype == PANOPTIM_FLOAT16;
-    const bool bfloat16 = product->dtype == PANOPTIM_BFLOAT16 && blas->bfloat16_gemm != nullptr;
+    const bool wide = products->dtype == PANOPTIM_FLOAT64;
+    const bool half = products->dtype == PANOPTIM_BFLOAT16 || products->dtype == PANOPTIM_FLOAT16;
+    const bool bfloat16 = products->dtype == PANOPTIM_BFLOAT16 && blas->bfloat16_gemm != nullptr;
     std::atomic<bool> failed{false};
-    Work work{{*product, wide ? blas->dgemm : bfloat16 ? blas->bfloat16_gemm : blas->sgemm,
-               {(product->flags & PANOPTIM_TRANSPOSE_A) != 0, (product->flags & PANOPTIM_TRANSPOSE_B) != 0}, &failed},
-              blas, 1, 1, (product->flags & PANOPTIM_SYMMETRIC) != 0};
+    Work work{products, blas, wide ? blas->dgemm : bfloat16 ? blas->bfloat16_gemm : blas->sgemm, &failed, 1, 1};
     const auto body = wide ? compute_parts<double> : bfloat16 ? compute_bfloat16_parts : half ? compute_parts<uint16_t>
                                                                                               : compute_parts<float>;
-    const double operations = 2.0 * double(product->batch) * double(product->rows) * double(product->columns) * double(product->inner);
     FloatingPoint environment;
     const bool shared = operations >= SMALL_PRODUCT && pool->threads > 1 && acquire(*pool);
     if (shared) divide(work, uint64_t(pool->threads));
-    const uint64_t items = product->batch * work.parts();
+    const uint64_t items = products->batch * work.parts();
     if (!shared) {
         body(&work, 0, items);
     } else {

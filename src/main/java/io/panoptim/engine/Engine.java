@@ -119,6 +119,15 @@ public interface Engine {
     }
 
     /**
+     * Prepares products that are run one after the other. An engine may take a matrix of a batch through several of them before the
+     * next matrix, while it lies in the cache: so of products with batches of the same size, what has one number in its batch must be
+     * computed from results of the same number alone, and other matrices be those that no product changes.
+     */
+    default MatrixProduct.Sequence productSequence(List<MatrixProduct.Scaled> products) {
+        return new PlannedProducts(this, products);
+    }
+
+    /**
      * Why products of a type are made of others of a wider type, and so no faster than these; nothing if there are instructions for
      * them. Where the engine has no products at all it says so by an exception, as {@link #matrixProduct} does.
      */
@@ -127,8 +136,8 @@ public interface Engine {
     }
 
     /**
-     * How many matrices should go through a sequence of products together, before the next ones: as many as caches hold, if these
-     * matter more than the number of calls.
+     * How many matrices should go through a sequence of products together, before the next ones take over the memory of their
+     * intermediate results: few, if caches matter more than the number of calls.
      *
      * @param bytes what one matrix and its intermediate results take
      */

@@ -9,6 +9,11 @@ public abstract class HostProduct extends ProductPlan {
      */
     protected HostProduct(HostEngine engine, MatrixProduct product, boolean acceptsHeap) {
         super(engine, product, acceptsHeap);
+        checkWritable(product);
+    }
+
+    /** Refuses a result in memory that cannot be written to. */
+    public static void checkWritable(MatrixProduct product) {
         if (product.d().tensors().stream().anyMatch(tensor -> tensor.segment().isReadOnly())) {
             throw PanoptimException.invalid(CALL, "the result " + product.d() + " lies in a read-only segment");
         }

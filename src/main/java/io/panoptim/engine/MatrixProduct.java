@@ -53,6 +53,24 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
         void close();
     }
 
+    /**
+     * A product with its factors, rounded to the type that it is added up in.
+     *
+     * @param alpha of the products
+     * @param beta of C
+     * @param gamma of the identity, which is added
+     */
+    public record Scaled(MatrixProduct product, double alpha, double beta, double gamma) {}
+
+    /** Some prepared products, one after the other. Their tensors must stay open as long as it is used. */
+    public interface Sequence extends AutoCloseable {
+        void run(Stream stream);
+
+        /** Frees the plans, not the tensors; idempotent. */
+        @Override
+        void close();
+    }
+
     /** A range of memory, and the matrices that lie in it: of the result, or not. */
     private record Range(Object space, long begin, long end, Matrices matrices, boolean result) {
         /** Whether it overlaps another one of the same space. */

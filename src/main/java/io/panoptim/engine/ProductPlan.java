@@ -1,79 +1,30 @@
 package io.panoptim.engine;
 
-import io.panoptim.PanoptimException;
-import io.panoptim.PanoptimException.Code;
-import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.List;
 
-/** What plans of matrix products have in common, whatever the device. */
-public abstract class ProductPlan implements MatrixProduct.Plan {
-    /** Where refusals come from. */
-    protected static final String CALL = "matmul";
-
-    private final TableEngine engine;
-    private final MatrixProduct product;
-    private final AtomicBoolean busy = new AtomicBoolean();
-    private boolean closed;
-
+/** What plans of one matrix product have in common, whatever the device. */
+public abstract class ProductPlan extends ProductCalls implements MatrixProduct.Plan {
     /**
      * @param acceptsHeap whether the engine can work on tensors on the Java heap
      */
     protected ProductPlan(TableEngine engine, MatrixProduct product, boolean acceptsHeap) {
-        this.engine = engine;
-        this.product = product;
-        Reach reach = new Reach(engine, acceptsHeap);
-        product.operands().forEach(matrices -> reach.checkDevice(CALL, "" + matrices, matrices.device()));
-        checkAccessible();
-        product.operands().forEach(matrices -> matrices.tensors().forEach(tensor -> reach.checkAddress(CALL, "" + matrices, tensor)));
+        super(engine, List.of(product), acceptsHeap);
     }
 
     protected final MatrixProduct product() {
-        return product;
-    }
-
-    /** Refuses memory that is closed or another thread's. */
-    protected final void checkAccessible() {
-        product.operands().forEach(matrices -> matrices.tensors().forEach(tensor -> tensor.checkAccessible(CALL, "" + matrices)));
+        return products().getFirst();
     }
 
     @Override
     public final void run(double alpha, double beta, double gamma, Stream stream) {
-        engine.checkStream(CALL, stream);
-        if (!busy.compareAndSet(false, true)) {
-            throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is running this plan: use one plan for each");
-        }
+        enter(stream);
         try {
-            checkOpen();
             multiply(alpha, beta, gamma, stream);
         } finally {
-            busy.set(false);
-        }
-    }
-
-    /** Refuses when the plan is closed. */
-    protected final void checkOpen() {
-        if (closed) {
-            throw new PanoptimException(Code.CLOSED, CALL, "the plan is closed");
+            leave();
         }
     }
 
     /** Runs the product, while no other thread does. */
     protected abstract void multiply(double alpha, double beta, double gamma, Stream stream);
-
-    @Override
-    public final void close() {
-        if (!busy.compareAndSet(false, true)) {
-            throw new PanoptimException(Code.CONCURRENT, CALL, "the plan is running");
-        }
-        try {
-            if (!closed) {
-                closed = true;
-                free();
-            }
-        } finally {
-            busy.set(false);
-        }
-    }
-
-    /** Frees what the engine attached; called once. */
-    protected void free() {}
 }

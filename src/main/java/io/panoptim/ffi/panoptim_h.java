@@ -518,10 +518,10 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_FACTORED_SCALED() {
         return PANOPTIM_FACTORED_SCALED;
     }
-    private static final int PANOPTIM_ABI = (int)4L;
+    private static final int PANOPTIM_ABI = (int)5L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_ABI 4
+     * #define PANOPTIM_ABI 5
      * }
      */
     public static int PANOPTIM_ABI() {

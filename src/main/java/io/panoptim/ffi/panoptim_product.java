@@ -18,7 +18,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint32_t size;
  *     uint32_t dtype;
  *     uint32_t flags;
- *     uint32_t reserved;
+ *     uint32_t following;
  *     uint64_t batch;
  *     uint64_t rows;
  *     uint64_t columns;
@@ -41,7 +41,7 @@ public class panoptim_product {
         panoptim_h.C_INT.withName("size"),
         panoptim_h.C_INT.withName("dtype"),
         panoptim_h.C_INT.withName("flags"),
-        panoptim_h.C_INT.withName("reserved"),
+        panoptim_h.C_INT.withName("following"),
         panoptim_h.C_LONG.withName("batch"),
         panoptim_h.C_LONG.withName("rows"),
         panoptim_h.C_LONG.withName("columns"),
@@ -192,48 +192,48 @@ public class panoptim_product {
         struct.set(flags$LAYOUT, flags$OFFSET, fieldValue);
     }
 
-    private static final OfInt reserved$LAYOUT = (OfInt)$LAYOUT.select(groupElement("reserved"));
+    private static final OfInt following$LAYOUT = (OfInt)$LAYOUT.select(groupElement("following"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * uint32_t reserved
+     * uint32_t following
      * }
      */
-    public static final OfInt reserved$layout() {
-        return reserved$LAYOUT;
+    public static final OfInt following$layout() {
+        return following$LAYOUT;
     }
 
-    private static final long reserved$OFFSET = $LAYOUT.byteOffset(groupElement("reserved"));
+    private static final long following$OFFSET = $LAYOUT.byteOffset(groupElement("following"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * uint32_t reserved
+     * uint32_t following
      * }
      */
-    public static final long reserved$offset() {
-        return reserved$OFFSET;
+    public static final long following$offset() {
+        return following$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * uint32_t reserved
+     * uint32_t following
      * }
      */
-    public static int reserved(MemorySegment struct) {
-        return struct.get(reserved$LAYOUT, reserved$OFFSET);
+    public static int following(MemorySegment struct) {
+        return struct.get(following$LAYOUT, following$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * uint32_t reserved
+     * uint32_t following
      * }
      */
-    public static void reserved(MemorySegment struct, int fieldValue) {
-        struct.set(reserved$LAYOUT, reserved$OFFSET, fieldValue);
+    public static void following(MemorySegment struct, int fieldValue) {
+        struct.set(following$LAYOUT, following$OFFSET, fieldValue);
     }
 
     private static final OfLong batch$LAYOUT = (OfLong)$LAYOUT.select(groupElement("batch"));

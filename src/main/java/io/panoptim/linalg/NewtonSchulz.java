@@ -9,9 +9,9 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Orthogonalization of a batch of matrices by Newton–Schulz iterations: each step is a polynomial,
@@ -56,8 +56,6 @@ public final class NewtonSchulz implements AutoCloseable {
     private static final double LARGEST_ERROR = 0x1p-9;
     private static final int GRAM_BUFFERS = 4;
 
-    private record Operation(MatrixProduct.Plan plan, double alpha, double beta, double gamma) {}
-
     private final Engine engine;
     private final Matrices x;
     private final Matrices y;
@@ -66,8 +64,9 @@ public final class NewtonSchulz implements AutoCloseable {
     private final boolean gram;
     private final long together;
     private final Tensor scratch;
-    private final Map<MatrixProduct, MatrixProduct.Plan> plans = new HashMap<>();
-    private final List<Operation> operations = new ArrayList<>();
+    /** Of all matrices, in order, while they are planned. */
+    private final List<MatrixProduct.Scaled> products = new ArrayList<>();
+    private MatrixProduct.@Nullable Sequence sequence;
     private List<Quintic> planned = List.of();
     private Matrices result;
 
@@ -101,7 +100,7 @@ public final class NewtonSchulz implements AutoCloseable {
         return buffers(isGram(rows, columns)) * together(engine, dtype, batch, rows, columns) * size * size;
     }
 
-    /** How many matrices take all steps before the next ones. */
+    /** How many matrices take all steps before the next ones take over their buffers. */
     private static long together(Engine engine, DType dtype, long batch, long rows, long columns) {
         long size = Math.min(rows, columns);
         long elements = 2 * rows * columns + buffers(isGram(rows, columns)) * size * size;
@@ -150,14 +149,16 @@ public final class NewtonSchulz implements AutoCloseable {
      * @param quintics the polynomials, in order
      */
     public Matrices prepare(List<Quintic> quintics) {
-        if (!planned.equals(quintics) || operations.isEmpty()) {
-            operations.clear();
+        if (sequence == null || !planned.equals(quintics)) {
+            close();
+            products.clear();
             result = x;
             for (long first = 0; first < x.batch(); first += together) {
                 long count = Math.min(together, x.batch() - first);
                 boolean inY = plan(quintics, x.part(first, count), y.part(first, count));
                 result = inY ? y : x;
             }
+            sequence = engine.productSequence(products);
             planned = List.copyOf(quintics);
         }
         return result;
@@ -170,9 +171,7 @@ public final class NewtonSchulz implements AutoCloseable {
      */
     public Matrices run(List<Quintic> quintics, Stream stream) {
         Matrices prepared = prepare(quintics);
-        for (Operation operation : operations) {
-            operation.plan.run(operation.alpha, operation.beta, operation.gamma, stream);
-        }
+        Objects.requireNonNull(sequence).run(stream);
         return prepared;
     }
 
@@ -275,12 +274,15 @@ public final class NewtonSchulz implements AutoCloseable {
     }
 
     private void add(MatrixProduct product, double alpha, double beta, double gamma) {
-        operations.add(new Operation(plans.computeIfAbsent(product, engine::matrixProduct), alpha, beta, gamma));
+        products.add(new MatrixProduct.Scaled(product, alpha, beta, gamma));
     }
 
     /** Frees the plans; the memory is the caller's. */
     @Override
     public void close() {
-        plans.values().forEach(MatrixProduct.Plan::close);
+        if (sequence != null) {
+            sequence.close();
+            sequence = null;
+        }
     }
 }

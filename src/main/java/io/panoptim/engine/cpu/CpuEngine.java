@@ -37,8 +37,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
 
     private static final int NO_RULE = -1;
 
-    /** What a processor core has for itself, about. */
-    private static final long CACHE = 1 << 20;
+    /** For each thread some matrices, so that who is ahead can help, if their intermediate results take no more memory than this. */
+    private static final long MATRICES = 4;
+    private static final long MATRIX_BYTES = 4 << 20;
 
     /** A function of the library over the chunks of a part; the guards' arenas stay open meanwhile. */
     private interface Function {
@@ -153,11 +154,24 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     /** By OpenBLAS, or oneDNN for bfloat16, whose files are looked for when the first product is planned; its parts and batches by this engine's threads. */
     @Override
     public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
+        findBlas(product);
+        return new CpuProduct(this, product);
+    }
+
+    @Override
+    public MatrixProduct.Sequence productSequence(List<MatrixProduct.Scaled> products) {
+        products.forEach(each -> findBlas(each.product()));
+        boolean guardable = products.stream().allMatch(each -> GuardedCall.guards(each.product().operands().stream()
+                .flatMap(matrices -> matrices.tensors().stream())));
+        return guardable ? new CpuSequence(this, products) : super.productSequence(products);
+    }
+
+    /** Or says why there is none. */
+    private void findBlas(MatrixProduct product) {
         BlasLibrary blas = BlasLibrary.get(library);
         if (product.d().dtype() == DType.BFLOAT16) {
             blas.widensBfloat16(library); // looks for oneDNN
         }
-        return new CpuProduct(this, blas, product);
     }
 
     @Override
@@ -169,10 +183,9 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         };
     }
 
-    /** For each thread as many as fit its cache, at least one. */
     @Override
     public long productBatch(long bytes) {
-        return threads() * Math.max(1, CACHE / Math.max(1, bytes));
+        return threads() * Math.clamp(MATRIX_BYTES / Math.max(1, bytes), 1, MATRICES);
     }
 
     /** The library by which matrices are multiplied, or why there is none. */
@@ -210,8 +223,14 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         return BlasLibrary.get(library).bfloat16(library);
     }
 
-    void run(CpuProduct product) {
-        run(multiply, product.blas(), product.parts(), product::check);
+    /**
+     * Multiplies matrices.
+     *
+     * @param calls with {@code panoptim_product}s
+     * @param check refuses inaccessible memory in words that name it
+     */
+    void multiply(List<GuardedCall> calls, Runnable check) {
+        run(multiply, BlasLibrary.get(library).functions(), calls, check);
     }
 
     /** The guards may be out of date, as {@link #runWhole} says. */

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -71,6 +72,12 @@ record GuardedCall(MemorySegment subject, MemorySegment[] guards) {
             padded[i] = segments.next();
         }
         return padded;
+    }
+
+    /** Whether one call can guard all of some tensors. */
+    static boolean guards(Stream<Tensor> tensors) {
+        return tensors.map(Tensor::segment).filter(GuardedCall::isCloseable).map(MemorySegment::scope).distinct().limit(GUARDS + 1)
+                .count() <= GUARDS;
     }
 
     /** Memory of the global and of automatic arenas lives as long as what refers to it. */
