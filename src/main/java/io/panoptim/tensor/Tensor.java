@@ -219,6 +219,24 @@ public final class Tensor {
         return IntStream.range(0, shape.length).allMatch(i -> shape[i] == 1 || strides[i] == rowMajor[i]);
     }
 
+    /** This tensor if its elements are in row-major order, or else a copy in which they are; CPU only. */
+    public Tensor rowMajor(Arena arena) {
+        if (isRowMajor()) {
+            return this;
+        }
+        Tensor copy = zeros(arena, dtype, shape);
+        for (long i = 0; i < elements; i++) {
+            long from = 0;
+            long rest = i;
+            for (int dimension = shape.length - 1; dimension >= 0; dimension--) {
+                from += rest % shape[dimension] * strides[dimension];
+                rest /= shape[dimension];
+            }
+            copy.set(i, get(from));
+        }
+        return copy;
+    }
+
     /**
      * The first rows of a row-major tensor, where they lie: what is filled of a buffer for sparse gradients.
      *
@@ -234,6 +252,15 @@ public final class Tensor {
         long bytes = elements(newShape) * dtype.bytes();
         return new Tensor(dtype, device, newShape, rowMajor(newShape), address, segment == null ? null : segment.asSlice(0, bytes),
                 owner);
+    }
+
+    /** The same elements with the dimensions in reverse order: of a matrix the transposed one. */
+    public Tensor transposed() {
+        return new Tensor(dtype, device, reversed(shape), reversed(strides), address, segment, owner);
+    }
+
+    private static long[] reversed(long[] values) {
+        return IntStream.range(0, values.length).mapToLong(i -> values[values.length - 1 - i]).toArray();
     }
 
     /**

@@ -4,10 +4,12 @@ import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Test;
 
 class TensorTest {
@@ -33,6 +35,23 @@ class TensorTest {
         assertFalse(rowMajor.sameLayout(columnMajor));
         assertTrue(Tensor.of(segment, DType.FLOAT32, new long[] {1, 3}, new long[] {99, 1})
                 .sameLayout(Tensor.of(segment, DType.FLOAT32, 1, 3)));
+    }
+
+    @Test
+    void transposedTensorsShareMemoryAndRowMajorOnesMayBeCopies() {
+        Tensor tensor = Tensor.of(segment, DType.FLOAT32, 2, 3, 2);
+        for (int i = 0; i < 12; i++) {
+            tensor.set(i, i);
+        }
+        Tensor transposed = tensor.transposed();
+        assertArrayEquals(new long[] {2, 3, 2}, transposed.shape());
+        assertArrayEquals(new long[] {1, 2, 6}, transposed.strides());
+        assertEquals(7, transposed.get(7));
+        Tensor copy = transposed.rowMajor(Arena.ofAuto());
+        assertTrue(copy.isRowMajor());
+        assertArrayEquals(new float[] {0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11}, copy.segment().toArray(ValueLayout.JAVA_FLOAT));
+        assertSame(tensor, tensor.rowMajor(Arena.ofAuto()));
+        assertSame(tensor.segment(), transposed.segment());
     }
 
     @Test

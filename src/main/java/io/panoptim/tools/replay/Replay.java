@@ -206,13 +206,15 @@ final class Replay implements AutoCloseable {
         return tensors;
     }
 
+    /** In the CPU's memory and row-major. */
     private Tensor here(Tensor tensor) {
+        Arena arena = Arena.ofAuto();
         if (tensor.device().kind() == Device.Kind.CPU) {
-            return tensor;
+            return tensor.rowMajor(arena);
         }
-        Tensor copy = Tensor.zeros(Arena.ofAuto(), tensor.dtype(), tensor.shape());
+        Tensor copy = Tensor.zeros(arena, tensor.dtype(), tensor.elements()).part(0, tensor);
         engine.copy(tensor, copy, Stream.DEFAULT);
-        return copy;
+        return copy.rowMajor(arena);
     }
 
     /** For each step the learning rate that each group used in it, as a JSON list. */
