@@ -7,16 +7,19 @@ import math
 import pathlib
 import sys
 
+import numpy as np
 import torch
 
 import sources
-from cases import FACTORED, FACTORED_MISSING, FACTORED_SHAPES, STEP_LR, near
+from cases import FACTORED, FACTORED_MISSING, FACTORED_SHAPES, MATRICES, MULTI_STEP_LR, STEP_LR, near
+DION = ("microsoft/dion", "0a059a4542e5aa74b40dcd1dce363836c7afcd48")
 SHAMPOO = ("facebookresearch/optimizers", "f60660661194de26d3ee78bae6d15820ff8e583d")
 SOAP = ("nikhilvyas/SOAP", "a1e553530fde97d0e6b307d7c82ac6d38b072340")
 
 FULL_RANK = {"scalar": [], "vector": [7], "one": [1, 1], "square": [4, 4], "twin": [4, 4], "wide": [3, 5], "tall": [5, 3], "batch": [3, 2, 2, 3]}
 PRECONDITIONED = {"float32": 1e-3, "float64": 1e-10}
 ROOTS = {"float32": 5e-5, "float64": 1e-11}        # the source's corrections of bias are float32 with the parameters
+ITERATED = {"float32": 3e-5, "float64": 6e-14}
 
 
 def adafactor_hf_cases():
@@ -51,12 +54,13 @@ def transformers():
 @contextlib.contextmanager
 def in_float64():
     """What else would be float32."""
-    rounded, torch.Tensor.float, torch.float = torch.Tensor.float, torch.Tensor.double, torch.float64
+    rounded, single = torch.Tensor.float, torch.float32
+    torch.Tensor.float, torch.float, torch.float32 = torch.Tensor.double, torch.float64, torch.float64
     torch.set_default_dtype(torch.float64)
     try:
         yield
     finally:
-        torch.Tensor.float, torch.float = rounded, torch.float32
+        torch.Tensor.float, torch.float, torch.float32 = rounded, single, single
         torch.set_default_dtype(torch.float32)
 
 
@@ -169,14 +173,74 @@ def shampoo_cases():
     ]
 
 
+def gaussian(rows, columns, seed, number):
+    """As DionStep.fillGaussian."""
+    def word(key, n):
+        with np.errstate(over="ignore"):
+            z = np.asarray(key, np.uint64) + (np.asarray(n, np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            return z ^ (z >> np.uint64(31))
+    i, key = np.arange(rows * columns, dtype=np.uint64), word(word(seed, 0), number)
+    first, second = ((word(key, np.uint64(2) * i + np.uint64(n)) >> np.uint64(11)).astype(np.float64) for n in (0, 1))
+    return torch.from_numpy((np.sqrt(-2 * np.log((first + 1) * 2.0**-53)) * np.cos(2 * np.pi * (second * 2.0**-53))).reshape(rows, columns))
+
+
+def dion():
+    """What the source is constructed with is a group's; Q begins as here; cqr is rcqr for all steps, which are less than its warm-up takes."""
+    compiled, torch.compile = torch.compile, lambda *args, **kwargs: lambda function: function
+    try:
+        kind = sources.clone(*DION, "dion.dion_reference").Dion
+    finally:
+        torch.compile = compiled
+
+    class Grouped(kind):
+        def __init__(self, groups, qr_method="cqr", power_iters=1, seed=0, **defaults):
+            more = {"qr_method": qr_method, "power_iters": power_iters, "seed": seed}
+            super().__init__([more | group for group in groups], **defaults)
+            self.numbers = {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+
+        def _init_opt_state_dion(self, param, state, *ranks):
+            super()._init_opt_state_dion(param, state, *ranks)
+            state["Q"].copy_(gaussian(*state["Q"].shape, self.group["seed"], self.numbers[param]))
+
+        @torch.no_grad()
+        def step(self):
+            groups = self.param_groups
+            wide = groups[0]["params"][0].dtype == torch.float64
+            for self.group in groups:
+                self._qr_method, self._power_iters, self.param_groups = self.group["qr_method"], self.group["power_iters"], [self.group]
+                with in_float64() if wide else contextlib.nullcontext():
+                    super().step()
+            self.param_groups = groups
+    return Grouped
+
+
+def dion_cases():
+    def near_dion(name, defaults, **kwargs):
+        return near("Dion", name, defaults, ITERATED, **({"tensors": MATRICES} | kwargs))
+
+    groups = [(["one", "row", "column"], {"lr": 0.05, "mu": 0.5}), (["square", "wide"], {"rank_fraction": 0.5, "power_iters": 2, "seed": 3}),
+              (["tall", "twin"], {"rank_fraction": 0.1, "rank_multiple_of": 2, "epsilon": 0.01}), (["long"], {"rank_multiple_of": 8, "weight_decay": 0.5})]
+    absent = sorted([[s, "twin"] for s in range(5)] + [[s, "row"] for s in range(25, 30)] + [[s, "long"] for s in (7, 12)])
+    return [
+        *near_dion("defaults", {"qr_method": "qr"}),
+        *near_dion("groups", {"qr_method": "qr"}, groups=groups, scheduler=STEP_LR),
+        *near_dion("absent", {"qr_method": "qr", "rank_fraction": 0.5}, absent=absent, scheduler=MULTI_STEP_LR),
+        *(c | {"arbitrary": ["Q"]} for c in near_dion("cholesky", {"qr_method": "cqr", "rank_fraction": 0.7})),
+        *near_dion("zero", {"qr_method": "qr", "weight_decay": 0.1}, kind="zero"),
+    ]
+
+
 def make(optimizer, groups, defaults):
-    return sources.construct({"AdafactorHF": transformers, "SOAP": soap, "Shampoo": shampoo}[optimizer](), groups, defaults)
+    return sources.construct({"AdafactorHF": transformers, "Dion": dion, "SOAP": soap, "Shampoo": shampoo}[optimizer](), groups, defaults)
 
 
 def origin(file):
-    if file in ("soap", "shampoo"):
-        return "https://github.com/{} at {}".format(*(SOAP if file == "soap" else SHAMPOO))
+    if file in CLONES:
+        return "https://github.com/{} at {}".format(*CLONES[file])
     return f"transformers {importlib.metadata.version('transformers')}, src/transformers/optimization.py"
 
 
-CASES = {"adafactorhf": adafactor_hf_cases(), "soap": soap_cases(), "shampoo": shampoo_cases()}
+CLONES = {"dion": DION, "soap": SOAP, "shampoo": SHAMPOO}
+CASES = {"adafactorhf": adafactor_hf_cases(), "dion": dion_cases(), "soap": soap_cases(), "shampoo": shampoo_cases()}

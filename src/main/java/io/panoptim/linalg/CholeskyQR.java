@@ -136,6 +136,11 @@ public final class CholeskyQR implements AutoCloseable {
                 + " passes: use Engine.decompose");
     }
 
+    /** The memory that it holds on the device. */
+    public long workspaceBytes() {
+        return memory.bytes();
+    }
+
     private double inGram(long matrix, int row, int column) {
         return small.get((matrix * size + row) * size + column);
     }

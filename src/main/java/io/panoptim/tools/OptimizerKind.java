@@ -38,6 +38,7 @@ import io.panoptim.optim.SparseAdam;
 import io.panoptim.optim.Yogi;
 import io.panoptim.optim.matrix.Adafactor;
 import io.panoptim.optim.matrix.AdafactorHF;
+import io.panoptim.optim.matrix.Dion;
 import io.panoptim.optim.matrix.Muon;
 import io.panoptim.optim.matrix.MuonWithAuxAdam;
 import io.panoptim.optim.matrix.NorMuon;
@@ -100,6 +101,7 @@ public record OptimizerKind<T extends Optimizer, O extends Record>(
             of("Adan", Adan.SCHEMA, Adan::new, INCAUTIOUS),
             of("DAdaptAdam", DAdaptAdam.SCHEMA, DAdaptAdam::new, DADAPTATION),
             of("DAdaptSGD", DAdaptSGD.SCHEMA, DAdaptSGD::new, DADAPTATION),
+            new OptimizerKind<>("Dion", Dion.SCHEMA, Dion::new, Dion::addParamGroup, Map.of()),
             of("LAMB", LAMB.SCHEMA, LAMB::new, INCAUTIOUS),
             of("LARC", LARC.SCHEMA, LARC::new),
             of("LARS", LARS.SCHEMA, LARS::new),

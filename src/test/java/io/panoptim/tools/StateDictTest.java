@@ -33,7 +33,7 @@ class StateDictTest {
     private static final long[][] SHAPES = {{17}, {6, 8}, {}, {3, 2, 4}, {0}};
     /** A parameter that has its first gradient late. */
     private static final int LATE = 3;
-    private static final Set<String> MATRIX_OPTIMIZERS = Set.of("Muon", "MuonWithAuxAdam", "NorMuon");
+    private static final Set<String> MATRIX_OPTIMIZERS = Set.of("Dion", "Muon", "MuonWithAuxAdam", "NorMuon");
     private static final int SAVED_AT = 8;
     private static final int STEPS = 20;
 

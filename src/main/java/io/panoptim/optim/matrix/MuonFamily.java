@@ -33,8 +33,7 @@ abstract class MuonFamily<O extends Record> extends MatrixOptimizer<O> {
     public void products(DType type) {
         if (type != products) {
             change("products", () -> {
-                Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, name(), "products in " + type + ": expected float32 or bfloat16");
-                products = type;
+                products = checkProducts(name(), type);
                 replan();
             });
         }
@@ -43,6 +42,12 @@ abstract class MuonFamily<O extends Record> extends MatrixOptimizer<O> {
     /** The type in which Newton–Schulz computes. */
     public DType products() {
         return products;
+    }
+
+    /** A type that products may have. */
+    static DType checkProducts(String optimizer, DType type) {
+        Check.check(type == DType.FLOAT32 || type == DType.BFLOAT16, optimizer, "products in " + type + ": expected float32 or bfloat16");
+        return type;
     }
 
     /** What is held besides the state, from the first step on, for the parameters that have stepped last. */

@@ -42,6 +42,7 @@ class RefusedStepsTest {
         return Stream.of(new Kind("Adafactor", p -> new Adafactor(ENGINE, p, Adafactor.Options.defaults())),
                 new Kind("AdafactorHF", p -> new AdafactorHF(ENGINE, p, AdafactorHF.Options.defaults().withBeta1(0.9))),
                 new Kind("SOAP", p -> new SOAP(ENGINE, p, SOAP.Options.defaults().withWeightDecay(0))),
+                new Kind("Dion", p -> new Dion(ENGINE, p, Dion.Options.defaults().withWeightDecay(0))),
                 new Kind("Shampoo", p -> new Shampoo(ENGINE, p, Shampoo.Options.defaults().withPreconditioning(2, 2))),
                 new Kind("Muon", p -> new Muon(ENGINE, p, Muon.Options.defaults().withWeightDecay(0))),
                 new Kind("NorMuon", p -> new NorMuon(ENGINE, p, NorMuon.Options.defaults().withWeightDecay(0))),

@@ -10,7 +10,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.panoptim.checkpoint.SafeTensors;
 import io.panoptim.engine.EngineProvider;
 import io.panoptim.engine.Engines;
+import io.panoptim.optim.matrix.Dion;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.Tool;
 import java.io.IOException;
@@ -83,6 +85,28 @@ class ReplayCommandTest {
             Path reference = Files.move(out(), folder.resolve("reference " + dtype));
             assertEquals(0, replay(config, trace, "--device", "cpu", "--expect", reference.toString()), () -> errors);
         }
+    }
+
+    /** Dion's Q lies in memory column by column. */
+    @Test
+    void writesStatesRowByRow() throws IOException {
+        Tensor zeros = Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, 5, 4);
+        String config = """
+                {"optimizer": "Dion", "defaults": {"rank_fraction": 0.5}}""";
+        assertEquals(0, replay(config, Map.of("param/a", zeros, "grad/0/a", zeros), "--device", "reference"), () -> errors);
+        Parameter parameter = Parameter.of(zeros).gradient(Tensor.zeros(Arena.ofAuto(), DType.FLOAT32, 5, 4));
+        try (SafeTensors found = SafeTensors.open(out());
+                Dion dion = new Dion(Engines.named("reference"), List.of(parameter), Dion.Options.defaults().withRankFraction(0.5))) {
+            dion.step();
+            Tensor q = dion.state(parameter).get("Q");
+            assertEquals("F32[4, 2]", found.tensors().get("state/a/Q").toString());
+            for (int i = 0; i < 8; i++) {
+                assertEquals(q.get(i % 2 * 4 + i / 2), found.tensor("state/a/Q").get(i));
+            }
+        }
+        Path first = Files.move(out(), folder.resolve("first"));
+        assertEquals(0, replay(config, Map.of("param/a", zeros, "grad/0/a", zeros), "--device", "reference", "--expect", first.toString()),
+                () -> errors);
     }
 
     @Test
