@@ -130,12 +130,12 @@ public final class SafeTensors implements AutoCloseable {
      * data begins at a multiple of 64 bytes and larger elements come first.
      *
      * @param target a new file, or an existing one, which is replaced; links are followed
-     * @param tensors row-major, in the CPU's memory
+     * @param tensors in the CPU's memory, in any order, and row-major in the file
      * @param metadata free-form
      * @throws PanoptimException when a tensor cannot be written or the file cannot; the target is then as it was
      */
     public static void write(Path target, Map<String, Tensor> tensors, Map<String, String> metadata) {
-        tensors.forEach(SafeTensors::checkWritable);
+        tensors.values().forEach(Tensor::segment); // there is one in the CPU's memory, or it is refused
         Header header = Header.of(tensors, metadata);
         try {
             Path real = Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
@@ -156,27 +156,25 @@ public final class SafeTensors implements AutoCloseable {
         }
     }
 
-    private static void checkWritable(String name, Tensor tensor) {
-        if (!Tensor.of(tensor.segment(), tensor.dtype(), tensor.shape()).sameLayout(tensor)) {
-            throw PanoptimException.invalid("SafeTensors.write",
-                    "tensor '" + name + "' is not row-major, as the format wants it");
-        }
-    }
-
     private static void write(Path temporary, Header header, Map<String, Tensor> tensors) throws IOException {
         try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             write(channel, header.bytes());
             // Through a buffer, since a segment may be larger than a buffer can be, or lie in a Java array.
             ByteBuffer buffer = ByteBuffer.allocateDirect(WRITE_BYTES);
             for (String name : header.tensors().keySet()) {
-                MemorySegment segment = tensors.get(name).segment();
-                for (long begin = 0; begin < segment.byteSize(); begin += WRITE_BYTES) {
-                    buffer.clear().limit((int) Math.min(WRITE_BYTES, segment.byteSize() - begin));
-                    MemorySegment.ofBuffer(buffer).copyFrom(segment.asSlice(begin, buffer.limit()));
-                    write(channel, buffer);
+                try (Arena arena = Arena.ofConfined()) {
+                    write(channel, buffer, tensors.get(name).rowMajor(arena).segment());
                 }
             }
             channel.force(true);
+        }
+    }
+
+    private static void write(FileChannel channel, ByteBuffer buffer, MemorySegment segment) throws IOException {
+        for (long begin = 0; begin < segment.byteSize(); begin += WRITE_BYTES) {
+            buffer.clear().limit((int) Math.min(WRITE_BYTES, segment.byteSize() - begin));
+            MemorySegment.ofBuffer(buffer).copyFrom(segment.asSlice(begin, buffer.limit()));
+            write(channel, buffer);
         }
     }
 

@@ -225,6 +225,7 @@ public final class Tensor {
             return this;
         }
         Tensor copy = zeros(arena, dtype, shape);
+        int bytes = dtype.bytes();
         for (long i = 0; i < elements; i++) {
             long from = 0;
             long rest = i;
@@ -232,7 +233,7 @@ public final class Tensor {
                 from += rest % shape[dimension] * strides[dimension];
                 rest /= shape[dimension];
             }
-            copy.set(i, get(from));
+            MemorySegment.copy(segment(), from * bytes, copy.segment(), i * bytes, bytes);
         }
         return copy;
     }

@@ -44,8 +44,8 @@ import java.util.Map;
  * from torch's generator. A gradient that is not finite is refused before anything is written; the source's momentum turns into NaNs,
  * and its parameter never moves again. The source's groups for AdamW and Lion are other optimizers here.
  *
- * <p>State: {@code momentum}, and {@code Q}, of as many rows as the shorter side has, and the rank's columns, one after the other in memory
- * ({@link Tensor#rowMajor}). What the source's groups have besides options is kept among a group's fields, so that it loads what is
+ * <p>State: {@code momentum}, and {@code Q}, of as many rows as the shorter side has, and the rank's columns, one after the other in
+ * memory. What the source's groups have besides options is kept among a group's fields, so that it loads what is
  * saved here.
  *
  * @see <a href="https://github.com/microsoft/dion/blob/main/dion/dion_reference.py">microsoft/dion</a>
