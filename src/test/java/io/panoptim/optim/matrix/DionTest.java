@@ -202,7 +202,7 @@ class DionTest extends RandomTensors {
                     Parameter w = Parameter.of(gaussian(dtype, shape));
                     Oracle oracle = new Oracle(options, w.value());
                     oracle.q = firstQ(engine, w.value(), options);
-                    int least = (int) Math.min(oracle.x.height(), oracle.x.width());
+                    int least = Math.min(oracle.x.height(), oracle.x.width());
                     int rank = (int) Math.min(least, options.rankMultipleOf() * Math.ceil(options.rankFraction() * least / options.rankMultipleOf()));
                     try (Dion dion = new Dion(engine, List.of(w), options)) {
                         for (int step = 0; step < 4; step++) {
