@@ -2,7 +2,7 @@
 // upper half of a symmetric result and the multiple of the identity. Compiled by nvcc and, without any standard header, by NVRTC.
 #include "nvrtc.h"
 
-#include "half.h"
+#include "storage.h"
 
 #define PANOPTIM_THREADS 256
 
@@ -20,31 +20,6 @@ struct ProductArguments {
     uint32_t reserved;
 };
 static_assert(sizeof(ProductArguments) == 96, "as Java writes them");
-
-struct OfFloat32 {
-    typedef float Storage;
-    typedef float Compute;
-    static __device__ float load(float x) { return x; }
-    static __device__ float store(float x) { return x; }
-};
-struct OfFloat64 {
-    typedef double Storage;
-    typedef double Compute;
-    static __device__ double load(double x) { return x; }
-    static __device__ double store(double x) { return x; }
-};
-struct OfBFloat16 {
-    typedef unsigned short Storage;
-    typedef float Compute;
-    static __device__ float load(unsigned short x) { return from_bfloat16(x); }
-    static __device__ unsigned short store(float x) { return (unsigned short)to_bfloat16(x); }
-};
-struct OfFloat16 {
-    typedef unsigned short Storage;
-    typedef float Compute;
-    static __device__ float load(unsigned short x) { return from_float16(x); }
-    static __device__ unsigned short store(float x) { return (unsigned short)to_float16(x); }
-};
 
 template <class Storage>
 __device__ Storage* matrix(uint64_t address, uint64_t stride, const ProductArguments& arguments, uint64_t index) {

@@ -282,6 +282,7 @@ typedef struct panoptim_reduce {
 #define PANOPTIM_FACTORED_COLUMNS 4096 /* likewise */
 #define PANOPTIM_FACTORED_PIECE 512    /* of a block's row: each has a sum of its own, and these are added in order */
 #define PANOPTIM_FACTORED_LANES 16     /* the elements of a piece go to so many lanes in turn */
+#define PANOPTIM_FACTORED_PIECES 512   /* of a block, at most */
 
 #define PANOPTIM_FACTORED_SCALED 1u /* the step size is multiplied by the values' root mean square */
 
@@ -294,6 +295,7 @@ typedef struct panoptim_factored {
     uint32_t flags;
     uint64_t batch, rows, columns;
     uint64_t first_block, blocks;
+    uint64_t first_matrix;      /* of all tensors' */
     uint64_t row_partials, column_partials; /* where sums over the rows and columns of blocks begin, unless each matrix is in one */
     uint64_t row_factors, column_factors;   /* addresses, in the compute type */
     /* what the step is told, not rounded */

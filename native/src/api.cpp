@@ -180,6 +180,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_factored, columns),
     FIELD(panoptim_factored, first_block),
     FIELD(panoptim_factored, blocks),
+    FIELD(panoptim_factored, first_matrix),
     FIELD(panoptim_factored, row_partials),
     FIELD(panoptim_factored, column_partials),
     FIELD(panoptim_factored, row_factors),

@@ -15,6 +15,7 @@ static constexpr uint64_t COLUMNS = PANOPTIM_FACTORED_COLUMNS;
 static constexpr uint64_t PIECE = PANOPTIM_FACTORED_PIECE;
 static constexpr uint64_t LANES = PANOPTIM_FACTORED_LANES;
 static_assert(PIECE <= BLOCK, "a piece is converted at once");
+static_assert(PANOPTIM_FACTORED_PIECES * PIECE == ROWS * COLUMNS, "those of the largest block");
 
 // ---- Loops over a piece of a row; plain names, so that a test finds each in the object code.
 
@@ -169,11 +170,15 @@ struct Matrix {
     void finish(const double* row_sums, double* column_sums) const {
         T* rows = row_average();
         double sum = 0;
-        for (uint64_t i = 0; i < tensor.rows; ++i) {
-            double squares = 0;
-            for (uint64_t block = 0; block < column_blocks(); ++block) squares += row_sums[i * column_blocks() + block];
-            rows[i] = Factored::averaged(tensor, rows[i], squares / double(tensor.columns));
-            sum += double(rows[i]);
+        for (uint64_t first = 0; first < tensor.rows; first += ROWS) {
+            double of_block = 0;
+            for (uint64_t i = first; i < std::min(first + ROWS, tensor.rows); ++i) {
+                double squares = 0;
+                for (uint64_t block = 0; block < column_blocks(); ++block) squares += row_sums[i * column_blocks() + block];
+                rows[i] = Factored::averaged(tensor, rows[i], squares / double(tensor.columns));
+                of_block += double(rows[i]);
+            }
+            sum += of_block;
         }
         const double mean = sum / double(tensor.rows);
         for (uint64_t i = 0; i < tensor.rows; ++i) row_factors()[i] = Factored::row_factor(tensor, rows[i], mean);

@@ -48,7 +48,8 @@ public final class CudaChoice implements LauncherSessionListener {
     private static Path images() {
         try {
             Path folder = Files.createDirectories(Path.of("target/cuda-shim/images")).toAbsolutePath();
-            for (String name : new String[] {"panoptim.fatbin", "staged.fatbin", "columns.fatbin", "products.fatbin", "rows.fatbin", "control.fatbin"}) {
+            for (String name : new String[] {"panoptim.fatbin", "staged.fatbin", "columns.fatbin", "products.fatbin", "rows.fatbin", "factored.fatbin",
+                    "control.fatbin"}) {
                 Files.write(folder.resolve(name), new byte[] {0x50, (byte) 0xed, 0x55, (byte) 0xba});
             }
             return folder;

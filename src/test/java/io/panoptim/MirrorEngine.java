@@ -4,6 +4,8 @@ import io.panoptim.engine.Column;
 import io.panoptim.engine.Control;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.Factored;
+import io.panoptim.engine.FactoredStep;
 import io.panoptim.engine.HostControl;
 import io.panoptim.engine.HostEngine;
 import io.panoptim.engine.HostProduct;
@@ -76,10 +78,74 @@ public final class MirrorEngine extends HostEngine {
         return true;
     }
 
-    /** As the device's engine does: it refuses. */
     @Override
     protected void decompose(Decomposition decomposition) {
-        cuda.decompose(decomposition, Stream.DEFAULT);
+        try (Memory memory = cuda.memory()) {
+            Matrices m = decomposition.matrices();
+            List<Tensor> there = m.tensors().stream().map(tensor -> twin(tensor, memory)).toList();
+            Tensor eigenvalues = decomposition.eigenvalues() == null ? null : memory.zerosLike(decomposition.eigenvalues());
+            cuda.decompose(new Decomposition(decomposition.kind(), new Matrices(there, m.offset(), m.count(), m.rows(), m.columns(), m.leading(),
+                    m.stride()), eigenvalues), Stream.DEFAULT);
+            for (int i = 0; i < there.size(); i++) {
+                cuda.copy(there.get(i), m.tensors().get(i), Stream.DEFAULT);
+            }
+            if (eigenvalues != null && decomposition.eigenvalues() != null) {
+                cuda.copy(eigenvalues, decomposition.eigenvalues(), Stream.DEFAULT);
+            }
+        }
+    }
+
+    @Override
+    public FactoredStep factoredStep(List<Factored> tensors) {
+        return new MirrorFactored(this, tensors);
+    }
+
+    private static final class MirrorFactored extends FactoredStep {
+        private final CudaEngine cuda;
+        private final Memory memory;
+        private final Map<Tensor, Tensor> twins = new IdentityHashMap<>();
+        private final FactoredStep twin;
+
+        MirrorFactored(MirrorEngine engine, List<Factored> tensors) {
+            super(engine, tensors, true);
+            this.cuda = engine.cuda;
+            this.memory = cuda.memory();
+            this.twin = cuda.factoredStep(tensors.stream().map(tensor -> new Factored(tensor.name(), there(tensor.value()),
+                    there(tensor.gradient()), there(tensor.rowAverage()), Objects.requireNonNull(there(tensor.columnAverage())),
+                    there(tensor.average()))).toList());
+        }
+
+        private @Nullable Tensor there(@Nullable Tensor tensor) {
+            return tensor == null ? null : twins.computeIfAbsent(tensor, memory::zerosLike);
+        }
+
+        @Override
+        protected void step(List<Scalars> scalars, Stream stream) {
+            checkAccessible();
+            each((here, there) -> cuda.copy(here, there, stream));
+            twin.run(scalars, stream);
+            each((here, there) -> cuda.copy(there, here, stream));
+        }
+
+        private void each(java.util.function.BiConsumer<Tensor, Tensor> copy) {
+            tensors().forEach(tensor -> tensor.tensors().forEach(memory -> copy.accept(memory, there(memory))));
+        }
+
+        @Override
+        protected double lastRms(int tensor) {
+            return twin.rms(tensor);
+        }
+
+        @Override
+        protected void pointed(int tensor) {
+            twin.gradients(Map.of(tensor, there(tensors().get(tensor).gradient())));
+        }
+
+        @Override
+        protected void free() {
+            twin.close();
+            memory.close();
+        }
     }
 
     /** A block on the device. */

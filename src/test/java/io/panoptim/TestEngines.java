@@ -66,14 +66,9 @@ public final class TestEngines {
         return engines;
     }
 
-    /** The reference engine, and the CPU's of each tier that decomposes matrices, and multiplies them. */
-    public static List<Engine> decomposing() {
-        return ofTiers(multiplyingTiers());
-    }
-
-    /** The same, and the CUDA engine where there is one, for tensors in the CPU's memory, which does not decompose matrices yet. */
+    /** The reference engine, the CPU's of each tier that multiplies matrices and, where there is one, the CUDA engine for tensors in the CPU's memory. */
     public static List<Engine> multiplying() {
-        List<Engine> engines = decomposing();
+        List<Engine> engines = ofTiers(multiplyingTiers());
         engines.addAll(mirrors());
         return engines;
     }

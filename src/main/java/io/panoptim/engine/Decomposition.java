@@ -65,7 +65,12 @@ public record Decomposition(Kind kind, Matrices matrices, @Nullable Tensor eigen
         return tensors;
     }
 
-    void check(Engine engine, boolean acceptsHeap) {
+    /**
+     * Refuses memory that an engine cannot reach, or that is closed.
+     *
+     * @param acceptsHeap whether the engine can work on tensors on the Java heap
+     */
+    public void check(Engine engine, boolean acceptsHeap) {
         Reach reach = new Reach(engine, acceptsHeap);
         for (Tensor tensor : tensors()) {
             reach.checkDevice(CALL, "" + matrices, tensor.device());

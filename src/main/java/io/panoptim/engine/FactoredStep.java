@@ -5,7 +5,6 @@ import io.panoptim.PanoptimException.Code;
 import io.panoptim.ffi.panoptim_h;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -53,13 +52,14 @@ public abstract class FactoredStep implements AutoCloseable {
 
     private static final long ROWS = panoptim_h.PANOPTIM_FACTORED_ROWS();
     private static final long COLUMNS = panoptim_h.PANOPTIM_FACTORED_COLUMNS();
+    private static final long PIECE = panoptim_h.PANOPTIM_FACTORED_PIECE();
+    private static final long PIECES = panoptim_h.PANOPTIM_FACTORED_PIECES();
 
     private final TableEngine engine;
     private final Reach reach;
     private final List<Factored> tensors;
     private final List<Block> blocks = new ArrayList<>();
     private final int[] firstBlocks;
-    private final double[] rms;
     private final Spans spans = new Spans();
     private final AtomicBoolean busy = new AtomicBoolean();
     private boolean closed;
@@ -71,7 +71,6 @@ public abstract class FactoredStep implements AutoCloseable {
         this.engine = engine;
         this.reach = new Reach(engine, acceptsHeap);
         this.tensors = new ArrayList<>(tensors);
-        this.rms = new double[tensors.size()];
         this.firstBlocks = new int[tensors.size() + 1];
         for (Factored tensor : tensors) {
             check(tensor);
@@ -107,7 +106,7 @@ public abstract class FactoredStep implements AutoCloseable {
             return;
         }
         if (isWhole(tensor)) {
-            long together = Math.max(1, ROWS * COLUMNS / (tensor.rows() * tensor.columns()));
+            long together = Math.max(1, PIECES / (tensor.rows() * Math.ceilDiv(tensor.columns(), PIECE)));
             for (long matrix = 0; matrix < tensor.batch(); matrix += together) {
                 blocks.add(new Block(number, matrix, Math.min(together, tensor.batch() - matrix), 0, tensor.rows(), 0, tensor.columns()));
             }
@@ -205,16 +204,19 @@ public abstract class FactoredStep implements AutoCloseable {
             if (scalars.size() != tensors.size()) {
                 throw PanoptimException.invalid(CALL, scalars.size() + " rows of scalars for " + tensors.size() + " tensors");
             }
-            step(scalars, rms);
+            step(scalars, stream);
         } finally {
             busy.set(false);
         }
     }
 
-    /** The root mean square of a tensor's values before the last step. */
+    /** The root mean square of a tensor's values before the last step: waits for that; NaN when the plan is closed. */
     public final double rms(int tensor) {
-        return rms[tensor];
+        return closed ? Double.NaN : lastRms(tensor);
     }
+
+    /** The same of a plan that is open; 0 before the first step, and of what is empty. */
+    protected abstract double lastRms(int tensor);
 
     /** Refuses memory that is closed or another thread's. */
     protected final void checkAccessible() {
@@ -224,7 +226,7 @@ public abstract class FactoredStep implements AutoCloseable {
     }
 
     /** Carries a step out. */
-    protected abstract void step(List<Scalars> scalars, double[] newRms);
+    protected abstract void step(List<Scalars> scalars, Stream stream);
 
     /** A tensor's gradient lies elsewhere. */
     protected void pointed(int tensor) {}
@@ -242,7 +244,6 @@ public abstract class FactoredStep implements AutoCloseable {
             if (!closed) {
                 free();
                 closed = true;
-                Arrays.fill(rms, Double.NaN);
             }
         } finally {
             busy.set(false);

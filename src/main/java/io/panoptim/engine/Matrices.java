@@ -142,7 +142,7 @@ public record Matrices(List<Tensor> tensors, long offset, long count, long rows,
     }
 
     /** The elements from a matrix's first to its last one, those between its rows included. */
-    long extent() {
+    public long extent() {
         return (rows - 1) * leading + columns;
     }
 

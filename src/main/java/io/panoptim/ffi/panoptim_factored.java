@@ -30,6 +30,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     uint64_t columns;
  *     uint64_t first_block;
  *     uint64_t blocks;
+ *     uint64_t first_matrix;
  *     uint64_t row_partials;
  *     uint64_t column_partials;
  *     uint64_t row_factors;
@@ -72,6 +73,7 @@ public class panoptim_factored {
         panoptim_h.C_LONG.withName("columns"),
         panoptim_h.C_LONG.withName("first_block"),
         panoptim_h.C_LONG.withName("blocks"),
+        panoptim_h.C_LONG.withName("first_matrix"),
         panoptim_h.C_LONG.withName("row_partials"),
         panoptim_h.C_LONG.withName("column_partials"),
         panoptim_h.C_LONG.withName("row_factors"),
@@ -756,6 +758,50 @@ public class panoptim_factored {
      */
     public static void blocks(MemorySegment struct, long fieldValue) {
         struct.set(blocks$LAYOUT, blocks$OFFSET, fieldValue);
+    }
+
+    private static final OfLong first_matrix$LAYOUT = (OfLong)$LAYOUT.select(groupElement("first_matrix"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t first_matrix
+     * }
+     */
+    public static final OfLong first_matrix$layout() {
+        return first_matrix$LAYOUT;
+    }
+
+    private static final long first_matrix$OFFSET = $LAYOUT.byteOffset(groupElement("first_matrix"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t first_matrix
+     * }
+     */
+    public static final long first_matrix$offset() {
+        return first_matrix$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t first_matrix
+     * }
+     */
+    public static long first_matrix(MemorySegment struct) {
+        return struct.get(first_matrix$LAYOUT, first_matrix$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t first_matrix
+     * }
+     */
+    public static void first_matrix(MemorySegment struct, long fieldValue) {
+        struct.set(first_matrix$LAYOUT, first_matrix$OFFSET, fieldValue);
     }
 
     private static final OfLong row_partials$LAYOUT = (OfLong)$LAYOUT.select(groupElement("row_partials"));

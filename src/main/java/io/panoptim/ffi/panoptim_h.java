@@ -356,6 +356,15 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_FACTORED_LANES() {
         return PANOPTIM_FACTORED_LANES;
     }
+    private static final int PANOPTIM_FACTORED_PIECES = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define PANOPTIM_FACTORED_PIECES 512
+     * }
+     */
+    public static int PANOPTIM_FACTORED_PIECES() {
+        return PANOPTIM_FACTORED_PIECES;
+    }
     private static final int PANOPTIM_OK = (int)0L;
     /**
      * {@snippet lang=c :

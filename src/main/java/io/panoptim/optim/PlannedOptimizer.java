@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.DoubleSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,7 +36,7 @@ abstract class PlannedOptimizer<T extends PlannedOptimizer.Item> extends Optimiz
         final ParamGroup group;
         private final long id;
         Map<String, Tensor> states = Map.of();
-        final Map<String, Double> numbers = new HashMap<>();
+        final Map<String, DoubleSupplier> numbers = new HashMap<>();
         /** Whether its states have been made, of which there may be none. */
         boolean hasState;
         /** Whether there was a step since they were new, or they were loaded: before, there is nothing to show. */
@@ -294,7 +295,8 @@ abstract class PlannedOptimizer<T extends PlannedOptimizer.Item> extends Optimiz
         LinkedHashMap<String, Tensor> shown = new LinkedHashMap<>();
         if (item.begun) {
             shown.putAll(item.states);
-            item.numbers.forEach((key, value) -> shown.put(key, Tensor.of(MemorySegment.ofArray(new double[] {value}), DType.FLOAT64)));
+            item.numbers.forEach((key, value) -> shown.put(key, Tensor.of(MemorySegment.ofArray(new double[] {value.getAsDouble()}),
+                    DType.FLOAT64)));
             if (countsSteps(item.group)) {
                 Tensor step = Tensor.of(MemorySegment.ofArray(new float[] {item.step}), DType.FLOAT32);
                 if (showsStepFirst()) {
@@ -392,7 +394,7 @@ abstract class PlannedOptimizer<T extends PlannedOptimizer.Item> extends Optimiz
             item.states = state.states;
             item.step = state.step;
             item.numbers.clear();
-            item.numbers.putAll(state.numbers);
+            state.numbers.forEach((key, value) -> item.numbers.put(key, () -> value));
             item.zeros = null;
         });
     }

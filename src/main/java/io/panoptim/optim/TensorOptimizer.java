@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.DoubleSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,8 +42,8 @@ public abstract class TensorOptimizer<O extends Record> extends PlannedOptimizer
             return ++step;
         }
 
-        /** Keeps a number among the state. */
-        public void number(String key, double value) {
+        /** Keeps a number among the state, which is asked for when it is needed. */
+        public void number(String key, DoubleSupplier value) {
             numbers.put(key, value);
         }
     }

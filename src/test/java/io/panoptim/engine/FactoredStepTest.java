@@ -86,11 +86,16 @@ class FactoredStepTest {
         }
 
         @Override
-        protected void step(List<Scalars> scalars, double[] newRms) {
+        protected void step(List<Scalars> scalars, Stream stream) {
             refused(Code.CONCURRENT, "a step is running: close it again later", this::close);
             refused(Code.CONCURRENT, "another thread is using this plan", () -> run(scalars, Stream.DEFAULT));
             refused(Code.CONCURRENT, "another thread is using this plan", () -> gradients(Map.of(0, zeros(3, 4))));
             assertEquals(0, freed);
+        }
+
+        @Override
+        protected double lastRms(int tensor) {
+            return 7;
         }
 
         @Override

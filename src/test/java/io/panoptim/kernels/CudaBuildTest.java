@@ -50,6 +50,8 @@ class CudaBuildTest {
         assertFits("kernels/control-resources.txt", Ptx.parse(Files.readString(built("kernels/control.ptx"))).kernels().keySet());
         assertFits("kernels/products-resources.txt", Stream.of("scale", "identity", "mirror").flatMap(kernel -> Stream.of("float32", "float64",
                 "bfloat16", "float16").map(type -> "panoptim_product_" + kernel + "_" + type)).collect(Collectors.toSet()));
+        assertFits("kernels/factored-resources.txt", Stream.of("sums", "matrices", "measure", "apply").flatMap(kernel -> Stream.of("float32",
+                "float64").map(type -> "panoptim_factored_" + kernel + "_" + type)).collect(Collectors.toSet()));
         assertFits("kernels/rows-resources.txt", Ptx.parse(Files.readString(built("kernels/rows.ptx"))).kernels().keySet());
     }
 

@@ -1,5 +1,6 @@
 package io.panoptim.linalg;
 
+import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -12,7 +13,10 @@ import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Matrices;
 import io.panoptim.engine.Stream;
+import io.panoptim.engine.cuda.CudaEngine;
+import io.panoptim.engine.cuda.CudaStream;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,7 +29,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Tag("native")
 class DecompositionTest extends RandomTensors {
     static List<Engine> engines() {
-        return TestEngines.decomposing();
+        return TestEngines.multiplying();
     }
 
     @ParameterizedTest
@@ -151,10 +155,72 @@ class DecompositionTest extends RandomTensors {
         assertThrows(PanoptimException.class, () -> Decomposition.eigen(wide, Tensor.zeros(arena, DType.FLOAT32, 3)));
         Matrices half = Matrices.of(Tensor.zeros(arena, DType.BFLOAT16, 3, 3));
         assertEquals(Code.UNSUPPORTED, assertThrows(PanoptimException.class, () -> Decomposition.qr(half)).code());
-        for (Engine engine : TestEngines.mirrors()) {
-            Matrices square = Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 3, 3));
-            assertEquals("Engine.decompose: the cuda engine does not have this verb yet", assertThrows(PanoptimException.class,
-                    () -> engine.decompose(Decomposition.qr(square), Stream.DEFAULT)).getMessage());
+    }
+
+    @Test
+    void onADevice() {
+        CudaEngine cuda = TestEngines.cuda();
+        int size = 6;
+        int leading = 9;
+        List<Tensor> here = new ArrayList<>();
+        for (int i = 0; i < 3; i++) {
+            here.add(Tensor.zeros(arena, DType.FLOAT64, 4 + 2 * 60));
+            for (int j = 0; j < here.get(i).elements(); j++) {
+                here.get(i).set(j, random.nextGaussian());
+            }
+        }
+        Tensor values = Tensor.zeros(arena, DType.FLOAT64, 6, size);
+        try (Memory memory = cuda.memory(); CudaStream stream = cuda.newStream()) {
+            List<Tensor> there = here.stream().map(memory::zerosLike).toList();
+            Tensor valuesThere = memory.zerosLike(values);
+            for (Decomposition.Kind kind : Decomposition.Kind.values()) {
+                boolean eigen = kind == Decomposition.Kind.EIGEN;
+                for (int i = 0; i < 3; i++) {
+                    cuda.copy(here.get(i), there.get(i), stream.stream());
+                }
+                cuda.decompose(new Decomposition(kind, new Matrices(there, 4, 2, size, size, leading, 60), eigen ? valuesThere : null),
+                        stream.stream());
+                TestEngines.reference().decompose(new Decomposition(kind, new Matrices(here, 4, 2, size, size, leading, 60),
+                        eigen ? values : null), Stream.DEFAULT);
+                for (int i = 0; i < 3; i++) {
+                    Tensor back = Tensor.zeros(arena, DType.FLOAT64, here.get(i).elements());
+                    cuda.copy(there.get(i), back, stream.stream());
+                    for (int j = 0; j < back.elements(); j++) {
+                        boolean isVector = j >= 4 && (j - 4) % 60 / leading < size && (j - 4) % 60 % leading < size;
+                        double expected = here.get(i).get(j);
+                        assertEquals(isVector && eigen ? Math.abs(expected) : expected, isVector && eigen ? Math.abs(back.get(j)) : back.get(j),
+                                isVector ? 1e-10 : 0, kind + ", element " + j);
+                    }
+                }
+            }
+            Tensor back = Tensor.zeros(arena, DType.FLOAT64, 6, size);
+            cuda.copy(valuesThere, back, stream.stream());
+            for (int i = 0; i < back.elements(); i++) {
+                assertEquals(values.get(i), back.get(i), 1e-12);
+            }
+        }
+    }
+
+    @Test
+    void whatADeviceRefusesIsLeftAlone() {
+        CudaEngine cuda = TestEngines.cuda();
+        try (Memory memory = cuda.memory(); CudaStream stream = cuda.newStream()) {
+            Tensor here = Tensor.zeros(arena, DType.FLOAT32, 2, 3, 3);
+            here.set(0, 5);
+            here.set(13, Double.POSITIVE_INFINITY);
+            Tensor there = memory.zerosLike(here);
+            cuda.copy(here, there, Stream.DEFAULT);
+            Decomposition qr = Decomposition.qr(Matrices.of(there));
+            refused("Engine.decompose: matrix 1 has elements that are infinite or NaN", () -> cuda.decompose(qr, Stream.DEFAULT));
+            refused("a decomposition cannot be captured", () -> cuda.capture(stream.stream(), () -> cuda.decompose(qr, stream.stream())));
+            refused("lies on cpu, but the cuda engine works on cuda:0", () -> cuda.decompose(Decomposition.qr(Matrices.of(here)), Stream.DEFAULT));
+            cuda.copy(there, here, Stream.DEFAULT);
+            assertEquals(5, here.get(0));
+            cuda.decompose(Decomposition.qr(Matrices.of(memory.zeros(DType.FLOAT32, 5, 0))), Stream.DEFAULT);
+            Memory closed = cuda.memory();
+            Decomposition late = Decomposition.qr(Matrices.of(closed.zeros(DType.FLOAT32, 3, 3)));
+            closed.close();
+            refused("memory that was closed", () -> cuda.decompose(late, Stream.DEFAULT));
         }
     }
 

@@ -21,11 +21,13 @@ import io.panoptim.ffi.panoptim_h;
 import io.panoptim.ffi.panoptim_reduce;
 import io.panoptim.ffi.panoptim_row_step;
 import io.panoptim.tensor.DType;
+import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,6 +37,7 @@ import org.jspecify.annotations.Nullable;
 public final class CpuEngine extends HostEngine implements AutoCloseable {
     static final String NAME = "cpu";
 
+    private static final System.Logger LOGGER = System.getLogger(CpuEngine.class.getName());
     private static final int NO_RULE = -1;
 
     /** For each thread some matrices, so that who is ahead can help, if their intermediate results take no more memory than this. */
@@ -76,6 +79,8 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
     /** Open as long as the pool is; a running step keeps it open. */
     private final Arena poolArena = Arena.ofShared();
     private final MemorySegment pool;
+    /** That there is no LAPACK has been said. */
+    private final AtomicBoolean warned = new AtomicBoolean();
 
     private CpuEngine(CpuLibrary library, CpuOptions options) {
         this.library = library;
@@ -203,11 +208,11 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
         return false;
     }
 
-    /** By LAPACK, which OpenBLAS has; in plain Java if the BLAS library lacks it. */
+    /** By LAPACK, which OpenBLAS has; in plain Java if the BLAS library lacks it or there is none, of which a warning says why. */
     @Override
     protected void decompose(Decomposition decomposition) {
-        BlasLibrary blas = BlasLibrary.get(library);
-        if (!blas.hasLapack()) {
+        BlasLibrary blas = lapack();
+        if (blas == null) {
             super.decompose(decomposition);
             return;
         }
@@ -215,6 +220,21 @@ public final class CpuEngine extends HostEngine implements AutoCloseable {
             run(decompose, blas.functions(), call.parts(), () -> decomposition.tensors()
                     .forEach(tensor -> tensor.checkAccessible(decompose.call, "" + decomposition.matrices())));
             call.checkDone();
+        }
+    }
+
+    private @Nullable BlasLibrary lapack() {
+        try {
+            BlasLibrary blas = BlasLibrary.get(library);
+            return blas.hasLapack() ? blas : null;
+        } catch (PanoptimException none) {
+            if (none.code() != Code.UNAVAILABLE) {
+                throw none;
+            }
+            if (warned.compareAndSet(false, true)) {
+                LOGGER.log(Level.WARNING, "matrices are decomposed in plain Java, far slower than by LAPACK: {0}", none.getMessage());
+            }
+            return null;
         }
     }
 

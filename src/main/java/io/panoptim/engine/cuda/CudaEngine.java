@@ -4,7 +4,11 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.engine.Column;
 import io.panoptim.engine.Control;
+import io.panoptim.engine.Decomposition;
+import io.panoptim.engine.Engines;
 import io.panoptim.engine.Extras;
+import io.panoptim.engine.Factored;
+import io.panoptim.engine.FactoredStep;
 import io.panoptim.engine.Graph;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.MatrixProduct;
@@ -535,6 +539,31 @@ public final class CudaEngine extends TableEngine implements AutoCloseable {
     @Override
     public MatrixProduct.Plan matrixProduct(MatrixProduct product) {
         return within("matmul", () -> new CudaProduct(this, product));
+    }
+
+    /**
+     * {@inheritDoc} The CPU's best engine decomposes copies of them: on a host without OpenBLAS that is plain Java, and far slower. It
+     * cannot be captured.
+     */
+    @Override
+    public void decompose(Decomposition decomposition, Stream stream) {
+        decomposition.check(this, false);
+        if (capturing(stream.handle()) != null) {
+            throw PanoptimException.unsupported("Engine.decompose", "a decomposition cannot be captured: the CPU does it");
+        }
+        enter("Engine.decompose");
+        try {
+            new CudaDecomposition(calls, Engines.forDevice(Device.cpu()), stream.handle()).run(decomposition);
+        } finally {
+            context.exit();
+            Reference.reachabilityFence(decomposition);
+        }
+    }
+
+    /** {@inheritDoc} A step cannot be captured. */
+    @Override
+    public FactoredStep factoredStep(List<Factored> tensors) {
+        return within("Engine.factoredStep", () -> new CudaFactored(this, tensors));
     }
 
     void run(CudaProduct product, double alpha, double beta, double gamma, long stream) {

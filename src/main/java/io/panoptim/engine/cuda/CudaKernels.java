@@ -39,6 +39,8 @@ final class CudaKernels implements AutoCloseable {
         PRODUCTS("products.cu", "products.fatbin"),
         /** What comes before a step over rows. */
         ROWS("rows.cu", "rows.fatbin"),
+        /** Steps of tensors with factored second moments. */
+        FACTORED("factored.cu", "factored.fatbin"),
         /** What is done to control blocks. */
         CONTROL("control.cu", "control.fatbin");
 

@@ -3,6 +3,7 @@ package io.panoptim.engine.reference;
 import io.panoptim.engine.Arithmetic;
 import io.panoptim.engine.Factored;
 import io.panoptim.engine.FactoredStep;
+import io.panoptim.engine.Stream;
 import io.panoptim.ffi.panoptim_h;
 import io.panoptim.tensor.Tensor;
 import java.util.List;
@@ -10,21 +11,30 @@ import java.util.Objects;
 
 /** The oracle of {@code kernels/factored.h}. */
 final class FactoredLoop extends FactoredStep {
+    private static final int ROWS = panoptim_h.PANOPTIM_FACTORED_ROWS();
     private static final long PIECE = panoptim_h.PANOPTIM_FACTORED_PIECE();
     private static final int LANES = panoptim_h.PANOPTIM_FACTORED_LANES();
 
+    private final double[] rms;
+
     FactoredLoop(ReferenceEngine engine, List<Factored> tensors) {
         super(engine, tensors, true);
+        rms = new double[tensors.size()];
     }
 
     @Override
-    protected void step(List<Scalars> scalars, double[] newRms) {
+    protected void step(List<Scalars> scalars, Stream stream) {
         checkAccessible();
         for (int i = 0; i < tensors().size(); i++) {
             if (tensors().get(i).value().elements() > 0) {
-                newRms[i] = new TensorStep(i, scalars.get(i)).run();
+                rms[i] = new TensorStep(i, scalars.get(i)).run();
             }
         }
+    }
+
+    @Override
+    protected double lastRms(int tensor) {
+        return rms[tensor];
     }
 
     /** What a tensor's element adds to a sum. */
@@ -144,10 +154,14 @@ final class FactoredLoop extends FactoredStep {
                 }
             }
             double sum = 0;
-            for (int i = 0; i < rows; i++) {
-                long at = (long) matrix * rows + i;
-                rowAverage.set(at, averaged(rowAverage.get(at), rowSums[i] / columns));
-                sum += rowAverage.get(at);
+            for (int first = 0; first < rows; first += ROWS) {
+                double ofBlock = 0;
+                for (int i = first; i < Math.min(first + ROWS, rows); i++) {
+                    long at = (long) matrix * rows + i;
+                    rowAverage.set(at, averaged(rowAverage.get(at), rowSums[i] / columns));
+                    ofBlock += rowAverage.get(at);
+                }
+                sum += ofBlock;
             }
             for (int i = 0; i < rows; i++) {
                 double root = Math.sqrt(rowAverage.get((long) matrix * rows + i) / Arithmetic.maximum(sum / rows, h.meanFloor()));

@@ -173,7 +173,7 @@ public final class AdafactorHF extends FactoredOptimizer<AdafactorHF.Options> {
     }
 
     @Override
-    void stepped(Target target, double rms) {
-        target.number(RMS, rms);
+    String rmsKey() {
+        return RMS;
     }
 }

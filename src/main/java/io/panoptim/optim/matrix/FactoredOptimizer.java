@@ -1,5 +1,6 @@
 package io.panoptim.optim.matrix;
 
+import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Factored;
 import io.panoptim.engine.FactoredStep;
@@ -30,6 +31,8 @@ abstract class FactoredOptimizer<O extends Record> extends TensorOptimizer<O> {
     private List<Target> stepping = List.of();
     private final List<Scalars> scalars = new ArrayList<>();
     private @Nullable FactoredStep plan;
+    /** Whether the root mean squares among the state are the plan's. */
+    private boolean asksPlan;
 
     FactoredOptimizer(Engine engine, OptionSchema<O> schema, List<Parameter> parameters, O options) {
         super(engine, schema, parameters, options);
@@ -47,8 +50,10 @@ abstract class FactoredOptimizer<O extends Record> extends TensorOptimizer<O> {
     /** What the step is told of a tensor. */
     abstract Scalars scalars(ParamGroup group, long step, DType dtype);
 
-    /** Called after a step with the root mean square of a tensor's values before. */
-    void stepped(Target target, double rms) {}
+    /** The key of a tensor's root mean square before its last step among the state; null if that is no part of it. */
+    @Nullable String rmsKey() {
+        return null;
+    }
 
     @Override
     protected final void checkParameter(String name, Tensor value) {
@@ -102,17 +107,40 @@ abstract class FactoredOptimizer<O extends Record> extends TensorOptimizer<O> {
             scalars.add(scalars(target.group(), target.step() + 1, target.tensor().dtype()));
         }
         plan.run(scalars, stream());
-        for (int i = 0; i < stepping.size(); i++) {
-            stepping.get(i).count();
-            stepped(stepping.get(i), plan.rms(i));
+        stepping.forEach(Target::count);
+        String key = rmsKey();
+        if (key != null && !asksPlan) { // only when somebody asks: on a device that waits for the step
+            FactoredStep asked = plan;
+            for (int i = 0; i < stepping.size(); i++) {
+                int number = i;
+                stepping.get(i).number(key, () -> asked.rms(number));
+            }
+            asksPlan = true;
         }
     }
 
     @Override
     protected final void freePlans() {
         if (plan != null) {
+            keepRms(plan);
             plan.close();
             plan = null;
+        }
+    }
+
+    private void keepRms(FactoredStep closing) {
+        String key = rmsKey();
+        if (key != null && asksPlan) {
+            try {
+                for (int i = 0; i < stepping.size(); i++) {
+                    double rms = closing.rms(i);
+                    stepping.get(i).number(key, () -> rms);
+                }
+            } catch (PanoptimException lost) { // the device, and with it all state
+                return;
+            } finally {
+                asksPlan = false;
+            }
         }
     }
 }

@@ -60,6 +60,7 @@ final class Modes implements AutoCloseable {
     }
 
     private final Engine engine;
+    private final Stream stream;
     private final DType dtype;
     private final int count;
     private final long[] dimensions;
@@ -70,11 +71,13 @@ final class Modes implements AutoCloseable {
     private @Nullable Tensor ones;
 
     /**
+     * @param stream of what is written when products are planned
      * @param count how many tensors
      * @param dimensions the shape of each
      */
-    Modes(Engine engine, DType dtype, int count, long... dimensions) {
+    Modes(Engine engine, Stream stream, DType dtype, int count, long... dimensions) {
         this.engine = engine;
+        this.stream = stream;
         this.dtype = dtype;
         this.count = count;
         this.dimensions = dimensions;
@@ -190,7 +193,7 @@ final class Modes implements AutoCloseable {
     private Tensor ones(long elements) {
         if (ones == null || ones.elements() < elements) {
             ones = memory.zeros(dtype, elements);
-            engine.fill(ones, 1, Stream.DEFAULT);
+            engine.fill(ones, 1, stream);
         }
         return ones;
     }

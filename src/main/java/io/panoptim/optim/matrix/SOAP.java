@@ -9,7 +9,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -33,7 +32,7 @@ import java.util.Set;
  * <p>All is computed and kept in float32, or float64 for float64 parameters. A zero gradient moves nothing; an infinity or a NaN is refused at
  * the latest when eigenvectors are computed, with the step half done. Tensors of two dimensions or more must be in row-major order;
  * the authors' {@code data_format="channels_last"} is not there. {@code max_precond_dim}, {@code merge_dims} and {@code precondition_1d} cannot
- * change after the first step. On CUDA there is no decomposition yet.
+ * change after the first step. On CUDA the CPU decomposes copies of the matrices, for which a step that changes bases waits.
  *
  * <p>State: {@code step}, {@code exp_avg} (in the eigenbasis), {@code exp_avg_sq}, and the lists {@code GG} and {@code Q} with a square matrix
  * for each dimension that is preconditioned.
@@ -138,10 +137,6 @@ public final class SOAP extends TensorOptimizer<SOAP.Options> {
     /** An optimizer of one group on a given engine. */
     public SOAP(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
-        if (engine.device().kind() != Device.Kind.CPU) {
-            throw PanoptimException.unsupported("SOAP", "the " + engine.name() + " engine does not decompose matrices yet: use one of the "
-                    + "CPU's, cpu or reference");
-        }
         step = new SoapStep(engine, this::stream);
     }
 

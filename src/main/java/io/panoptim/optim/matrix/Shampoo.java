@@ -9,7 +9,6 @@ import io.panoptim.optim.OptionSchema;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
@@ -40,7 +39,8 @@ import java.util.OptionalInt;
  * when roots are computed, with factors changed and the parameters as they were; the source goes on with the old roots up to three
  * times where a decomposition fails. Options that change the state, {@code max_preconditioner_dim},
  * {@code target_parameter_dimensionality}, {@code inverse_exponent_override}, and whether {@code betas[0]}, {@code momentum} and the squares of
- * {@code grafting_type} are there, cannot change after the first step. It is not on CUDA yet.
+ * {@code grafting_type} are there, cannot change after the first step. On CUDA the CPU finds the eigenvectors, in copies of the matrices,
+ * for which a step that computes roots waits; coupled Newton iterations stay on the device.
  *
  * <p>Left out of the source: everything distributed, averages of iterates (the schedule-free and primal forms), weight decay by a peak
  * learning rate, trace scaling, exponents by dimension, and all other preconditioners.
@@ -276,10 +276,6 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
     /** An optimizer of one group on a given engine. */
     public Shampoo(Engine engine, List<Parameter> parameters, Options options) {
         super(engine, SCHEMA, parameters, options);
-        if (engine.device().kind() != Device.Kind.CPU) {
-            throw PanoptimException.unsupported("Shampoo", "the " + engine.name() + " engine does not decompose matrices yet: use one of the "
-                    + "CPU's, cpu or reference");
-        }
         step = new ShampooStep(engine, this::stream);
     }
 

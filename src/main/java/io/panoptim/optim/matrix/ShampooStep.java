@@ -27,6 +27,7 @@ import io.panoptim.optim.matrix.Shampoo.WeightDecayType;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -139,22 +140,32 @@ final class ShampooStep implements AutoCloseable {
         private void eigen(double epsilon, double exponent) {
             engine.decompose(Decomposition.eigen(matrices(batch.vectors), batch.eigenvalues.slice(0, (long) batch.members.size() * size)),
                     stream.get());
+            long elements = (long) batch.members.size() * size * size;
+            try (Arena arena = Arena.ofConfined()) {
+                Tensor eigenvalues = OnHost.read(engine, batch.eigenvalues.slice(0, (long) batch.members.size() * size), arena, stream.get());
+                Tensor vectors = OnHost.read(engine, batch.vectors.slice(0, elements), arena, stream.get());
+                OnHost.write(engine, batch.scaled.slice(0, elements), stream.get(), to -> scale(vectors, eigenvalues, epsilon, exponent, to));
+            }
+            multiply.run(1, 0, stream.get());
+        }
+
+        /** Multiplies eigenvectors by powers of their eigenvalues. */
+        private void scale(Tensor vectors, Tensor eigenvalues, double epsilon, double exponent, Tensor to) {
             double[] powers = new double[size];
             for (int member = 0; member < batch.members.size(); member++) {
-                double least = batch.eigenvalues.get((long) member * size); // they ascend
+                double least = eigenvalues.get((long) member * size); // they ascend
                 for (int j = 0; j < size; j++) {
-                    double eigenvalue = batch.eigenvalues.get((long) member * size + j);
+                    double eigenvalue = eigenvalues.get((long) member * size + j);
                     powers[j] = CMath.pow(least < epsilon ? eigenvalue - least + epsilon : eigenvalue, -exponent);
                 }
                 long first = (long) member * size * size;
                 for (int i = 0; i < size; i++) {
                     for (int j = 0; j < size; j++) {
                         long element = first + (long) i * size + j;
-                        batch.scaled.set(element, batch.vectors.get(element) * powers[j]);
+                        to.set(element, vectors.get(element) * powers[j]);
                     }
                 }
             }
-            multiply.run(1, 0, stream.get());
         }
 
         void close() {
@@ -201,7 +212,7 @@ final class ShampooStep implements AutoCloseable {
             directions = memory.zeros(kind.type, count * size);
             steps = memory.zeros(kind.type, count * size);
             weights = memory.zeros(kind.type, members.stream().anyMatch(member -> member.whole != null) ? count * size : 0);
-            modes = new Modes(engine, kind.type, count, sizes);
+            modes = new Modes(engine, stream.get(), kind.type, count, sizes);
             long largest = exponent == 0 ? 0 : kind.sizes.stream().mapToLong(Long::longValue).max().orElse(0);
             vectors = memory.zeros(kind.type, count * largest * largest);
             scaled = memory.zeros(kind.type, count * largest * largest);

@@ -20,6 +20,7 @@ import io.panoptim.optim.TensorOptimizer.Target;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -29,6 +30,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
 /** What {@link SOAP} does with the tensors that have a gradient: they stay the same until it is built anew. */
@@ -78,6 +80,8 @@ final class SoapStep implements AutoCloseable {
             Modes.Place squares = batch.states(SOAP.EXP_AVG_SQ);
             estimate.add(batch.modes.square(mode, outer, false, basis, products));
             estimate.add(batch.modes.square(mode, basis, true, products, scratch));
+            estimate.add(batch.modes.copy(Matrices.strided(batch.scratch, 0, batch.members.size(), size, 1, size + 1L, (long) size * size),
+                    Matrices.strided(batch.diagonals, 0, batch.members.size(), size, 1, 1, size)));
             iterate.add(batch.modes.square(mode, basis, false, permutations, scratch));
             iterate.add(batch.modes.square(mode, outer, false, scratch, basis));
             reorder.add(batch.modes.multiply(mode, permutations, true, squares, free));
@@ -89,9 +93,7 @@ final class SoapStep implements AutoCloseable {
             Modes.Place products = Modes.Place.of(batch.products);
             batch.modes.copy(size, size, outer, basis).run(1, 0, stream.get());
             decompose(Decomposition.eigen(all(), batch.memory.zeros(batch.kind.type, (long) batch.members.size() * size)));
-            for (int i = 0; i < batch.members.size(); i++) {
-                permutation(i, IntStream.range(0, size).map(j -> size - 1 - j).toArray());
-            }
+            permute(batch.members.stream().map(member -> IntStream.range(0, size).map(j -> size - 1 - j).toArray()).toList());
             batch.modes.square(mode, basis, false, Modes.Place.of(batch.permutations), products).run(1, 0, stream.get());
             batch.modes.copy(size, size, products, basis).run(1, 0, stream.get());
         }
@@ -99,12 +101,7 @@ final class SoapStep implements AutoCloseable {
         /** One power iteration and QR, in the order of the estimated eigenvalues, in which the squares' averages then are, too. */
         void renew() {
             Modes.run(estimate, stream.get());
-            for (int i = 0; i < batch.members.size(); i++) {
-                long first = (long) i * size * size;
-                double[] estimates = IntStream.range(0, size).mapToDouble(j -> batch.scratch.get(first + j * (size + 1L))).toArray();
-                permutation(i, IntStream.range(0, size).boxed().sorted(Comparator.comparingDouble(j -> -estimates[j]))
-                        .mapToInt(Integer::intValue).toArray());
-            }
+            permute(descending());
             Modes.run(iterate, stream.get());
             decompose(Decomposition.qr(all()));
             Modes.run(reorder, stream.get());
@@ -114,13 +111,25 @@ final class SoapStep implements AutoCloseable {
             return Matrices.of(basis.tensors());
         }
 
-        /** Writes a matrix whose column j has its 1 in a row that the order says. */
-        private void permutation(int member, int[] order) {
-            long first = (long) member * size * size;
-            engine.fill(batch.permutations.slice(first, size, size), 0, stream.get());
-            for (int j = 0; j < size; j++) {
-                batch.permutations.set(first + (long) order[j] * size + j, 1);
+        /** The order of each tensor's estimated eigenvalues, the largest first. */
+        private List<int[]> descending() {
+            try (Arena arena = Arena.ofConfined()) {
+                Tensor estimates = OnHost.read(engine, batch.diagonals.slice(0, (long) batch.members.size() * size), arena, stream.get());
+                return LongStream.range(0, batch.members.size()).mapToObj(member -> IntStream.range(0, size).boxed()
+                        .sorted(Comparator.comparingDouble(j -> -estimates.get(member * size + j))).mapToInt(Integer::intValue).toArray()).toList();
             }
+        }
+
+        /** Writes a matrix for each tensor whose column j has its 1 in a row that the order says. */
+        private void permute(List<int[]> orders) {
+            OnHost.write(engine, batch.permutations.slice(0, orders.size() * (long) size * size), stream.get(), matrices -> {
+                for (int member = 0; member < orders.size(); member++) {
+                    int[] order = orders.get(member);
+                    for (int j = 0; j < size; j++) {
+                        matrices.set(((long) member * size + order[j]) * size + j, 1);
+                    }
+                }
+            });
         }
 
         private void decompose(Decomposition decomposition) {
@@ -148,6 +157,8 @@ final class SoapStep implements AutoCloseable {
         Tensor products;
         Tensor scratch;
         Tensor permutations;
+        /** Estimated eigenvalues. */
+        Tensor diagonals;
         Modes.Place x;
         Modes.Place y;
         final List<Mode> preconditioned = new ArrayList<>();
@@ -174,7 +185,7 @@ final class SoapStep implements AutoCloseable {
             others = memory.zeros(kind.type, count * size);
             x = Modes.Place.of(gradients);
             y = Modes.Place.of(others);
-            modes = new Modes(engine, kind.type, count, dimensions);
+            modes = new Modes(engine, stream.get(), kind.type, count, dimensions);
             long largest = 0;
             for (int mode = 0; mode < dimensions.length; mode++) {
                 if (members.getFirst().stateOrNull(SOAP.GG + "." + mode) != null) {
@@ -185,6 +196,7 @@ final class SoapStep implements AutoCloseable {
             products = memory.zeros(kind.type, count * largest * largest);
             scratch = memory.zeros(kind.type, count * largest * largest);
             permutations = memory.zeros(kind.type, count * largest * largest);
+            diagonals = memory.zeros(kind.type, count * largest);
             projected = chain(x, y, true, project);
             directions = other(projected);
             updates = chain(directions, projected, false, projectBack);

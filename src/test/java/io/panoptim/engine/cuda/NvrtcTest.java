@@ -80,6 +80,7 @@ class NvrtcTest {
 
     @ParameterizedTest
     @CsvSource({"columns.cu, panoptim_map_float32", "columns.cu, panoptim_statistics_float64", "rows.cu, panoptim_rows_float32",
+                "factored.cu, panoptim_factored_measure_float32",
                 "control.cu, panoptim_control_measured"})
     void theOtherKernelsCompile(String file, String kernel) {
         assumeSources();

@@ -11,7 +11,6 @@ import io.panoptim.PanoptimException.Code;
 import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
-import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
@@ -33,7 +32,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class AdafactorTest extends RandomTensors {
     /** Of one block and of several, in either direction; batches of small and of large matrices. */
     private static final long[][] SHAPES = {{}, {1}, {700}, {1, 1}, {1, 2000}, {200, 1}, {64, 520}, {65, 13}, {2, 4100}, {66, 4099}, {3, 2, 3, 3},
-        {300, 3, 3}, {2, 70, 30}, {5, 0}, {0}};
+        {300, 3, 3}, {700, 1, 1}, {3, 5, 600}, {2, 70, 30}, {5, 0}, {0}};
 
     private interface Maker {
         Optimizer make(Engine engine, List<Parameter> parameters);
@@ -51,11 +50,11 @@ class AdafactorTest extends RandomTensors {
     @ParameterizedTest
     @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64", "BFLOAT16", "FLOAT16"})
     void enginesHaveTheSameBits(DType dtype) {
-        List<CpuEngine> variants = TestEngines.variants();
+        List<Engine> variants = TestEngines.all();
         try {
             MAKERS.forEach((name, maker) -> {
                 List<Tensor> expected = run(TestEngines.reference(), maker, dtype);
-                for (CpuEngine engine : variants) {
+                for (Engine engine : variants) {
                     List<Tensor> found = run(engine, maker, dtype);
                     for (int i = 0; i < expected.size(); i++) {
                         Bits.assertSame(expected.get(i), found.get(i), name + ", tensor " + i + ", " + engine.description());
@@ -63,7 +62,7 @@ class AdafactorTest extends RandomTensors {
                 }
             });
         } finally {
-            variants.forEach(CpuEngine::close);
+            TestEngines.close(variants);
         }
     }
 
@@ -238,18 +237,12 @@ class AdafactorTest extends RandomTensors {
         }
     }
 
-    @Test
-    void theCudaEngineRefusesByName() {
-        for (Engine engine : TestEngines.mirrors()) {
-            refused("Engine.factoredStep: the cuda engine does not have this verb yet",
-                    () -> new Adafactor(engine, List.of(parameter(1, 2, 2)), Adafactor.Options.defaults()));
-        }
-    }
-
     // ---- Help
 
     private static List<Engine> engines() {
-        return TestEngines.ofTiers();
+        List<Engine> engines = TestEngines.ofTiers();
+        engines.addAll(TestEngines.mirrors());
+        return engines;
     }
 
     private static void refused(String message, Runnable call) {

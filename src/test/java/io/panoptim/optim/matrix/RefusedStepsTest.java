@@ -9,7 +9,6 @@ import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -146,17 +145,6 @@ class RefusedStepsTest {
             refused("cannot change after the first step", optimizer::step);
             optimizer.paramGroups().getFirst().set("max_precond_dim", 10000);
             optimizer.step();
-        }
-    }
-
-    @Test
-    void anEngineThatCannotIsRefusedBeforeThereIsState() {
-        Engine cuda = TestEngines.cuda();
-        try (Memory memory = cuda.memory()) {
-            List<Parameter> parameters = List.of(Parameter.of(memory.zeros(DType.FLOAT32, 4, 3)));
-            refused("does not decompose matrices yet", () -> new SOAP(cuda, parameters, SOAP.Options.defaults()));
-            refused("does not decompose matrices yet", () -> new Shampoo(cuda, parameters, Shampoo.Options.defaults()));
-            refused("does not have this verb yet", () -> new Adafactor(cuda, parameters, Adafactor.Options.defaults()));
         }
     }
 

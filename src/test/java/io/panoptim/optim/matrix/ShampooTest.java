@@ -48,7 +48,7 @@ class ShampooTest extends RandomTensors {
             .withPreconditioning(2, 3);
 
     static List<Engine> engines() {
-        return TestEngines.decomposing();
+        return TestEngines.multiplying();
     }
 
     /** The fourth power of a matrix's inverse fourth root, times the matrix, is the identity; and the step is the product of both. */

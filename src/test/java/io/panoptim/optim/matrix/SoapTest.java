@@ -38,7 +38,7 @@ class SoapTest extends RandomTensors {
     private static final Options OFTEN = Options.defaults().withPreconditionFrequency(2);
 
     static List<Engine> engines() {
-        return TestEngines.decomposing();
+        return TestEngines.multiplying();
     }
 
     @ParameterizedTest
