@@ -1,7 +1,7 @@
-"""torch.optim's fused AdamW as GpuBenchmark.java's other side: for each line of JSON read it makes the tensors, steps, frees them, and
+"""torch.optim's fused AdamW, or its Adafactor, as GpuBenchmark.java's other side: for each line of JSON read it makes the tensors, steps, frees them, and
 prints a line of JSON.
 
-    {"shapes": [[768, 2304], ...], "dtype": "float32"}   ->   {"seconds": of one step, host time included}
+    {"optimizer": "AdamW", "shapes": [[768, 2304], ...], "dtype": "float32"}   ->   {"seconds": of one step, host time included}
 """
 import json
 import sys
@@ -18,19 +18,22 @@ except Exception as reason:
     sys.exit()
 
 
-def measure(shapes, dtype):
+def measure(name, shapes, dtype):
     params = []
     for shape in shapes:
         p = torch.nn.Parameter(torch.full(shape, 0.5, dtype=getattr(torch, dtype), device="cuda"))
         p.grad = torch.full_like(p, 1e-3)
         params.append(p)
-    adamw = torch.optim.AdamW(params, lr=1e-3, weight_decay=1e-2, fused=True)
+    if name == "AdamW":
+        optimizer = torch.optim.AdamW(params, lr=1e-3, weight_decay=1e-2, fused=True)
+    else:
+        optimizer = torch.optim.Adafactor(params, lr=1e-3, foreach=True)  # there is no fused one
 
     def steps(count):
         torch.cuda.synchronize()
         start = time.perf_counter()
         for _ in range(count):
-            adamw.step()
+            optimizer.step()
         torch.cuda.synchronize()
         return (time.perf_counter() - start) / count
 
@@ -41,7 +44,7 @@ def measure(shapes, dtype):
 for line in sys.stdin:
     request = json.loads(line)
     try:
-        answer = {"seconds": measure(request["shapes"], request["dtype"])}
+        answer = {"seconds": measure(request["optimizer"], request["shapes"], request["dtype"])}
     except Exception as reason:
         answer = {"error": str(reason).splitlines()[0]}
     torch.cuda.empty_cache()

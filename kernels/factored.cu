@@ -77,9 +77,19 @@ __device__ void each_piece(uint32_t count, Body body) {
     }
 }
 
-// The squares of what a function gives for each element, by its row and column, added up piece by piece.
+// Elements of a column, all at once: 0 where there is none.
+template <class T, uint32_t COUNT>
+__device__ void load(uint64_t address, uint32_t dtype, const uint64_t (&index)[COUNT], const bool (&there)[COUNT], T (&x)[COUNT]) {
+    with_storage<T>(dtype, [&](auto type) {
+        const auto* from = (const typename decltype(type)::Storage*)address;
+#pragma unroll
+        for (uint32_t k = 0; k < COUNT; k++) x[k] = there[k] ? type.load(from[index[k]]) : T(0);
+    });
+}
+
+// The squares of what a function makes of each element, by its row and column, added up piece by piece; of 0 it makes 0.
 template <class T, class Term>
-__device__ void sum_pieces(const Part& part, double* sums, Term term) {
+__device__ void sum_pieces(const Part& part, uint64_t address, uint32_t dtype, double* sums, Term term) {
     constexpr uint32_t BATCH = 8;  // so many loads are under way
     const uint32_t count = part.rows * part.pieces;
     each_piece(count, [&](uint32_t piece, uint32_t lane) {
@@ -88,14 +98,20 @@ __device__ void sum_pieces(const Part& part, double* sums, Term term) {
         double sum = 0;
 #pragma unroll 1
         for (uint32_t begin = first + lane; begin < end; begin += BATCH * FACTORED_LANES) {
+            uint64_t index[BATCH];
+            bool there[BATCH];
             T x[BATCH];
 #pragma unroll
             for (uint32_t k = 0; k < BATCH; k++) {
-                const uint32_t column = begin + k * FACTORED_LANES;
-                x[k] = column < end ? term(row, column) : T(0);  // which adds nothing
+                there[k] = begin + k * FACTORED_LANES < end;
+                index[k] = part.element(row, begin + k * FACTORED_LANES);
             }
+            load(address, dtype, index, there, x);
 #pragma unroll
-            for (uint32_t k = 0; k < BATCH; k++) sum += (double)x[k] * (double)x[k];
+            for (uint32_t k = 0; k < BATCH; k++) {
+                const double term_k = (double)(there[k] ? term(row, begin + k * FACTORED_LANES, x[k]) : T(0));
+                sum += term_k * term_k;
+            }
         }
         __syncwarp();
         sum = join_lanes(sum);
@@ -189,27 +205,21 @@ __device__ void sum_gradients(const FactoredArguments& arguments, const Part& pa
 #pragma unroll 1
             for (uint32_t first = 0; first < rows; first += TILE) {
                 const uint32_t tall = smaller(TILE, rows - first);
-                with_storage<T>(tensor.gradient_dtype, [&](auto type) {
-                    T g[TILE][2];
+                uint64_t index[2 * TILE];
+                bool there[2 * TILE];
+                T g[2 * TILE];
 #pragma unroll
-                    for (uint32_t i = 0; i < TILE; i++) {
+                for (uint32_t i = 0; i < 2 * TILE; i++) {
+                    there[i] = i / 2 < tall && threadIdx.x + i % 2 * PANOPTIM_THREADS < count;
+                    index[i] = part.element(own[i % 2] * rows + first + i / 2, column[i % 2]);
+                }
+                load(tensor.gradient, tensor.gradient_dtype, index, there, g);
 #pragma unroll
-                        for (uint32_t k = 0; k < 2; k++) {
-                            const bool there = i < tall && threadIdx.x + k * PANOPTIM_THREADS < count;
-                            g[i][k] = there ? type.load(*at<typename decltype(type)::Storage>(tensor.gradient,
-                                                   part.element(own[k] * rows + first + i, column[k]))) : T(0);
-                        }
-                    }
-#pragma unroll
-                    for (uint32_t i = 0; i < TILE; i++) {
-#pragma unroll
-                        for (uint32_t k = 0; k < 2; k++) {
-                            const double square = (double)g[i][k] * (double)g[i][k];
-                            sum[k] += square;
-                            squares[i][threadIdx.x + k * PANOPTIM_THREADS] = square;
-                        }
-                    }
-                });
+                for (uint32_t i = 0; i < 2 * TILE; i++) {
+                    const double square = (double)g[i] * (double)g[i];
+                    sum[i % 2] += square;
+                    squares[i / 2][threadIdx.x + i % 2 * PANOPTIM_THREADS] = square;
+                }
                 __syncthreads();
                 each_piece(together * tall, [&](uint32_t number, uint32_t lane) {
                     const bool there = number < together * tall;
@@ -269,11 +279,7 @@ __device__ void take_sums(const FactoredArguments& arguments) {
     __shared__ double shared[PIECES];
     __shared__ double row_sums[PIECES];
     const Part part(arguments, arguments.blocks[blockIdx.x]);
-    with_storage<T>(part.tensor.value_dtype, [&](auto type) {
-        sum_pieces<T>(part, shared, [&](uint32_t row, uint32_t column) {
-            return type.load(*at<typename decltype(type)::Storage>(part.tensor.value, part.element(row, column)));
-        });
-    });
+    sum_pieces<T>(part, part.tensor.value, part.tensor.value_dtype, shared, [](uint32_t, uint32_t, T p) { return p; });
     __syncthreads();
     const double value_sq = in_order(shared, part.rows * part.pieces);
     if (threadIdx.x == 0) arguments.sums[arguments.first_block + blockIdx.x] = value_sq;
@@ -342,6 +348,24 @@ __device__ void find_row_factors(const FactoredArguments& arguments, const Part&
     __syncthreads();
 }
 
+// The averages and factors of what is not factored.
+template <class T>
+__device__ void average_elements(const Part& part) {
+    const panoptim_factored& tensor = part.tensor;
+    const T square_eps = (T)tensor.square_eps, weight = (T)tensor.average_weight;
+#pragma unroll 1
+    for (uint32_t i = threadIdx.x; i < part.columns; i += PANOPTIM_THREADS) {
+        const uint64_t index[1] = {part.element(0, i)};
+        const bool there[1] = {true};
+        T g[1];
+        load(tensor.gradient, tensor.gradient_dtype, index, there, g);
+        const T average = Factored::averaged_element(*at<T>(tensor.column_average, index[0]), g[0], square_eps, weight);
+        *at<T>(tensor.column_average, index[0]) = average;
+        *at<T>(tensor.column_factors, index[0]) = Factored::column_factor(average);
+    }
+    __syncthreads();
+}
+
 template <class T>
 __device__ void measure_updates(const FactoredArguments& arguments) {
     __shared__ double shared[PIECES];
@@ -349,27 +373,10 @@ __device__ void measure_updates(const FactoredArguments& arguments) {
     const Part part(arguments, arguments.blocks[blockIdx.x]);
     panoptim_factored& tensor = part.tensor;
     find_row_factors(arguments, part, factors);
-    const T limit = (T)tensor.factor_limit, square_eps = (T)tensor.square_eps, weight = (T)tensor.average_weight;
-    with_storage<T>(tensor.gradient_dtype, [&](auto type) {
-        const auto gradient = [&](uint32_t row, uint32_t column) {
-            return type.load(*at<typename decltype(type)::Storage>(tensor.gradient, part.element(row, column)));
-        };
-        if (part.factored()) {
-            sum_pieces<T>(part, shared, [&](uint32_t row, uint32_t column) {
-                const T of_column = *at<T>(tensor.column_factors, part.column(part.matrix(row), column));
-                return Factored::update(gradient(row, column), factors[row], of_column, limit);
-            });
-        } else {
-            sum_pieces<T>(part, shared, [&](uint32_t row, uint32_t column) {
-                const uint64_t index = part.element(row, column);
-                const T g = gradient(row, column);
-                const T average = Factored::averaged_element(*at<T>(tensor.column_average, index), g, square_eps, weight);
-                const T factor = Factored::column_factor(average);
-                *at<T>(tensor.column_average, index) = average;
-                *at<T>(tensor.column_factors, index) = factor;
-                return Factored::update(g, T(1), factor, limit);
-            });
-        }
+    if (!part.factored()) average_elements<T>(part);
+    const T limit = (T)tensor.factor_limit;
+    sum_pieces<T>(part, tensor.gradient, tensor.gradient_dtype, shared, [&](uint32_t row, uint32_t column, T g) {
+        return Factored::update(g, factors[row], *at<T>(tensor.column_factors, part.column(part.matrix(row), column)), limit);
     });
     __syncthreads();
     const double update_sq = in_order(shared, part.rows * part.pieces);
@@ -378,9 +385,12 @@ __device__ void measure_updates(const FactoredArguments& arguments) {
 }
 
 // Each thread has every so many columns of every so many rows, as wide as the block is.
-template <class T, class Value, class Gradient>
-__device__ void apply_updates(const Part& part, const T (&factors)[PIECES]) {
+template <class T>
+__device__ void apply_updates(const FactoredArguments& arguments) {
     constexpr uint32_t BATCH = 4;
+    __shared__ T factors[PIECES];
+    const Part part(arguments, arguments.blocks[blockIdx.x]);
+    find_row_factors(arguments, part, factors);
     const panoptim_factored& tensor = part.tensor;
     uint32_t width = PANOPTIM_THREADS;
     while (width / 2 >= part.columns) width /= 2;
@@ -388,9 +398,9 @@ __device__ void apply_updates(const Part& part, const T (&factors)[PIECES]) {
     const uint32_t across = (part.columns + width - 1) / width * width;
     const T limit = (T)tensor.factor_limit, step_size = (T)tensor.step_size, keep = (T)tensor.keep;
     const T momentum = (T)tensor.momentum, weight = (T)(1 - tensor.momentum);
-    typename Value::Storage* const values = at<typename Value::Storage>(tensor.value, 0);
     T* const averages = at<T>(tensor.average, 0);
     uint32_t row = threadIdx.x / width, column = left;
+#pragma unroll 1
     while (row < part.rows) {
         T p[BATCH], g[BATCH], of_row[BATCH], of_column[BATCH], average[BATCH];
         uint64_t index[BATCH];
@@ -399,40 +409,32 @@ __device__ void apply_updates(const Part& part, const T (&factors)[PIECES]) {
         for (uint32_t k = 0; k < BATCH; k++) {
             there[k] = row < part.rows && column < part.columns;
             index[k] = part.element(row, column);
-            if (there[k]) {
-                p[k] = Value::load(values[index[k]]);
-                g[k] = Gradient::load(*at<typename Gradient::Storage>(tensor.gradient, index[k]));
-                of_row[k] = factors[row];
-                of_column[k] = *at<T>(tensor.column_factors, part.column(part.matrix(row), column));
-                average[k] = averages ? averages[index[k]] : T(0);
-            }
+            of_row[k] = there[k] ? factors[row] : T(0);
+            of_column[k] = there[k] ? *at<T>(tensor.column_factors, part.column(part.matrix(row), column)) : T(0);
+            average[k] = there[k] && averages ? averages[index[k]] : T(0);
             column += width;
             if (column >= across) {
                 column = left;
                 row += down;
             }
         }
+        load(tensor.gradient, tensor.gradient_dtype, index, there, g);
+        load(tensor.value, tensor.value_dtype, index, there, p);
 #pragma unroll
         for (uint32_t k = 0; k < BATCH; k++) {
-            if (!there[k]) continue;
             const T update = Factored::update(g[k], of_row[k], of_column[k], limit);
             const T step = Factored::averaged_step(average[k], update, -step_size, momentum, weight);
-            if (averages) averages[index[k]] = step;
-            values[index[k]] = Value::store(Factored::step(p[k], averages ? step : update, averages ? T(-1) : step_size, keep));
+            if (averages && there[k]) averages[index[k]] = step;
+            p[k] = Factored::step(p[k], averages ? step : update, averages ? T(-1) : step_size, keep);
         }
-    }
-}
-
-template <class T>
-__device__ void apply_updates(const FactoredArguments& arguments) {
-    __shared__ T factors[PIECES];
-    const Part part(arguments, arguments.blocks[blockIdx.x]);
-    find_row_factors(arguments, part, factors);
-    with_storage<T>(part.tensor.value_dtype, [&](auto value) {
-        with_storage<T>(part.tensor.gradient_dtype, [&](auto gradient) {
-            apply_updates<T, decltype(value), decltype(gradient)>(part, factors);
+        with_storage<T>(tensor.value_dtype, [&](auto type) {
+            auto* to = (typename decltype(type)::Storage*)tensor.value;
+#pragma unroll
+            for (uint32_t k = 0; k < BATCH; k++) {
+                if (there[k]) to[index[k]] = type.store(p[k]);
+            }
         });
-    });
+    }
 }
 
 }  // namespace panoptim

@@ -39,6 +39,7 @@ class DecompositionTest extends RandomTensors {
         for (Engine engine : engines()) {
             for (int size : new int[] {1, 2, 5, 40, 97}) {
                 for (int rank : new int[] {0, 1, size / 2, size, 2 * size}) {
+                    String message = engine.description() + ", size " + size + ", rank " + rank;
                     int leading = size + 3;
                     int batch = 3;
                     Tensor memory = Tensor.zeros(arena, dtype, batch, size, leading);
@@ -66,7 +67,7 @@ class DecompositionTest extends RandomTensors {
                                 for (int j = 0; j < size; j++) {
                                     product += a[b][i][j] * v[j][k];
                                 }
-                                assertEquals(value * v[i][k], product, bound * norm, engine.description() + ", size " + size + ", rank " + rank);
+                                assertEquals(value * v[i][k], product, bound * norm, message);
                             }
                         }
                     }

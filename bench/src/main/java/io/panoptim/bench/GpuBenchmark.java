@@ -12,6 +12,8 @@ import io.panoptim.engine.cuda.CudaEngine;
 import io.panoptim.engine.cuda.CudaStream;
 import io.panoptim.engine.cuda.PlainKernels;
 import io.panoptim.optim.AdamW;
+import io.panoptim.optim.Optimizer;
+import io.panoptim.optim.matrix.Adafactor;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
@@ -29,9 +31,9 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Steps of AdamW and matrix products on a CUDA device, host time included: {@code GpuBenchmark OUT.json [PYTHON]}, in the repository or the
+ * Steps of AdamW and Adafactor and matrix products on a CUDA device, host time included: {@code GpuBenchmark OUT.json [PYTHON]}, in the repository or the
  * bundle. Steps are compared with the best of some plain kernels that read and write memory and, if PYTHON has torch with CUDA, with torch's
- * fused AdamW on the same tensors; each in turn, round after round, and the middle one of the rounds counts. All tensors of one side are
+ * fused AdamW, or its Adafactor, on the same tensors; each in turn, round after round, and the middle one of the rounds counts. All tensors of one side are
  * freed before the other's are made. On the stand-in for a driver all sizes are tiny, and the times say nothing of a GPU.
  */
 public final class GpuBenchmark {
@@ -40,9 +42,28 @@ public final class GpuBenchmark {
     private static final long SECOND = 1_000_000_000;
     /** What is left to CUDA itself. */
     private static final double SHARE = 0.9;
-    /** AdamW reads four tensors and writes three. */
-    private static final int PASSES = 7;
     private static final int TENSORS = 4;
+
+    /** What steps. */
+    private enum Kind {
+        /** Reads four tensors and writes three. */
+        ADAMW("AdamW", 7),
+        /** Reads a value twice and a gradient three times, and writes the value; its averages are small. */
+        ADAFACTOR("Adafactor", 6);
+
+        private final String torchName;
+        private final int passes;
+
+        Kind(String torchName, int passes) {
+            this.torchName = torchName;
+            this.passes = passes;
+        }
+
+        Optimizer make(CudaEngine engine, List<Parameter> parameters) {
+            return this == ADAMW ? new AdamW(engine, parameters, AdamW.Options.defaults())
+                    : new Adafactor(engine, parameters, Adafactor.Options.defaults());
+        }
+    }
 
     private final CudaEngine engine;
     private final boolean standIn;
@@ -89,10 +110,12 @@ public final class GpuBenchmark {
     private void steps() throws IOException {
         ArrayNode results = report.putArray("steps");
         long elements = standIn ? 1 << 12 : Math.min(1_000_000_000L, largest(DType.FLOAT32));
-        results.add(step("one tensor", List.of(new long[] {elements}), DType.FLOAT32));
-        results.add(network("gpt2"));
-        results.add(network("llama-7b"));
-        results.add(step("small tensors", Collections.nCopies(standIn ? 100 : 10_000, new long[] {standIn ? 16 : 1024}), DType.FLOAT32));
+        results.add(step(Kind.ADAMW, "one tensor", List.of(new long[] {elements}), DType.FLOAT32));
+        for (Kind kind : Kind.values()) {
+            results.add(network(kind, "gpt2"));
+            results.add(network(kind, "llama-7b"));
+        }
+        results.add(step(Kind.ADAMW, "small tensors", Collections.nCopies(standIn ? 100 : 10_000, new long[] {standIn ? 16 : 1024}), DType.FLOAT32));
     }
 
     /** How many elements fit, with gradients and states. */
@@ -101,20 +124,20 @@ public final class GpuBenchmark {
     }
 
     /** In float32; where that does not fit in bfloat16; and where that does not, without the last tensors. */
-    private ObjectNode network(String name) throws IOException {
+    private ObjectNode network(Kind kind, String name) throws IOException {
         List<long[]> shapes = Shapes.of(name);
         if (standIn) {
-            return step(name, shapes.stream().map(shape -> new long[] {2 + shape.length}).toList(), DType.FLOAT32);
+            return step(kind, name, shapes.stream().map(shape -> Arrays.stream(shape).map(size -> Math.min(size, 3)).toArray()).toList(), DType.FLOAT32);
         }
         DType dtype = Shapes.elements(shapes) <= largest(DType.FLOAT32) ? DType.FLOAT32 : DType.BFLOAT16;
         int count = shapes.size();
         while (Shapes.elements(shapes.subList(0, count)) > largest(dtype)) {
             count--;
         }
-        return step(name, shapes.subList(0, count), dtype);
+        return step(kind, name, shapes.subList(0, count), dtype);
     }
 
-    private ObjectNode step(String name, List<long[]> shapes, DType dtype) throws IOException {
+    private ObjectNode step(Kind kind, String name, List<long[]> shapes, DType dtype) throws IOException {
         long elements = Shapes.elements(shapes);
         double[] eager = new double[ROUNDS];
         double[] replayed = new double[ROUNDS];
@@ -123,19 +146,22 @@ public final class GpuBenchmark {
         String[] bestKernel = {""};
         String torchError = torch.error();
         for (int round = 0; round < ROUNDS; round++) {
-            eager[round] = ours(shapes, dtype, false);
+            eager[round] = ours(kind, shapes, dtype, false);
             if (torchError == null) {
-                JsonNode answer = torch.step(shapes, dtype);
+                JsonNode answer = torch.step(kind, shapes, dtype);
                 torchError = answer.has("error") ? answer.get("error").asText() : null;
                 theirs[round] = answer.path("seconds").asDouble();
             }
-            replayed[round] = ours(shapes, dtype, true);
+            replayed[round] = kind == Kind.ADAMW ? ours(kind, shapes, dtype, true) : 0;
             best[round] = shapes.size() == 1 && plain != null ? bandwidth(elements, bestKernel) : 0;
         }
-        double bytes = (double) elements * dtype.bytes() * PASSES;
+        double bytes = (double) elements * dtype.bytes() * kind.passes;
         ObjectNode result = JSON.createObjectNode();
-        result.put("name", name).put("tensors", shapes.size()).put("elements", elements).put("dtype", dtype.toString());
-        result.put("seconds", middle(eager)).put("replayedSeconds", middle(replayed)).put("bytesPerSecond", bytes / middle(eager));
+        result.put("name", name).put("optimizer", kind.torchName).put("tensors", shapes.size()).put("elements", elements).put("dtype", dtype.toString());
+        result.put("seconds", middle(eager)).put("bytesPerSecond", bytes / middle(eager));
+        if (kind == Kind.ADAMW) { // the other one cannot be captured
+            result.put("replayedSeconds", middle(replayed));
+        }
         if (torchError == null) {
             result.put("torchSeconds", middle(theirs)).put("timesTorch", middle(theirs) / middle(eager));
         } else {
@@ -156,7 +182,7 @@ public final class GpuBenchmark {
     }
 
     /** Seconds of one step. */
-    private double ours(List<long[]> shapes, DType dtype, boolean captured) {
+    private double ours(Kind kind, List<long[]> shapes, DType dtype, boolean captured) {
         try (Memory memory = engine.memory(); CudaStream stream = engine.newStream()) {
             List<Parameter> parameters = new ArrayList<>();
             for (long[] shape : shapes) {
@@ -167,14 +193,14 @@ public final class GpuBenchmark {
                 parameters.add(Parameter.of(value).gradient(gradient));
             }
             engine.synchronize(Stream.DEFAULT);
-            try (AdamW adamw = new AdamW(engine, parameters, AdamW.Options.defaults())) {
-                adamw.stream(stream.stream());
-                seconds(3, stream.stream(), adamw::step);
-                if (captured) {
+            try (Optimizer optimizer = kind.make(engine, parameters)) {
+                optimizer.stream(stream.stream());
+                seconds(3, stream.stream(), optimizer::step);
+                if (captured && optimizer instanceof AdamW adamw) {
                     adamw.captureStep();
-                    seconds(3, stream.stream(), adamw::step);
+                    seconds(3, stream.stream(), optimizer::step);
                 }
-                return measured(stream.stream(), adamw::step);
+                return measured(stream.stream(), optimizer::step);
             }
         }
     }
@@ -206,7 +232,7 @@ public final class GpuBenchmark {
             }
             for (String kernel : new String[] {"scale", "four_streams"}) {
                 long[] used = kernel.equals("scale") ? new long[] {addresses[0]} : addresses;
-                double bytes = 16.0 * vectors * (kernel.equals("scale") ? 2 : PASSES);
+                double bytes = 16.0 * vectors * (kernel.equals("scale") ? 2 : Kind.ADAMW.passes);
                 for (int threads : new int[] {256, 512, 1024}) {
                     long all = (vectors + threads - 1) / threads;
                     for (long blocks : new long[] {4L * PlainKernels.multiprocessors(engine), 16L * PlainKernels.multiprocessors(engine), all}) {
@@ -289,8 +315,8 @@ public final class GpuBenchmark {
             return greeting.has("error") ? greeting.get("error").asText() : null;
         }
 
-        JsonNode step(List<long[]> shapes, DType dtype) throws IOException {
-            ObjectNode request = JSON.createObjectNode().put("dtype", dtype.toString().toLowerCase(Locale.ROOT));
+        JsonNode step(Kind kind, List<long[]> shapes, DType dtype) throws IOException {
+            ObjectNode request = JSON.createObjectNode().put("optimizer", kind.torchName).put("dtype", dtype.toString().toLowerCase(Locale.ROOT));
             request.set("shapes", JSON.valueToTree(shapes));
             Writer in = process.outputWriter();
             in.write(request + "\n");

@@ -32,6 +32,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Adafactor, SOAP and Shampoo over a device's tensors, on a stream of their own, against the reference engine; and what is refused there. */
 @Tag("native")
@@ -183,6 +184,45 @@ class OnDeviceTest {
             }
             for (int i = 0; i < parameters.size(); i++) {
                 Bits.assertSame(parameters.get(i).value(), here(twins.get(i).value()), "parameter " + i);
+            }
+        }
+    }
+
+    /** More blocks than a block of threads adds up at a time, batches of matrices of several blocks, and whatever order blocks run in. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void blocksMayRunInAnyOrder(boolean backwards) {
+        assumeTrue(!backwards || TestEngines.isCudaSlow(), "only the stand-in runs blocks in the order that it is told");
+        long[][] shapes = {{33000, 2}, {2, 65, 4097}, {300, 5}, {7, 6, 5}, {5000}};
+        List<Parameter> parameters = new ArrayList<>();
+        List<Parameter> twins = new ArrayList<>();
+        for (long[] shape : shapes) {
+            parameters.add(Parameter.of(gaussian(DType.FLOAT32, shape)).gradient(gaussian(DType.FLOAT32, shape)));
+            twins.add(Parameter.of(there(parameters.getLast().value())).gradient(there(parameters.getLast().gradient())));
+        }
+        AdafactorHF.Options options = AdafactorHF.Options.defaults().withBeta1(0.9);
+        CudaShim shim = backwards ? CudaShim.shared() : null;
+        try (Optimizer optimizer = new AdafactorHF(TestEngines.reference(), parameters, options);
+                Optimizer twin = new AdafactorHF(cuda, twins, options)) {
+            if (shim != null) {
+                shim.set("backwards", 1);
+                shim.set("lazy", 1);
+            }
+            twin.stream(stream.stream());
+            for (int step = 0; step < 2; step++) {
+                optimizer.step();
+                twin.step();
+            }
+            for (int i = 0; i < shapes.length; i++) {
+                Parameter of = twins.get(i);
+                Bits.assertSame(parameters.get(i).value(), here(of.value()), "parameter " + i);
+                optimizer.state(parameters.get(i)).forEach((key, state) -> Bits.assertSame(state, here(twin.state(of).get(key)), key));
+            }
+        } finally {
+            if (shim != null) {
+                cuda.synchronize(stream.stream());
+                shim.reset();
+                shim.close();
             }
         }
     }
