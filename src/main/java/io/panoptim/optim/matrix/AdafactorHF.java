@@ -22,8 +22,8 @@ import java.util.stream.IntStream;
  * Groups can change {@code lr}, but a group whose learning rate is none has none to be scheduled.
  *
  * <p>State: {@code step}, {@code exp_avg} (with {@code beta1}), {@code exp_avg_sq_row} and {@code exp_avg_sq_col}, or
- * {@code exp_avg_sq} for vectors, and {@code RMS}, the root mean square of the parameter before the last step. {@code beta1} cannot
- * be turned on or off after the first step.
+ * {@code exp_avg_sq} for vectors, and {@code RMS}, the root mean square of the parameter before the last step, for which nothing waits
+ * but who asks for it. {@code beta1} cannot be turned on or off after the first step.
  *
  * @see <a href="https://github.com/huggingface/transformers/blob/main/src/transformers/optimization.py">huggingface/transformers</a>
  * @see <a href="https://arxiv.org/abs/1804.04235">Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost</a>

@@ -56,9 +56,6 @@ class GoldenTest {
 
     private static final Set<String> MULTIPLYING = Set.of("Dion", "Muon", "MuonWithAuxAdam", "NorMuon", "SOAP", "Shampoo");
 
-    /** What the CUDA engine cannot step yet. */
-    private static final Set<String> NOT_ON_CUDA = Set.of("Adafactor", "AdafactorHF", "SOAP", "Shampoo");
-
     static List<Named<JsonNode>> cases() throws IOException {
         return cases(Integer.MAX_VALUE);
     }
@@ -101,8 +98,6 @@ class GoldenTest {
     @ParameterizedTest
     @MethodSource("cudaCases")
     void theCudaEngineHasTorchsBits(JsonNode golden, @TempDir Path folder) throws IOException {
-        String optimizer = golden.path("config").path("optimizer").asText();
-        assumeTrue(!NOT_ON_CUDA.contains(optimizer), optimizer + " is not on CUDA yet");
         repeat(golden, folder, TestEngines.mirror());
     }
 
