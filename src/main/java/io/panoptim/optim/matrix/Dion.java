@@ -54,7 +54,7 @@ import java.util.Map;
 public final class Dion extends TensorOptimizer<Dion.Options> {
     /** How columns are made orthonormal. */
     public enum QrMethod {
-        /** By Householder's reflections: LAPACK's on the CPU engine. Where the engine has none the matrices are copied to the CPU for it. */
+        /** By Householder's reflections: LAPACK's on the CPU engine; CUDA's copies the matrices to the CPU and back. */
         QR,
         /** By products, and by the CPU Cholesky factors of as many rows as the rank: for low ranks. */
         CQR

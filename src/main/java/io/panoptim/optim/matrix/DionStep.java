@@ -6,7 +6,6 @@ import io.panoptim.engine.Column;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.DionFactorRow;
 import io.panoptim.engine.Engine;
-import io.panoptim.engine.Engines;
 import io.panoptim.engine.Extras;
 import io.panoptim.engine.MapOperation;
 import io.panoptim.engine.Matrices;
@@ -21,7 +20,6 @@ import io.panoptim.linalg.CholeskyQR;
 import io.panoptim.optim.ParamGroup;
 import io.panoptim.optim.TensorOptimizer.Target;
 import io.panoptim.tensor.DType;
-import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -189,31 +187,13 @@ final class DionStep implements AutoCloseable {
                 }
             }
             try {
-                reflect();
+                engine.decompose(Decomposition.qr(lefts), stream.get());
             } catch (PanoptimException refused) {
                 if (refused.code() != Code.INVALID) {
                     throw refused;
                 }
                 throw PanoptimException.invalid("Dion.step", "there is no orthonormal factor of one of "
                         + members.stream().map(Target::name).toList() + ": its momentum or Q is not finite (" + refused.getMessage() + ")");
-            }
-        }
-
-        /** Householder's QR, by the CPU where the engine has none. */
-        private void reflect() {
-            try {
-                engine.decompose(Decomposition.qr(lefts), stream.get());
-                return;
-            } catch (PanoptimException refused) {
-                if (refused.code() != Code.UNSUPPORTED) {
-                    throw refused;
-                }
-            }
-            try (Arena arena = Arena.ofShared()) {
-                Tensor host = Tensor.zeros(arena, left.dtype(), left.shape());
-                engine.copy(left, host, stream.get());
-                Engines.forDevice(Device.cpu()).decompose(Decomposition.qr(lefts(host)), Stream.DEFAULT);
-                engine.copy(host, left, stream.get());
             }
         }
 
