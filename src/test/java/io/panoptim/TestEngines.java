@@ -66,7 +66,7 @@ public final class TestEngines {
         return engines;
     }
 
-    /** The reference engine, the CPU's of each tier that multiplies matrices and, where there is one, the CUDA engine for tensors in the CPU's memory. */
+    /** The reference engine, the CPU's of each tier that multiplies matrices and, where there is one, CUDA's for tensors in the CPU's memory. */
     public static List<Engine> multiplying() {
         List<Engine> engines = ofTiers(multiplyingTiers());
         engines.addAll(mirrors());

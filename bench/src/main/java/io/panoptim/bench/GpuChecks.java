@@ -174,7 +174,8 @@ public final class GpuChecks {
         part.set("benchmarks", found);
         table("Steps, middle of the rounds; torch: " + found.get("torch"), List.of("optimizer", "tensors", "elements", "dtype", "ms",
                 "replayed, ms", "GB/s", "torch, ms", "times torch", "share of the best plain kernel"), found.get("steps").valueStream().map(step -> List.of(
-                step.get("optimizer").asText(), step.get("name").asText() + " (" + step.get("tensors") + ")", step.get("elements").asText(),
+                step.get("optimizer").asText(),
+                step.get("name").asText() + " (" + step.get("tensors") + ")", step.get("elements").asText(),
                 step.get("dtype").asText(),
                 number(step, "seconds", 1e3), number(step, "replayedSeconds", 1e3), number(step, "bytesPerSecond", 1e-9),
                 number(step, "torchSeconds", 1e3), number(step, "timesTorch", 1), number(step, "shareOfPlain", 1))).toList());

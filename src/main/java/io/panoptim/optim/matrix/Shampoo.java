@@ -1,6 +1,5 @@
 package io.panoptim.optim.matrix;
 
-import io.panoptim.PanoptimException;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Engines;
 import io.panoptim.optim.Betas;

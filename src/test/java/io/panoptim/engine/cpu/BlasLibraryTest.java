@@ -43,6 +43,13 @@ class BlasLibraryTest {
     }
 
     @Test
+    void withoutItMatricesAreDecomposedInPlainJavaAndAWarningSaysWhy() throws Exception {
+        String output = run(WITHOUT, List.of("qr"));
+        assertTrue(output.contains("matrices are decomposed in plain Java, far slower than by LAPACK: matmul: no BLAS library"), output);
+        assertTrue(output.contains("q is -0.6"), output);
+    }
+
+    @Test
     void aFileThatIsNamedIsTheOnlyOneTried(@TempDir Path folder) throws Exception {
         String missing = run(WITH, "-Dpanoptim.blas.file=" + folder.resolve("none.so"));
         assertTrue(missing.startsWith("UNAVAILABLE") && missing.contains(folder.resolve("none.so") + ": "), missing);
