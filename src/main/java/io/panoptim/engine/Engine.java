@@ -119,12 +119,12 @@ public interface Engine {
     }
 
     /**
-     * Prepares products that are run one after the other. An engine may take a matrix of a batch through several of them before the
-     * next matrix, while it lies in the cache: so of products with batches of the same size, what has one number in its batch must be
-     * computed from results of the same number alone, and other matrices be those that no product changes.
+     * Prepares products that are run one after the other. Of products with batches of the same size an engine may take a matrix through
+     * several before the next matrix, while it lies in the cache, where what has one number in its batch needs results of that number
+     * alone.
      */
     default MatrixProduct.Sequence productSequence(List<MatrixProduct.Scaled> products) {
-        return new PlannedProducts(this, products);
+        throw unsupported("productSequence");
     }
 
     /**

@@ -66,6 +66,13 @@ public record MatrixProduct(Matrices a, boolean transposeA, Matrices b, boolean 
     public interface Sequence extends AutoCloseable {
         void run(Stream stream);
 
+        /**
+         * Gives a product other factors, from the next run on.
+         *
+         * @param index of the product in the sequence
+         */
+        void factors(int index, double alpha, double beta, double gamma);
+
         /** Frees the plans, not the tensors; idempotent. */
         @Override
         void close();

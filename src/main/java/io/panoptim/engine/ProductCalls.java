@@ -45,6 +45,11 @@ public abstract class ProductCalls implements AutoCloseable {
     /** Takes the plan for a call on a stream, which {@link #leave} is to follow, or refuses. */
     protected final void enter(Stream stream) {
         engine.checkStream(CALL, stream);
+        enter();
+    }
+
+    /** Takes the plan, likewise. */
+    protected final void enter() {
         if (!busy.compareAndSet(false, true)) {
             throw new PanoptimException(Code.CONCURRENT, CALL, "another thread is running this plan: use one plan for each");
         }

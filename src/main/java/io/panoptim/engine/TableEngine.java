@@ -29,6 +29,11 @@ public abstract class TableEngine implements Engine {
         }
     }
 
+    @Override
+    public MatrixProduct.Sequence productSequence(List<MatrixProduct.Scaled> products) {
+        return new PlannedProducts(this, products);
+    }
+
     /** Carries out a step whose arguments are valid and whose table no other thread uses. */
     protected abstract void update(Table table, Rows rows, @Nullable Control control, Extras extras, Stream stream);
 

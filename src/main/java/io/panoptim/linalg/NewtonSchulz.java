@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -64,8 +65,8 @@ public final class NewtonSchulz implements AutoCloseable {
     private final boolean gram;
     private final long together;
     private final Tensor scratch;
-    /** Of all matrices, in order, while they are planned. */
-    private final List<MatrixProduct.Scaled> products = new ArrayList<>();
+    /** Of all matrices, in order. */
+    private List<MatrixProduct.Scaled> products = List.of();
     private MatrixProduct.@Nullable Sequence sequence;
     private List<Quintic> planned = List.of();
     private Matrices result;
@@ -144,24 +145,43 @@ public final class NewtonSchulz implements AutoCloseable {
     }
 
     /**
-     * Where the results of these steps will be: x or y. Plans whatever these steps take, or refuses.
+     * Where the results of these steps will be: x or y. Plans whatever these steps take, or refuses; only factors change where the steps
+     * are as many as before, and segments as long.
      *
      * @param quintics the polynomials, in order
      */
     public Matrices prepare(List<Quintic> quintics) {
         if (sequence == null || !planned.equals(quintics)) {
-            close();
-            products.clear();
-            result = x;
+            List<MatrixProduct.Scaled> before = products;
+            products = new ArrayList<>();
+            Matrices last = x;
             for (long first = 0; first < x.batch(); first += together) {
                 long count = Math.min(together, x.batch() - first);
                 boolean inY = plan(quintics, x.part(first, count), y.part(first, count));
-                result = inY ? y : x;
+                last = inY ? y : x;
             }
-            sequence = engine.productSequence(products);
+            scale(before);
+            result = last;
             planned = List.copyOf(quintics);
         }
         return result;
+    }
+
+    /** Changes the factors of the planned products, or plans these. */
+    private void scale(List<MatrixProduct.Scaled> before) {
+        boolean same = sequence != null && before.size() == products.size()
+                && IntStream.range(0, products.size()).allMatch(i -> before.get(i).product().equals(products.get(i).product()));
+        if (!same) {
+            close();
+            sequence = engine.productSequence(products);
+            return;
+        }
+        for (int i = 0; i < products.size(); i++) {
+            MatrixProduct.Scaled each = products.get(i);
+            if (!each.equals(before.get(i))) {
+                Objects.requireNonNull(sequence).factors(i, each.alpha(), each.beta(), each.gamma());
+            }
+        }
     }
 
     /**

@@ -148,6 +148,31 @@ class NewtonSchulzTest {
     }
 
     @Test
+    void coefficientsChangeFromRunToRun() {
+        double[] matrix = normalized(gaussian(6, 9));
+        for (Engine engine : TestEngines.ofTiers()) {
+            for (DType dtype : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+                Tensor x = Tensor.zeros(arena, dtype, 5, 6, 9);
+                Tensor y = Tensor.zeros(arena, dtype, 5, 6, 9);
+                try (NewtonSchulz newtonSchulz = new NewtonSchulz(engine, Matrices.of(x), Matrices.of(y),
+                        Tensor.zeros(arena, dtype, NewtonSchulz.scratchElements(engine, dtype, 5, 6, 9)))) {
+                    for (List<Quintic> quintics : List.of(KELLER, NewtonSchulz.polarExpress(5), KELLER.subList(0, 2), KELLER,
+                            NewtonSchulz.repeated(new Quintic(3.4, -4.7, 2), 5))) {
+                        for (int i = 0; i < 5 * matrix.length; i++) {
+                            x.set(i, matrix[i % matrix.length]);
+                        }
+                        Tensor result = newtonSchulz.run(quintics, Stream.DEFAULT).tensors().getFirst();
+                        double[] alone = run(engine, dtype, 6, 9, 5, matrix, quintics);
+                        for (int i = 0; i < matrix.length; i++) {
+                            assertEquals(alone[i], result.get(i), engine.description() + ", " + dtype);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
     void whatCannotBeDoneIsRefused() {
         Tensor half = Tensor.zeros(arena, DType.BFLOAT16, 2, 2);
         Tensor one = Tensor.zeros(arena, DType.FLOAT32, 2, 2);

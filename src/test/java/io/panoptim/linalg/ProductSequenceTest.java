@@ -165,13 +165,11 @@ class ProductSequenceTest {
             products.add(new Scaled(MatrixProduct.of(chain.z, true, gone, false, Matrices.of(Tensor.zeros(arena, DType.FLOAT32, 4, COLUMNS,
                     COLUMNS))), 1, 0, 0));
             MatrixProduct.Sequence sequence = engine.productSequence(products);
-            if (engine instanceof CpuEngine) { // others run what comes before
-                own.close();
-                PanoptimException refused = assertThrows(PanoptimException.class, () -> sequence.run(Stream.DEFAULT));
-                assertEquals(Code.CLOSED, refused.code());
-                assertTrue(refused.getMessage().contains("float32[4, 2, 30] lies in an arena that was closed"), refused.getMessage());
-                assertArrayEquals(new double[4 * 2 * COLUMNS], values(chain.z));
-            }
+            own.close();
+            PanoptimException refused = assertThrows(PanoptimException.class, () -> sequence.run(Stream.DEFAULT));
+            assertEquals(Code.CLOSED, refused.code());
+            assertTrue(refused.getMessage().contains("float32[4, 2, 30] lies in an arena that was closed"), refused.getMessage());
+            assertArrayEquals(new double[4 * 2 * COLUMNS], values(chain.z), engine.description());
             sequence.close();
             sequence.close();
             assertEquals(Code.CLOSED, assertThrows(PanoptimException.class, () -> sequence.run(Stream.DEFAULT)).code());
@@ -179,6 +177,61 @@ class ProductSequenceTest {
             Scaled last = chain.products.getLast();
             assertTrue(assertThrows(PanoptimException.class, () -> engine.productSequence(List.of(new Scaled(MatrixProduct.of(
                     last.product().a(), false, chain.y, false, Matrices.of(readOnly)), 1, 0, 0)))).getMessage().contains("read-only"));
+        }
+    }
+
+    @Test
+    void whatNeedsAnotherNumbersResultsWaitsForThem() {
+        int batch = 12;
+        Tensor x = filled(Tensor.zeros(arena, DType.FLOAT32, batch, ROWS, ROWS));
+        Tensor r = Tensor.zeros(arena, DType.FLOAT32, batch, ROWS, ROWS);
+        Tensor y = Tensor.zeros(arena, DType.FLOAT32, batch, ROWS, ROWS);
+        Matrices last = Matrices.of(r).part(batch - 1, 1);
+        List<Scaled> products = List.of(
+                new Scaled(new MatrixProduct(Matrices.of(x), false, Matrices.of(x), true, Matrices.of(r), Matrices.of(r), true), 1, 0, 0),
+                new Scaled(MatrixProduct.of(last, false, Matrices.of(x), false, Matrices.of(y)), 1, 0, 0), // reads what another wrote
+                new Scaled(MatrixProduct.of(Matrices.of(x), false, Matrices.of(x), false, Matrices.of(r)), 0, 0, 0)); // and it is overwritten
+        for (Engine engine : ENGINES) {
+            try (MatrixProduct.Sequence sequence = engine.productSequence(products)) {
+                for (int run = 0; run < 20; run++) {
+                    sequence.run(Stream.DEFAULT);
+                    for (int i = 0; i < batch; i++) {
+                        assertEquals(0, r.get((long) i * ROWS * ROWS));
+                        for (int row = 0; row < ROWS; row++) {
+                            assertEquals(outer(x, batch - 1, row, i), y.get(((long) i * ROWS + row) * ROWS), engine.description());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /** The first element of a row of X_j X_j^T X_i. */
+    private static double outer(Tensor x, int j, int row, int i) {
+        double sum = 0;
+        for (int k = 0; k < ROWS; k++) {
+            for (int l = 0; l < ROWS; l++) {
+                sum += element(x, j, row, l) * element(x, j, k, l) * element(x, i, k, 0);
+            }
+        }
+        return sum;
+    }
+
+    private static double element(Tensor x, int matrix, int row, int column) {
+        return x.get(((long) matrix * ROWS + row) * ROWS + column);
+    }
+
+    @Test
+    void factorsChangeBetweenRuns() {
+        for (Engine engine : ENGINES) {
+            Chain chain = new Chain(DType.FLOAT32, 8, arena);
+            try (MatrixProduct.Sequence sequence = engine.productSequence(chain.products)) {
+                sequence.run(Stream.DEFAULT);
+                double[] before = values(chain.z);
+                sequence.factors(3, 2, 0, 0); // the last one's
+                sequence.run(Stream.DEFAULT);
+                assertArrayEquals(Arrays.stream(before).map(value -> 2 * value).toArray(), values(chain.z), engine.description());
+            }
         }
     }
 
