@@ -11,7 +11,6 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -57,6 +56,14 @@ public final class NewtonSchulz implements AutoCloseable {
     private static final double LARGEST_ERROR = 0x1p-9;
     private static final int GRAM_BUFFERS = 4;
 
+    /** D = alpha A B + beta C + gamma I: only what is planned anew is checked. */
+    private record Operation(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c, Matrices d, boolean symmetric,
+                             double alpha, double beta, double gamma) {
+        MatrixProduct.Scaled scaled() {
+            return new MatrixProduct.Scaled(new MatrixProduct(a, transposeA, b, transposeB, c, d, symmetric), alpha, beta, gamma);
+        }
+    }
+
     private final Engine engine;
     private final Matrices x;
     private final Matrices y;
@@ -65,10 +72,13 @@ public final class NewtonSchulz implements AutoCloseable {
     private final boolean gram;
     private final long together;
     private final Tensor scratch;
-    /** Of all matrices, in order. */
-    private List<MatrixProduct.Scaled> products = List.of();
+    /** The operations on some matrices last planned, in order; those on others are alike. */
+    private final List<Operation> operations = new ArrayList<>();
+    /** Those on all matrices. */
     private MatrixProduct.@Nullable Sequence sequence;
     private List<Quintic> planned = List.of();
+    /** The steps' ends between which the Gram matrix serves: what determines the products, if not their factors. */
+    private List<Integer> segments = List.of();
     private Matrices result;
 
     /**
@@ -145,41 +155,42 @@ public final class NewtonSchulz implements AutoCloseable {
     }
 
     /**
-     * Where the results of these steps will be: x or y. Plans whatever these steps take, or refuses; only factors change where the steps
-     * are as many as before, and segments as long.
+     * Where the results of these steps will be: x or y. Plans whatever these steps take, or refuses; where they are as many as before, and
+     * need a new Gram matrix as often, only factors change.
      *
      * @param quintics the polynomials, in order
      */
     public Matrices prepare(List<Quintic> quintics) {
         if (sequence == null || !planned.equals(quintics)) {
-            List<MatrixProduct.Scaled> before = products;
-            products = new ArrayList<>();
-            Matrices last = x;
-            for (long first = 0; first < x.batch(); first += together) {
-                long count = Math.min(together, x.batch() - first);
-                boolean inY = plan(quintics, x.part(first, count), y.part(first, count));
-                last = inY ? y : x;
+            List<Integer> ends = segments(quintics);
+            if (sequence != null && ends.equals(segments)) {
+                scale(sequence, quintics, ends);
+            } else {
+                close();
+                sequence = plan(quintics, ends);
+                segments = ends;
+                result = ends.size() % 2 == 0 ? x : y;
             }
-            scale(before);
-            result = last;
             planned = List.copyOf(quintics);
         }
         return result;
     }
 
-    /** Changes the factors of the planned products, or plans these. */
-    private void scale(List<MatrixProduct.Scaled> before) {
-        boolean same = sequence != null && before.size() == products.size()
-                && IntStream.range(0, products.size()).allMatch(i -> before.get(i).product().equals(products.get(i).product()));
-        if (!same) {
-            close();
-            sequence = engine.productSequence(products);
-            return;
+    private MatrixProduct.Sequence plan(List<Quintic> quintics, List<Integer> ends) {
+        List<MatrixProduct.Scaled> products = new ArrayList<>();
+        for (long first = 0; first < x.batch(); first += together) {
+            plan(quintics, ends, first);
+            operations.forEach(operation -> products.add(operation.scaled()));
         }
-        for (int i = 0; i < products.size(); i++) {
-            MatrixProduct.Scaled each = products.get(i);
-            if (!each.equals(before.get(i))) {
-                Objects.requireNonNull(sequence).factors(i, each.alpha(), each.beta(), each.gamma());
+        return engine.productSequence(products);
+    }
+
+    private void scale(MatrixProduct.Sequence scaled, List<Quintic> quintics, List<Integer> ends) {
+        plan(quintics, ends, 0);
+        int index = 0;
+        for (long first = 0; first < x.batch(); first += together) {
+            for (Operation operation : operations) {
+                scaled.factors(index++, operation.alpha, operation.beta, operation.gamma);
             }
         }
     }
@@ -193,6 +204,15 @@ public final class NewtonSchulz implements AutoCloseable {
         Matrices prepared = prepare(quintics);
         Objects.requireNonNull(sequence).run(stream);
         return prepared;
+    }
+
+    /** Where the Gram matrix is computed anew, and at the end. */
+    private List<Integer> segments(List<Quintic> quintics) {
+        List<Integer> ends = new ArrayList<>();
+        for (int first = 0; first < quintics.size(); first = ends.getLast()) {
+            ends.add(segment(quintics, first));
+        }
+        return ends;
     }
 
     /** Up to which step the Gram matrix of one step serves: of half types, for which two steps' rounding is as much as in X, for two. */
@@ -215,16 +235,17 @@ public final class NewtonSchulz implements AutoCloseable {
     }
 
     /**
-     * Plans some matrices' steps.
+     * Plans the steps of the matrices from one on that take them together, to and fro between their two places.
      *
-     * @return whether the results are in the second place rather than the first
+     * @param ends of the segments
      */
-    private boolean plan(List<Quintic> quintics, Matrices one, Matrices other) {
-        boolean inOther = false;
-        for (int first = 0; first < quintics.size();) {
-            int end = segment(quintics, first);
-            Matrices from = inOther ? other : one;
-            Matrices to = inOther ? one : other;
+    private void plan(List<Quintic> quintics, List<Integer> ends, long firstMatrix) {
+        operations.clear();
+        long count = Math.min(together, x.batch() - firstMatrix);
+        Matrices from = x.part(firstMatrix, count);
+        Matrices to = y.part(firstMatrix, count);
+        int first = 0;
+        for (int end : ends) {
             if (half && end == first + 2) {
                 planHalves(quintics.get(first), quintics.get(first + 1), from, to);
             } else if (half) {
@@ -232,18 +253,19 @@ public final class NewtonSchulz implements AutoCloseable {
             } else {
                 planSegment(quintics.subList(first, end), from, to);
             }
-            inOther = !inOther;
+            Matrices before = from;
+            from = to;
+            to = before;
             first = end;
         }
-        return inOther;
     }
 
     /** R = X X^T, P = b R + c R^2 and X = a X + P X: rounding takes as much from the sum as from X itself, and not from a I + P. */
     private void planHalf(Quintic quintic, Matrices from, Matrices to) {
         Matrices r = buffer(0, from.batch());
         Matrices p = buffer(1, from.batch());
-        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
-        add(new MatrixProduct(r, false, r, true, r, p, true), quintic.c, quintic.b, 0);
+        add(from, !wide, from, wide, r, r, true, 1, 0, 0);
+        add(r, false, r, true, r, p, true, quintic.c, quintic.b, 0);
         addLast(p, quintic.a, from, to);
     }
 
@@ -253,19 +275,18 @@ public final class NewtonSchulz implements AutoCloseable {
         Matrices p = buffer(1, from.batch());
         Matrices s = buffer(2, from.batch());
         double identity = first.a * second.a; // of Q, which is rounded without it
-        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
-        add(new MatrixProduct(r, false, r, true, r, p, true), first.c, first.b, first.a);
-        add(new MatrixProduct(p, false, r, false, s, s, true), 1, 0, 0);
-        add(new MatrixProduct(s, false, p, false, r, r, true), 1, 0, 0);
-        add(new MatrixProduct(r, false, r, true, r, s, true), second.c, second.b, 0);
-        add(new MatrixProduct(s, false, p, false, p, r, true), 1, second.a, -identity);
+        add(from, !wide, from, wide, r, r, true, 1, 0, 0);
+        add(r, false, r, true, r, p, true, first.c, first.b, first.a);
+        add(p, false, r, false, s, s, true, 1, 0, 0);
+        add(s, false, p, false, r, r, true, 1, 0, 0);
+        add(r, false, r, true, r, s, true, second.c, second.b, 0);
+        add(s, false, p, false, p, r, true, 1, second.a, -identity);
         addLast(r, identity, from, to);
     }
 
     /** X = a X + P X, or X = a X + X P. */
     private void addLast(Matrices p, double a, Matrices from, Matrices to) {
-        add(wide ? new MatrixProduct(p, false, from, false, from, to, false) : new MatrixProduct(from, false, p, false, from, to, false),
-                1, a, 0);
+        add(wide ? p : from, false, wide ? from : p, false, from, to, false, 1, a, 0);
     }
 
     /** R = X X^T; for each step P = a I + b R + c R^2, Q = Q P and R = P R P; at the end X = Q X. On the right side if X is tall. */
@@ -274,27 +295,28 @@ public final class NewtonSchulz implements AutoCloseable {
         Matrices q = buffer(1, from.batch());
         Matrices t = gram ? buffer(2, from.batch()) : q;
         Matrices p = gram ? buffer(3, from.batch()) : q;
-        add(new MatrixProduct(from, !wide, from, wide, r, r, true), 1, 0, 0);
+        add(from, !wide, from, wide, r, r, true, 1, 0, 0);
         for (int i = 0; i < segment.size(); i++) {
             Quintic quintic = segment.get(i);
             Matrices polynomial = i == 0 ? q : p;
-            add(new MatrixProduct(r, false, r, true, r, polynomial, true), quintic.c, quintic.b, quintic.a);
+            add(r, false, r, true, r, polynomial, true, quintic.c, quintic.b, quintic.a);
             if (i + 1 < segment.size()) {
-                add(new MatrixProduct(polynomial, false, r, false, t, t, true), 1, 0, 0);
-                add(new MatrixProduct(t, false, polynomial, false, r, r, true), 1, 0, 0);
+                add(polynomial, false, r, false, t, t, true, 1, 0, 0);
+                add(t, false, polynomial, false, r, r, true, 1, 0, 0);
             }
             if (i > 0) {
-                add(new MatrixProduct(q, false, p, false, t, t, true), 1, 0, 0);
+                add(q, false, p, false, t, t, true, 1, 0, 0);
                 Matrices before = q;
                 q = t;
                 t = before;
             }
         }
-        add(wide ? MatrixProduct.of(q, false, from, false, to) : MatrixProduct.of(from, false, q, false, to), 1, 0, 0);
+        add(wide ? q : from, false, wide ? from : q, false, to, to, false, 1, 0, 0);
     }
 
-    private void add(MatrixProduct product, double alpha, double beta, double gamma) {
-        products.add(new MatrixProduct.Scaled(product, alpha, beta, gamma));
+    private void add(Matrices a, boolean transposeA, Matrices b, boolean transposeB, Matrices c, Matrices d, boolean symmetric,
+                     double alpha, double beta, double gamma) {
+        operations.add(new Operation(a, transposeA, b, transposeB, c, d, symmetric, alpha, beta, gamma));
     }
 
     /** Frees the plans; the memory is the caller's. */
