@@ -272,8 +272,8 @@ public abstract class Table implements AutoCloseable {
     private void checkTensor(String call, int index, int columnBits) {
         for (int column = 0; column < Column.COUNT; column++) {
             Tensor tensor = columns[index][column];
-            if (tensor != null && (columnBits >> column & 1) != 0) {
-                tensor.checkAccessible(call, label(index, column));
+            if (tensor != null && (columnBits >> column & 1) != 0 && !tensor.isAccessible()) {
+                tensor.checkAccessible(call, label(index, column)); // of which there is a text only now
             }
         }
     }

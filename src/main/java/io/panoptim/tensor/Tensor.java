@@ -175,6 +175,11 @@ public final class Tensor {
         }
     }
 
+    /** Whether {@link #checkAccessible} refuses nothing. */
+    public boolean isAccessible() {
+        return isAlive() && (segment == null || segment.isAccessibleBy(Thread.currentThread()));
+    }
+
     /** Whether its memory has not been freed, as far as its owner tells. */
     public boolean isAlive() {
         return segment == null ? !(owner instanceof Owned owned) || owned.isAlive() : segment.scope().isAlive();
