@@ -252,7 +252,7 @@ public abstract class Table implements AutoCloseable {
     }
 
     /** Refuses when the memory of a present tensor is closed, or another thread's. */
-    protected final void checkAccessible(String call) {
+    public final void checkAccessible(String call) {
         for (int i = 0; i < size(); i++) {
             if (classes[i] != ABSENT) {
                 checkTensor(call, i, ALL_COLUMNS);

@@ -187,6 +187,8 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     private Control.@Nullable Outcome outcome;
     /** Whether that one had parameters. */
     private boolean stepping;
+    /** Whether rows are computed only to see if that is refused. */
+    private boolean checking;
     private final Runnable beforeStepping = () -> {
         settle();
         advanceGroups();
@@ -290,18 +292,21 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         return (float) (step + 1);
     }
 
-    /** Called in each step for which there is a gradient, before its rows are computed; may refuse it. */
+    /**
+     * Called in each step for which there is a gradient, before its rows are computed; may refuse it. Also called, as the rows are computed,
+     * when it is only to be found out whether a step is refused.
+     */
     protected void beforeStep() {}
 
     /**
      * The norm of all gradients of the coming step, unscaled and clipped if they are, added up in float64. Waits for the device, if it
-     * is another than the CPU.
+     * is another than the CPU. 0 where a step is only checked, for which nothing is to be waited for.
      */
     protected final double gradientNorm() {
         if (sliced) {
             throw PanoptimException.unsupported(name() + ".step", "it goes by the norm of all gradients, and some parameters are slices");
         }
-        return table == null ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get() * context.gradientFactor();
+        return table == null || checking ? 0 : engine().reduce(table, GRADIENT_NORM, stream()).get() * context.gradientFactor();
     }
 
     /** How many steps there were with a gradient for some parameter. */
@@ -572,9 +577,26 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
         }
     }
 
-    /** Refuses a step that cannot carry what it is to carry. */
+    /** Rows and histories to come are computed again by the step itself. */
+    @Override
+    protected final void checkUpdate(boolean skipsOverflow) {
+        beforeStepping.run();
+        if (table != null && classes.length > 0) {
+            checking = true;
+            try {
+                beforeStep();
+                fillRows();
+                checkSlicesUnsummed();
+            } finally {
+                checking = false;
+            }
+            table.checkAccessible(name() + ".step");
+        }
+    }
+
+    /** Refuses a step that cannot be taken, or cannot carry what it is to carry. */
     final void checkReady(StepContext given) {
-        change("step", beforeStepping);
+        checkReady(true);
         if (given.extras().flags() != 0) {
             checkUncaptured("step");
             checkDense("step");

@@ -81,7 +81,7 @@ public final class JointStep {
 
     /** Measures the gradients that the coming step is going to use. */
     public void measure(Measurement measurement, Control control) {
-        checkStreams();
+        checkStreams(optimizers);
         tables.clear();
         for (int i = 0; i < optimizers.size(); i++) {
             Table table = ((FusedOptimizer<?>) optimizers.get(i)).gradientTable();
@@ -101,7 +101,7 @@ public final class JointStep {
     }
 
     /** What is measured for all is ordered before each one's step. */
-    private void checkStreams() {
+    private static void checkStreams(List<Optimizer> optimizers) {
         for (int i = 1; i < optimizers.size(); i++) {
             if (!optimizers.get(i).stream().equals(optimizers.getFirst().stream())) {
                 throw PanoptimException.invalid("JointStep", optimizers.get(i).name() + " and " + optimizers.getFirst().name()
@@ -110,9 +110,23 @@ public final class JointStep {
         }
     }
 
+    /**
+     * Refuses what any of some optimizers would refuse in the coming step, but for its hooks: to be called before anything is done to their
+     * gradients, where not all of them can carry it, and before the first one steps.
+     *
+     * @param skipsOverflow whether none of them steps if a gradient is infinite or NaN, which then is no reason to refuse the step
+     * @throws PanoptimException when one of them cannot step; nothing is written then
+     */
+    public static void checkReady(List<Optimizer> optimizers, boolean skipsOverflow) {
+        checkStreams(optimizers);
+        for (int i = 0; i < optimizers.size(); i++) {
+            optimizers.get(i).checkReady(skipsOverflow);
+        }
+    }
+
     /** Steps one optimizer after the other, once all of them are found ready. */
     public void step(StepContext context) {
-        checkStreams();
+        checkStreams(optimizers);
         for (int i = 0; i < optimizers.size() && optimizers.size() > 1; i++) {
             ((FusedOptimizer<?>) optimizers.get(i)).checkReady(context);
         }

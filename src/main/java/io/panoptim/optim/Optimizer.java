@@ -73,6 +73,8 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
         update();
         steps++;
     };
+    private final Runnable checking = () -> checkUpdate(false);
+    private final Runnable checkingWithoutOverflow = () -> checkUpdate(true);
     /** What the coming step is part of. */
     private StepContext context = StepContext.ALONE;
     private final Runnable steppingAsPart = () -> {
@@ -193,6 +195,20 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
             exit();
         }
         runHooks("step", stepPostHooks);
+    }
+
+    /**
+     * Refuses what a step would refuse now, but for its hooks, before something else is written that comes before it.
+     *
+     * @param skipsOverflow see {@link #checkUpdate}
+     */
+    final void checkReady(boolean skipsOverflow) {
+        change("step", skipsOverflow ? checkingWithoutOverflow : checking);
+    }
+
+    /** A wrapped optimizer's {@link #checkUpdate}, refused as its step is. */
+    protected static void checkReady(Optimizer wrapped, boolean skipsOverflow) {
+        wrapped.checkReady(skipsOverflow);
     }
 
     /**
@@ -555,7 +571,15 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     protected abstract void update();
 
     /**
-     * The same as part of something larger.
+     * Refuses what {@link #update} would refuse now: called before it where other optimizers step, or gradients are written, between the
+     * two. Changes nothing that can be seen. By default nothing is refused.
+     *
+     * @param skipsOverflow whether the step is skipped if a gradient is infinite or NaN, which then is no reason to refuse it
+     */
+    protected void checkUpdate(boolean skipsOverflow) {}
+
+    /**
+     * {@link #update()} as part of something larger.
      *
      * @return whether it took place: it does not where it is skipped, and may not be known yet
      */

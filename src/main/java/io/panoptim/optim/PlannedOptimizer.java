@@ -142,6 +142,9 @@ abstract class PlannedOptimizer<T extends PlannedOptimizer.Item> extends Optimiz
     /** Refuses options that no step can be taken with, or not with the state that there is. */
     protected void checkStep(T item) {}
 
+    /** Refuses gradients with whose elements no step can be taken: those of what was last given to {@link #build}. */
+    protected void checkGradients() {}
+
     /**
      * Gets ready to step some places, when these are others than before or have other states; refuses what it cannot do.
      *
@@ -173,19 +176,27 @@ abstract class PlannedOptimizer<T extends PlannedOptimizer.Item> extends Optimiz
     }
 
     @Override
-    protected final void update() {
+    protected final void checkUpdate(boolean skipsOverflow) {
         for (int i = 0; i < paramGroups().size(); i++) {
             checkGroup(paramGroups().get(i));
         }
         synchronize();
-        if (present.isEmpty()) {
-            return;
-        }
         for (int i = 0; i < present.size(); i++) {
             T item = present.get(i);
             checkStep(item);
             item.value().checkAccessible(name() + ".step", "'" + item.name + "'");
             item.gradient().checkAccessible(name() + ".step", "the gradient of '" + item.name + "'");
+        }
+        if (!skipsOverflow && !present.isEmpty()) {
+            checkGradients();
+        }
+    }
+
+    @Override
+    protected final void update() {
+        checkUpdate(false);
+        if (present.isEmpty()) {
+            return;
         }
         try {
             stepPlanned();

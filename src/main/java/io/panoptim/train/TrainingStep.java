@@ -268,7 +268,8 @@ public final class TrainingStep implements AutoCloseable {
     /**
      * Carries out the step.
      *
-     * @throws PanoptimException when a tensor cannot be used or a scaler is used out of order, before anything is written
+     * @throws PanoptimException when a tensor cannot be used, a scaler is used out of order, or one of the optimizers refuses to step; before
+     *     anything is written, also by the others
      */
     public void step() {
         if (closed) {
@@ -326,6 +327,9 @@ public final class TrainingStep implements AutoCloseable {
     private void stepApart(GradientTables tables) {
         if (scaler != null) {
             tables.refuse(DType.FLOAT16, "Attempting to unscale FP16 gradients.");
+        }
+        if (measurement != null || optimizers.size() > 1) {
+            JointStep.checkReady(optimizers, scaler != null);
         }
         if (measurement != null) {
             tables.measure(measurement, control);

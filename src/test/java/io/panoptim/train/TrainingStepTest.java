@@ -3,6 +3,7 @@ package io.panoptim.train;
 import static io.panoptim.Refusals.refused;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
@@ -16,17 +17,23 @@ import io.panoptim.engine.Stream;
 import io.panoptim.engine.Table;
 import io.panoptim.engine.TensorEntry;
 import io.panoptim.optim.AdamW;
+import io.panoptim.optim.FTRL;
 import io.panoptim.optim.GroupStatistics;
 import io.panoptim.optim.LBFGS;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.SGD;
 import io.panoptim.optim.SparseAdam;
+import io.panoptim.optim.matrix.AdafactorHF;
+import io.panoptim.optim.matrix.Dion;
+import io.panoptim.optim.matrix.Muon;
+import io.panoptim.optim.matrix.MuonWithAuxAdam;
 import io.panoptim.optim.norm.LAMB;
 import io.panoptim.optim.wrap.Lookahead;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.SparseGradient;
 import io.panoptim.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
@@ -35,8 +42,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.function.BiFunction;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -460,6 +469,198 @@ class TrainingStepTest extends Opened {
         assertEquals(0.5, p.value().get(0));
         SGD third = open(new SGD(engine, List.of(Parameter.of("same", p.value())), SGD.Options.defaults()));
         refused(Code.INVALID, "'same' float32[1] is optimized by two of the optimizers", () -> TrainingStep.of(first, third).zeroGrad().build());
+    }
+
+    /** Lets an optimizer refuse to step, and says how to mend that. */
+    private interface Spoil {
+        Runnable spoil(Optimizer optimizer, Parameter parameter);
+    }
+
+    /** An optimizer of one matrix that refuses a step. */
+    private record Refusing(String name, BiFunction<Engine, List<Parameter>, Optimizer> make, Spoil spoil, String words) {
+        @Override
+        public String toString() {
+            return name + ": " + words;
+        }
+    }
+
+    private static Optimizer dion(Engine engine, List<Parameter> p) {
+        return new Dion(engine, p, Dion.Options.defaults());
+    }
+
+    private static Optimizer muon(Engine engine, List<Parameter> p) {
+        return new Muon(engine, p, Muon.Options.defaults());
+    }
+
+    private static Optimizer sgd(Engine engine, List<Parameter> p) {
+        return new SGD(engine, p, SGD.Options.defaults().withMomentum(0.9));
+    }
+
+    private static Spoil element(double bad) {
+        return (optimizer, parameter) -> {
+            double good = parameter.gradient().get(5);
+            parameter.gradient().set(5, bad);
+            return () -> parameter.gradient().set(5, good);
+        };
+    }
+
+    private static Spoil option(String key, Object bad) {
+        return (optimizer, parameter) -> {
+            Object good = optimizer.paramGroups().getFirst().get(key);
+            optimizer.paramGroups().getFirst().set(key, bad);
+            return () -> optimizer.paramGroups().getFirst().set(key, good);
+        };
+    }
+
+    private static Runnable makeSparse(Optimizer optimizer, Parameter parameter) {
+        Tensor good = parameter.gradient();
+        Arena memory = Arena.ofAuto();
+        parameter.sparseGradient(new SparseGradient(Tensor.zeros(memory, DType.INT64, 1), Tensor.zeros(memory, DType.FLOAT32, 1, 3)));
+        return () -> parameter.gradient(good);
+    }
+
+    private static Runnable closeMemory(Optimizer optimizer, Parameter parameter) {
+        Tensor good = parameter.gradient();
+        try (Arena closed = Arena.ofShared()) {
+            parameter.gradient(Tensor.zeros(closed, DType.FLOAT32, 4, 3));
+        }
+        return () -> parameter.gradient(good);
+    }
+
+    static java.util.stream.Stream<Refusing> refusing() {
+        return java.util.stream.Stream.of(
+                new Refusing("Dion", TrainingStepTest::dion, element(Double.NaN), "the gradients of [refusing] have elements that are infinite or NaN"),
+                new Refusing("Dion", TrainingStepTest::dion, element(Double.NEGATIVE_INFINITY), "infinite or NaN"),
+                new Refusing("Dion", TrainingStepTest::dion, option("rank_fraction", 0.3), "cannot change after the first step"),
+                new Refusing("Lookahead", (engine, p) -> new Lookahead(dion(engine, p), Lookahead.Options.defaults()), element(Double.NaN),
+                        "infinite or NaN"),
+                new Refusing("Lookahead", (engine, p) -> new Lookahead(sgd(engine, p), Lookahead.Options.defaults()),
+                        TrainingStepTest::makeSparse, "has a sparse gradient"),
+                new Refusing("Muon", TrainingStepTest::muon, TrainingStepTest::makeSparse, "Muon does not support sparse gradients"),
+                new Refusing("Muon", TrainingStepTest::muon, TrainingStepTest::closeMemory, "closed"),
+                new Refusing("Muon", TrainingStepTest::muon, (optimizer, parameter) -> {
+                    optimizer.stream(new Stream(7));
+                    return () -> optimizer.stream(Stream.DEFAULT);
+                }, "work on different streams"),
+                new Refusing("MuonWithAuxAdam", (engine, p) -> new MuonWithAuxAdam(engine, p, MuonWithAuxAdam.Options.muon()),
+                        option("use_muon", false), "use_muon of a group cannot change"),
+                new Refusing("AdafactorHF", (engine, p) -> new AdafactorHF(engine, p, AdafactorHF.Options.defaults()), option("beta1", 0.9),
+                        "beta1 cannot be turned on or off after the first step"),
+                new Refusing("FTRL", (engine, p) -> new FTRL(engine, p, FTRL.Options.defaults()), option("lr", 0.0), "a learning rate of 0"),
+                new Refusing("SGD", TrainingStepTest::sgd, TrainingStepTest::closeMemory, "closed"));
+    }
+
+    private Parameter matrix(String name, long seed) {
+        Random random = new Random(seed);
+        Tensor value = Tensor.zeros(arena, DType.FLOAT32, 4, 3);
+        Tensor gradient = Tensor.zeros(arena, DType.FLOAT32, 4, 3);
+        for (int i = 0; i < value.elements(); i++) {
+            value.set(i, random.nextGaussian());
+            gradient.set(i, random.nextGaussian());
+        }
+        return Parameter.of(name, value).gradient(gradient);
+    }
+
+    private static List<Double> elements(Tensor tensor) {
+        return LongStream.range(0, tensor.elements()).mapToObj(tensor::get).toList();
+    }
+
+    /** Values, gradients, states and counts of steps. */
+    private static Map<String, Object> everything(List<Optimizer> optimizers, List<Parameter> parameters) {
+        Map<String, Object> all = new TreeMap<>();
+        for (int i = 0; i < optimizers.size(); i++) {
+            String name = parameters.get(i).name();
+            all.put(name, elements(parameters.get(i).value()));
+            all.put(name + ".gradient", elements(parameters.get(i).gradient()));
+            optimizers.get(i).state(parameters.get(i)).forEach((key, state) -> all.put(name + "." + key, elements(state)));
+            all.put(name + ".steps", optimizers.get(i).steps());
+        }
+        return all;
+    }
+
+    @ParameterizedTest
+    @MethodSource("refusing")
+    void whatOneOptimizerRefusesIsRefusedBeforeAnotherHasSteppedAndGradientsAreClipped(Refusing refusing) {
+        for (String name : new String[] {"reference", "cpu"}) {
+            for (boolean clips : new boolean[] {false, true}) {
+                for (boolean fresh : new boolean[] {false, true}) {
+                    List<Parameter> parameters = List.of(matrix("first", 1), matrix("refusing", 2), matrix("last", 3));
+                    checkRefused(refusing, TestEngines.named(name), clips, fresh, parameters);
+                    checkRefused(refusing, TestEngines.named(name), clips, fresh, parameters.subList(0, 2));
+                }
+            }
+        }
+    }
+
+    /** With a third parameter there is an optimizer that cannot carry anything. */
+    private void checkRefused(Refusing refusing, Engine engine, boolean clips, boolean fresh, List<Parameter> parameters) {
+        List<Optimizer> optimizers = new ArrayList<>(List.of(new AdamW(engine, parameters.subList(0, 1), AdamW.Options.defaults()),
+                refusing.make.apply(engine, parameters.subList(1, 2))));
+        if (parameters.size() > 2) {
+            optimizers.add(muon(engine, parameters.subList(2, 3)));
+        }
+        opened.addAll(optimizers);
+        TrainingStep.Builder builder = TrainingStep.of(array(optimizers));
+        TrainingStep step = open((clips ? builder.clipGradNorm(1) : builder).build());
+        if (!fresh || refusing.words.contains("after the first step")) {
+            step.step();
+            step.step();
+        }
+        Map<String, Object> before = everything(optimizers, parameters);
+        Runnable mend = refusing.spoil.spoil(optimizers.get(1), parameters.get(1));
+        List<Double> spoiled = parameters.get(1).gradient() == null || !parameters.get(1).gradient().isAlive() ? List.of()
+                : elements(parameters.get(1).gradient());
+        refused(refusing.words, step::step);
+        if (!spoiled.isEmpty()) {
+            assertEquals(spoiled, elements(parameters.get(1).gradient()));
+        }
+        mend.run();
+        assertEquals(before, everything(optimizers, parameters));
+        step.step();
+        for (int i = 0; i < optimizers.size(); i++) {
+            assertEquals((long) before.get(parameters.get(i).name() + ".steps") + 1, optimizers.get(i).steps());
+            assertNotEquals(before.get(parameters.get(i).name()), elements(parameters.get(i).value()));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void anOverflowThatAScalerFindsSkipsTheStepOfOptimizersThatWouldRefuseIt(String name) {
+        Engine engine = TestEngines.named(name);
+        for (double bad : new double[] {Double.POSITIVE_INFINITY, Double.NaN}) {
+            for (boolean clips : new boolean[] {false, true}) {
+                List<Parameter> parameters = List.of(matrix("first", 1), matrix("second", 2), matrix("third", 3));
+                List<Optimizer> optimizers = List.of(new AdamW(engine, parameters.subList(0, 1), AdamW.Options.defaults()),
+                        dion(engine, parameters.subList(1, 2)),
+                        new Lookahead(dion(engine, parameters.subList(2, 3)), Lookahead.Options.defaults()));
+                opened.addAll(optimizers);
+                GradScaler scaler = open(new GradScaler(engine, SCALING));
+                TrainingStep.Builder builder = TrainingStep.of(array(optimizers)).scaler(scaler);
+                TrainingStep step = open((clips ? builder.clipGradNorm(1) : builder).build());
+                for (int i = 0; i < 6; i++) {
+                    Parameter spoiled = parameters.get(i % 3);
+                    scaler.scale(1);
+                    for (Parameter parameter : parameters) {
+                        parameter.gradient(matrix("gradient", i).value());
+                    }
+                    spoiled.gradient().set(7, bad);
+                    Map<String, Object> before = everything(optimizers, parameters);
+                    step.step();
+                    assertTrue(step.skipped());
+                    Map<String, Object> after = everything(optimizers, parameters);
+                    before.keySet().removeIf(key -> key.endsWith(".gradient"));
+                    after.keySet().removeIf(key -> key.endsWith(".gradient"));
+                    assertEquals(before, after);
+                    for (Parameter parameter : parameters) {
+                        parameter.gradient(matrix("gradient", i).value());
+                    }
+                    scaler.scale(1);
+                    step.step();
+                    assertFalse(step.skipped());
+                    optimizers.forEach(optimizer -> assertEquals((long) before.get("first.steps") + 1, optimizer.steps()));
+                }
+            }
+        }
     }
 
     @ParameterizedTest

@@ -220,7 +220,6 @@ final class DionStep implements AutoCloseable {
     private final Supplier<Stream> stream;
     private final Supplier<DType> products;
     private final List<Batch> batches = new ArrayList<>();
-    private @Nullable Target first;
     private @Nullable Memory memory;
     private @Nullable Table sums;
     private @Nullable Table factors;
@@ -265,7 +264,6 @@ final class DionStep implements AutoCloseable {
         factors.classes(classes.stream().mapToInt(Integer::intValue).toArray());
         casts = castEntries.isEmpty() ? null : engine.table(castEntries);
         rows = new Rows(Math.max(1, batches.size()));
-        first = stepping.isEmpty() ? null : stepping.getFirst();
     }
 
     /** The gradient is added to the momentum; the parameter is there for the table's checks, such as that it overlaps no other. */
@@ -280,9 +278,9 @@ final class DionStep implements AutoCloseable {
         }
     }
 
-    /** Refuses gradients that are not finite: all of them when it comes to the first one. */
-    void checkGradients(Target target) {
-        if (target == first && sums != null && !isFinite(sums)) {
+    /** Refuses gradients that are not finite. */
+    void checkGradients() {
+        if (sums != null && !batches.isEmpty() && !isFinite(sums)) {
             List<String> names = batches.stream().flatMap(batch -> batch.members.stream()).filter(member -> {
                 try (Table one = engine.table(List.of(sum(member)))) {
                     return !isFinite(one);
@@ -369,7 +367,6 @@ final class DionStep implements AutoCloseable {
         sums = null;
         factors = null;
         casts = null;
-        first = null;
         if (memory != null) {
             memory.close();
             memory = null;

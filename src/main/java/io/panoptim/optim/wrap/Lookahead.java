@@ -116,6 +116,12 @@ public class Lookahead extends Optimizer {
     }
 
     @Override
+    protected final void checkUpdate(boolean skipsOverflow) {
+        check();
+        checkReady(wrapped, skipsOverflow);
+    }
+
+    @Override
     protected final void update() {
         prepare();
         wrapped.step();
@@ -135,8 +141,16 @@ public class Lookahead extends Optimizer {
         follow();
     }
 
-    /** What comes before the wrapped optimizer's step, and what would fail after it. */
+    /** What comes before the wrapped optimizer's step. */
     private void prepare() {
+        check();
+        if (startsAtOnce) {
+            start();
+        }
+    }
+
+    /** Refuses what would fail after the wrapped optimizer's step, and finds out whose turn it is. */
+    private void check() {
         if (wrapped instanceof FusedOptimizer<?> fused && fused.storage().values().hasMore()) {
             throw PanoptimException.unsupported(name() + ".step", "slow weights change the values outside of the steps of "
                     + wrapped.name() + ", which " + fused.storage().values() + " would undo");
@@ -151,9 +165,6 @@ public class Lookahead extends Optimizer {
             if (!group.isFrozen()) {
                 group.params().forEach(this::checkDense);
             }
-        }
-        if (startsAtOnce) {
-            start();
         }
     }
 
