@@ -529,7 +529,8 @@ class TrainingStepTest extends Opened {
 
     static java.util.stream.Stream<Refusing> refusing() {
         return java.util.stream.Stream.of(
-                new Refusing("Dion", TrainingStepTest::dion, element(Double.NaN), "the gradients of [refusing] have elements that are infinite or NaN"),
+                new Refusing("Dion", TrainingStepTest::dion, element(Double.NaN), "the gradients of [refusing] have elements that are "
+                        + "infinite or NaN"),
                 new Refusing("Dion", TrainingStepTest::dion, element(Double.NEGATIVE_INFINITY), "infinite or NaN"),
                 new Refusing("Dion", TrainingStepTest::dion, option("rank_fraction", 0.3), "cannot change after the first step"),
                 new Refusing("Lookahead", (engine, p) -> new Lookahead(dion(engine, p), Lookahead.Options.defaults()), element(Double.NaN),
@@ -620,6 +621,34 @@ class TrainingStepTest extends Opened {
         for (int i = 0; i < optimizers.size(); i++) {
             assertEquals((long) before.get(parameters.get(i).name() + ".steps") + 1, optimizers.get(i).steps());
             assertNotEquals(before.get(parameters.get(i).name()), elements(parameters.get(i).value()));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void memoryThatWasClosedSinceTheLastStepIsNoticedBeforeAnotherHasStepped(String name) {
+        Engine engine = TestEngines.named(name);
+        for (int count = 2; count <= 3; count++) {
+            List<Parameter> parameters = List.of(matrix("first", 1), matrix("closed", 2), matrix("last", 3)).subList(0, count);
+            List<Optimizer> optimizers = new ArrayList<>(List.of(new AdamW(engine, parameters.subList(0, 1), AdamW.Options.defaults()),
+                    sgd(engine, parameters.subList(1, 2))));
+            if (count > 2) {
+                optimizers.add(muon(engine, parameters.subList(2, 3)));
+            }
+            opened.addAll(optimizers);
+            TrainingStep step = open(TrainingStep.of(array(optimizers)).build());
+            Tensor open = parameters.get(1).gradient();
+            try (Arena closing = Arena.ofShared()) {
+                parameters.get(1).gradient(Tensor.zeros(closing, DType.FLOAT32, 4, 3));
+                step.step();
+            }
+            List<Double> before = elements(parameters.getFirst().value());
+            refused(Code.CLOSED, "the gradient of 'closed' lies in an arena that was closed", step::step);
+            assertEquals(before, elements(parameters.getFirst().value()));
+            assertEquals(1, optimizers.getFirst().steps());
+            parameters.get(1).gradient(open);
+            step.step();
+            assertEquals(2, optimizers.getFirst().steps());
         }
     }
 
