@@ -13,7 +13,6 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -48,15 +47,16 @@ public final class CholeskyQR implements AutoCloseable {
     private final int size;
     private final Memory memory;
     private final Map<MatrixProduct, MatrixProduct.Plan> plans = new HashMap<>();
-    private final List<Matrices> buffers = new ArrayList<>();
     private final Matrices gram;
+    /** One that a pass reads, and one that it writes, unless that is the result. */
+    private final List<Matrices> buffers;
     /** The small matrices on the CPU. */
     private final Tensor small;
     /** For each column of each matrix, how much of its length is outside the span of those before it, as the passes so far show. */
     private final double[] outside;
 
     /**
-     * Prepares for a batch, with memory for as many matrices again; nothing is computed yet.
+     * Prepares for a batch, with memory for twice as many matrices; nothing is computed yet.
      *
      * @param a the matrices, with no more columns than rows
      * @param q of the same shape, for results: the same matrices, or ones that do not overlap them
@@ -80,24 +80,35 @@ public final class CholeskyQR implements AutoCloseable {
         this.outside = new double[Math.toIntExact(a.batch() * size)];
         long elements = Math.multiplyExact(a.batch(), (long) size * size);
         this.small = Tensor.zeros(Arena.ofAuto(), a.dtype(), elements);
-        this.gram = Matrices.strided(memory.zeros(a.dtype(), elements), 0, a.batch(), size, size, Math.max(1, size), (long) size * size);
-        if (!a.isEmpty()) {
-            gramOf(a);
-            product(a, buffer(0));
-            if (!q.equals(a)) {
-                plan(new MatrixProduct(a, false, gram, false, a, q, false)); // refuses what overlaps
+        try {
+            this.gram = Matrices.strided(memory.zeros(a.dtype(), elements), 0, a.batch(), size, size, Math.max(1, size), (long) size * size);
+            this.buffers = List.of(buffer(), buffer());
+            if (!a.isEmpty()) {
+                planPasses();
             }
-            product(buffer(0), q);
+        } catch (RuntimeException | Error failed) {
+            close();
+            throw failed;
         }
     }
 
-    /** Memory for the matrices: one that passes read, and one that they write, unless that is the result. */
-    private Matrices buffer(int index) {
-        while (buffers.size() <= index) {
-            long each = a.rows() * size;
-            buffers.add(Matrices.strided(memory.zeros(a.dtype(), a.batch() * each), 0, a.batch(), a.rows(), size, Math.max(1, size), each));
+    private Matrices buffer() {
+        long each = a.rows() * size;
+        return Matrices.strided(memory.zeros(a.dtype(), a.batch() * each), 0, a.batch(), a.rows(), size, Math.max(1, size), each);
+    }
+
+    /** Of matrices that need not be scaled. */
+    private void planPasses() {
+        if (!q.equals(a)) {
+            plan(new MatrixProduct(a, false, gram, false, a, q, false)); // refuses what overlaps
         }
-        return buffers.get(index);
+        gramOf(a);
+        product(a, buffers.get(0));
+        for (int i = 0; i < 2; i++) {
+            gramOf(buffers.get(i));
+            product(buffers.get(i), buffers.get(1 - i));
+            product(buffers.get(i), q);
+        }
     }
 
     /**
@@ -123,7 +134,7 @@ public final class CholeskyQR implements AutoCloseable {
                 near &= factor(i, pass == 1);
             }
             engine.copy(small, gram.tensors().getFirst(), stream);
-            Matrices to = near ? q : buffer(x.equals(buffer(0)) ? 1 : 0);
+            Matrices to = near ? q : buffers.get(x.equals(buffers.get(0)) ? 1 : 0);
             product(x, to).run(1, 0, stream);
             if (near) {
                 return pass;
@@ -164,7 +175,7 @@ public final class CholeskyQR implements AutoCloseable {
 
     /** Copies of the matrices, the largest element of each between 1 and 2. */
     private Matrices scaled(Stream stream) {
-        Matrices copies = buffer(0);
+        Matrices copies = buffers.get(0);
         plan(new MatrixProduct(a, false, gram, false, a, copies, false)).run(0, 1, stream);
         long each = a.rows() * size;
         for (long i = 0; i < a.batch(); i++) {
@@ -178,7 +189,7 @@ public final class CholeskyQR implements AutoCloseable {
             }
             if (largest > 0) {
                 Matrices one = copies.part(i, 1);
-                MatrixProduct scaling = new MatrixProduct(buffer(1).part(i, 1), false, gram.part(i, 1), false, one, one, false);
+                MatrixProduct scaling = new MatrixProduct(buffers.get(1).part(i, 1), false, gram.part(i, 1), false, one, one, false);
                 for (int exponent = -Math.getExponent(largest); exponent != 0;) { // in steps that a factor can take
                     int step = Math.clamp(exponent, -100, 100);
                     plan(scaling).run(0, Math.scalb(1.0, step), stream);

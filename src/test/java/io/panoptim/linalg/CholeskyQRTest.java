@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.RandomTensors;
+import io.panoptim.ScarceEngine;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Decomposition;
 import io.panoptim.engine.Engine;
@@ -228,6 +229,29 @@ class CholeskyQRTest extends RandomTensors {
         assertEquals(Code.UNSUPPORTED, assertThrows(PanoptimException.class, () -> new CholeskyQR(engine, half, half)).code());
         for (Matrices[] pair : new Matrices[][] {{wide, wide}, {tall, wide}, {tall, half}, {tall, overlapping}}) {
             assertEquals(Code.INVALID, assertThrows(PanoptimException.class, () -> new CholeskyQR(engine, pair[0], pair[1])).code());
+        }
+    }
+
+    /** What is missing is missing before the first run: all passes have their memory and plans from the beginning. */
+    @Test
+    void whatFailsInTheBeginningIsFreed() {
+        Matrices a = Matrices.of(conditioned(DType.FLOAT32, 2, 300, 20, 1e5));
+        ScarceEngine scarce = new ScarceEngine(TestEngines.reference());
+        int allocations = 0;
+        for (boolean failed = true; failed; allocations++) {
+            scarce.failAfter(allocations);
+            try (CholeskyQR qr = new CholeskyQR(scarce.engine(), a, a)) {
+                qr.run(Stream.DEFAULT);
+            } catch (PanoptimException exhausted) {
+                assertEquals(Code.EXHAUSTED, exhausted.code());
+            }
+            failed = scarce.hasFailed();
+            assertEquals(0, scarce.open(), "after " + allocations + " allocations");
+        }
+        assertTrue(allocations > 5, allocations + " allocations");
+        try (CholeskyQR qr = new CholeskyQR(scarce.engine(), a, a)) {
+            scarce.failAfter(0);
+            qr.run(Stream.DEFAULT);
         }
     }
 

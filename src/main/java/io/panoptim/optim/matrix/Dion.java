@@ -232,6 +232,7 @@ public final class Dion extends TensorOptimizer<Dion.Options> {
             throw PanoptimException.invalid("Dion.step", "rank_fraction and rank_multiple_of cannot change after the first step: the Q of '"
                     + target.name() + "' is " + target.state(Q) + ", a new one would have " + rank(target) + " columns");
         }
+        step.prepare(target);
     }
 
     @Override

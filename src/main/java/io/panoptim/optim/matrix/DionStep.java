@@ -158,6 +158,17 @@ final class DionStep implements AutoCloseable {
             return plan;
         }
 
+        /** Has what the QR method works with, and not what it does not. */
+        void prepare() {
+            boolean wanted = kind.group.value(QR_METHOD) == Dion.QrMethod.CQR.ordinal();
+            if (wanted && cholesky == null) {
+                cholesky = new CholeskyQR(engine, lefts, lefts);
+            } else if (!wanted && cholesky != null) {
+                cholesky.close();
+                cholesky = null;
+            }
+        }
+
         /** Approximates the momenta, and takes a part of the approximation away from them. */
         void approximate() {
             convert(lowerMomenta);
@@ -173,11 +184,8 @@ final class DionStep implements AutoCloseable {
         }
 
         private void orthonormalize() {
-            if (kind.group.value(QR_METHOD) == Dion.QrMethod.CQR.ordinal()) {
+            if (cholesky != null) {
                 try {
-                    if (cholesky == null) {
-                        cholesky = new CholeskyQR(engine, lefts, lefts);
-                    }
                     cholesky.run(stream.get());
                     return;
                 } catch (PanoptimException refused) { // columns that depend on others, with all of them left as they were
@@ -275,6 +283,13 @@ final class DionStep implements AutoCloseable {
     void moved(Map<Integer, Tensor> gradients) {
         if (sums != null) {
             sums.point(Column.GRADIENT, gradients);
+        }
+    }
+
+    /** Allocates what the options ask for since the last step, before anything is written: all of it when it comes to the first one. */
+    void prepare(Target target) {
+        if (!batches.isEmpty() && target == batches.getFirst().members.getFirst()) {
+            batches.forEach(Batch::prepare);
         }
     }
 

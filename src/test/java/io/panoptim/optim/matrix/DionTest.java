@@ -8,8 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.Bits;
+import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.RandomTensors;
+import io.panoptim.ScarceEngine;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.DionFactorRow;
 import io.panoptim.engine.Engine;
@@ -605,6 +607,40 @@ class DionTest extends RandomTensors {
             dion.state(parameter).forEach((key, state) -> all.put(parameter.name() + "." + key, values(state)));
         }
         return all;
+    }
+
+    /** Whatever of a step's memory is missing, also after a change of its method: the step is refused, and can be taken later. */
+    @Test
+    void aStepWithoutMemoryIsRefusedBeforeAnythingIsWritten() {
+        ScarceEngine scarce = new ScarceEngine(TestEngines.reference());
+        for (QrMethod method : QrMethod.values()) {
+            Parameter w = Parameter.of("w", gaussian(DType.FLOAT32, 9, 5)).gradient(gaussian(DType.FLOAT32, 9, 5));
+            Parameter twin = Parameter.of("w", copy(w.value(), DType.FLOAT32)).gradient(w.gradient());
+            try (Dion dion = new Dion(scarce.engine(), List.of(w), PLAIN.withQrMethod(method));
+                    Dion other = new Dion(TestEngines.reference(), List.of(twin), PLAIN.withQrMethod(method))) {
+                for (QrMethod next : List.of(method, QrMethod.CQR, QrMethod.QR, QrMethod.CQR)) {
+                    dion.paramGroups().getFirst().set("qr_method", next);
+                    other.paramGroups().getFirst().set("qr_method", next);
+                    Map<String, double[]> before = snapshot(dion, w);
+                    int allocations = 0;
+                    for (boolean failed = true; failed; allocations++) {
+                        scarce.failAfter(allocations);
+                        try {
+                            dion.step();
+                        } catch (PanoptimException exhausted) {
+                            assertEquals(Code.EXHAUSTED, exhausted.code(), exhausted::toString);
+                            Map<String, double[]> after = snapshot(dion, w);
+                            assertEquals(before.keySet(), after.keySet());
+                            after.forEach((key, values) -> assertArrayEquals(before.get(key), values, key));
+                        }
+                        failed = scarce.hasFailed();
+                    }
+                    other.step();
+                    snapshot(other, twin).forEach((key, values) -> assertArrayEquals(values, snapshot(dion, w).get(key), key));
+                }
+            }
+            assertEquals(0, scarce.open());
+        }
     }
 
     // ---- State and options
