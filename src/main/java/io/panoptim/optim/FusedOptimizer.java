@@ -765,7 +765,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
 
     /** A group's history and, as their sources have it, what all tensors share, with the count of steps. */
     @Override
-    final void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
+    protected final void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
         settle();
         groupNumbers().forEach((key, place) -> saved.put(key, groupNumber(key, groupHistory(group)[place])));
         Map<String, Double> shared = states.savedOfEveryTensors();
@@ -780,7 +780,7 @@ public abstract class FusedOptimizer<O extends Record> extends Optimizer {
     }
 
     @Override
-    final Set<String> savedOfGroups() {
+    protected final Set<String> savedOfGroups() {
         Set<String> keys = new HashSet<>(groupNumbers().keySet());
         keys.add(FusedStates.FORMAT);
         keys.add(ROUNDING_STEP);

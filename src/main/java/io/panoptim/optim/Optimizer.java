@@ -410,10 +410,10 @@ public abstract class Optimizer implements AutoCloseable, Schedulable {
     }
 
     /** Adds what is saved of a group beside its options and fields. */
-    void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {}
+    protected void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {}
 
     /** The keys of those entries. */
-    Set<String> savedOfGroups() {
+    protected Set<String> savedOfGroups() {
         return Set.of();
     }
 

@@ -11,10 +11,15 @@ import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Dion, as its authors' {@code dion_reference.py} does it on one device: a step goes along the orthonormalized approximation of the
@@ -45,8 +50,8 @@ import java.util.Map;
  * and its parameter never moves again. The source's groups for AdamW and Lion are other optimizers here.
  *
  * <p>State: {@code momentum}, and {@code Q}, of as many rows as the shorter side has, and the rank's columns, one after the other in
- * memory. What the source's groups have besides options is kept among a group's fields, so that it loads what is
- * saved here.
+ * memory. Groups are saved with those entries of the source's that are no options here, too, so that it loads them: as they were loaded, or
+ * its defaults, and {@code step} counted.
  *
  * @see <a href="https://github.com/microsoft/dion/blob/main/dion/dion_reference.py">microsoft/dion</a>
  * @see <a href="https://arxiv.org/abs/2504.05295">Ahn et al., Dion: Distributed Orthonormalized Updates</a>
@@ -138,11 +143,16 @@ public final class Dion extends TensorOptimizer<Dion.Options> {
     private static final int RANK_MULTIPLE_OF = SCHEMA.index("rank_multiple_of");
     private static final int SEED = SCHEMA.index("seed");
 
-    /** Entries of the source's groups that mean nothing here, without which it does not load them. */
-    private static final Map<String, Object> OF_THE_SOURCE = Map.of("algorithm", "dion", "beta1", 0.9, "beta2", 0.95, "oversample", 1.25);
+    /** The source's count of a group's steps, those without any gradient among them. */
     private static final String STEP = "step";
+    /** Entries of the source's groups that mean nothing here, without which it does not load them. */
+    private static final Map<String, Object> OF_THE_SOURCE = ofTheSource();
 
     private final DionStep step;
+    /** Those entries of groups that were loaded. */
+    private final Map<ParamGroup, Map<String, @Nullable Object>> entries = new IdentityHashMap<>();
+    /** How many {@link #steps} there were before the first one that counts for a group: since it was added, or loaded. */
+    private final Map<ParamGroup, Long> stepsBefore = new IdentityHashMap<>();
     private DType products = DType.FLOAT32;
 
     /** An optimizer of one group on the best engine for its device. */
@@ -253,14 +263,55 @@ public final class Dion extends TensorOptimizer<Dion.Options> {
     @Override
     protected void stepTargets() {
         step.run();
-        for (ParamGroup group : paramGroups()) {
-            OF_THE_SOURCE.forEach((key, value) -> {
-                if (!group.fields().containsKey(key)) {
-                    group.field(key, value);
-                }
-            });
-            group.field(STEP, group.fields().get(STEP) instanceof Number steps ? steps.longValue() + 1 : 1L);
+    }
+
+    @Override
+    protected void checkGroup(ParamGroup group) {
+        if (!stepsBefore.containsKey(group)) {
+            stepsBefore.put(group, steps());
         }
+    }
+
+    private static Map<String, Object> ofTheSource() {
+        Map<String, Object> defaults = new LinkedHashMap<>();
+        defaults.put("beta1", 0.9);
+        defaults.put("beta2", 0.95);
+        defaults.put("oversample", 1.25);
+        defaults.put("algorithm", "dion");
+        defaults.put(STEP, 0L);
+        return defaults;
+    }
+
+    @Override
+    protected Set<String> savedOfGroups() {
+        return OF_THE_SOURCE.keySet();
+    }
+
+    @Override
+    protected void saveGroup(ParamGroup group, Map<String, @Nullable Object> saved) {
+        entries.getOrDefault(group, Map.of()).forEach(saved::putIfAbsent);
+        OF_THE_SOURCE.forEach(saved::putIfAbsent);
+        if (saved.get(STEP) instanceof Number before) {
+            saved.put(STEP, before.longValue() + steps() - stepsBefore.getOrDefault(group, steps()));
+        }
+    }
+
+    @Override
+    protected Runnable prepareLoad(Map<String, ? extends @Nullable Object> dict) {
+        Runnable load = super.prepareLoad(dict);
+        List<Map<String, @Nullable Object>> loaded = new ArrayList<>();
+        for (Object group : (List<?>) Objects.requireNonNull(dict.get("param_groups"))) {
+            Map<String, @Nullable Object> kept = new LinkedHashMap<>(OF_THE_SOURCE);
+            kept.replaceAll((key, value) -> ((Map<?, ?>) group).containsKey(key) ? ((Map<?, ?>) group).get(key) : value);
+            loaded.add(kept);
+        }
+        return () -> {
+            load.run();
+            for (int i = 0; i < loaded.size(); i++) {
+                entries.put(paramGroups().get(i), loaded.get(i));
+            }
+            stepsBefore.clear();
+        };
     }
 
     @Override

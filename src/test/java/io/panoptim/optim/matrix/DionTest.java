@@ -695,16 +695,55 @@ class DionTest extends RandomTensors {
             oracle.x.assertNear(Dense.of(w.value()), 1e-5, "after the source's state");
             Map<?, ?> saved = (Map<?, ?>) ((List<?>) dion.stateDict().get("param_groups")).getFirst();
             group.forEach((key, value) -> assertEquals(key.equals("step") ? 42L : value, saved.get(key), key));
+            dion.loadStateDict(dion.stateDict());
+            assertEquals(saved, savedGroups(dion).getFirst());
             assertEquals(Set.of("momentum", "Q"), ((Map<?, ?>) ((Map<?, ?>) dion.stateDict().get("state")).get(0)).keySet());
         }
         Parameter fresh = Parameter.of(gaussian(DType.FLOAT32, 3, 5)).gradient(gaussian(DType.FLOAT32, 3, 5));
         try (Dion dion = new Dion(engine, List.of(fresh), PLAIN)) {
-            dion.step();
-            Map<?, ?> saved = (Map<?, ?>) ((List<?>) dion.stateDict().get("param_groups")).getFirst();
+            Map<?, ?> saved = savedGroups(dion).getFirst();
             assertTrue(saved.keySet().containsAll(group.keySet()), "what the source's groups have: " + saved.keySet());
             assertEquals("dion", saved.get("algorithm"));
-            assertEquals(1L, saved.get("step"));
+            assertEquals(0L, saved.get("step"));
+            dion.step();
+            assertEquals(1L, savedGroups(dion).getFirst().get("step"));
+            assertEquals(Map.of(), dion.paramGroups().getFirst().fields(), "which are the user's");
         }
+    }
+
+    private static List<Map<?, ?>> savedGroups(Dion dion) {
+        return ((List<?>) dion.stateDict().get("param_groups")).stream().<Map<?, ?>>map(group -> (Map<?, ?>) group).toList();
+    }
+
+    /** As the source counts them: from when it was added or loaded, whether anything has a gradient or not, but not if they are refused. */
+    @Test
+    void stepsOfAGroupAreCounted() {
+        Parameter w = Parameter.of(gaussian(DType.FLOAT32, 3, 5)).gradient(gaussian(DType.FLOAT32, 3, 5));
+        Parameter later = Parameter.of(gaussian(DType.FLOAT32, 3, 5));
+        try (Dion dion = new Dion(TestEngines.reference(), List.of(w), PLAIN)) {
+            dion.step();
+            dion.addParamGroup(List.of(later), PLAIN);
+            assertEquals(List.of(1L, 0L), counts(dion));
+            dion.step();
+            dion.zeroGrad();
+            dion.step();
+            assertEquals(List.of(3L, 2L), counts(dion));
+            w.gradient(gaussian(DType.FLOAT32, 3, 5));
+            w.gradient().set(0, Double.NaN);
+            refused("NaN", dion::step);
+            assertEquals(List.of(3L, 2L), counts(dion));
+            Map<String, Object> saved = dion.stateDict();
+            dion.zeroGrad();
+            dion.step();
+            dion.loadStateDict(saved);
+            assertEquals(List.of(3L, 2L), counts(dion));
+            dion.step();
+            assertEquals(List.of(4L, 3L), counts(dion));
+        }
+    }
+
+    private static List<?> counts(Dion dion) {
+        return savedGroups(dion).stream().map(group -> group.get("step")).toList();
     }
 
     /** One for each parameter, and another for another seed: Gaussian columns of 400 elements are nearly orthogonal. */
