@@ -46,8 +46,9 @@ import org.jspecify.annotations.Nullable;
  * from the momenta and to the parameters, and one fused pass over all Q. Parameters of more than two dimensions, which the source refuses,
  * are flattened after the first one. All is computed and kept in float32 (float64 for float64 parameters); only a half type's last product
  * is of factors rounded to that type, as the source's. The first Q is Gaussian, from {@code seed} and the parameter's number, the source's
- * from torch's generator. A gradient that is not finite is refused before anything is written; the source's momentum turns into NaNs,
- * and its parameter never moves again. The source's groups for AdamW and Lion are other optimizers here.
+ * from torch's generator. A gradient or a loaded state that is not finite is refused before anything is written; the source's momentum
+ * turns into NaNs, and its parameter never moves again. Where a sum with the momentum, or a product with it, is beyond the largest number
+ * of its type, the step fails half-way, as that only shows then. The source's groups for AdamW and Lion are other optimizers here.
  *
  * <p>State: {@code momentum}, and {@code Q}, of as many rows as the shorter side has, and the rank's columns, one after the other in
  * memory. Groups are saved with those entries of the source's that are no options here, too, so that it loads them: as they were loaded, or

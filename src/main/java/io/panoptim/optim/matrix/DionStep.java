@@ -244,7 +244,7 @@ final class DionStep implements AutoCloseable {
         this.products = products;
     }
 
-    /** Makes the tables and plans for some matrices. */
+    /** Makes the tables and plans for some matrices; refuses a state that is not finite, as one that was loaded may be. */
     void build(List<Target> stepping) {
         memory = engine.memory();
         Map<Kind, Batch> byKind = new LinkedHashMap<>();
@@ -272,11 +272,17 @@ final class DionStep implements AutoCloseable {
         factors.classes(classes.stream().mapToInt(Integer::intValue).toArray());
         casts = castEntries.isEmpty() ? null : engine.table(castEntries);
         rows = new Rows(Math.max(1, batches.size()));
+        checkFinite("momenta", sums, Column.VALUE, DionStep::sum, "load another state");
+        checkFinite("Q", factors, Column.VALUE, DionStep::factor, "load another state");
     }
 
     /** The gradient is added to the momentum; the parameter is there for the table's checks, such as that it overlaps no other. */
     private static TensorEntry sum(Target target) {
         return new TensorEntry(target.name(), target.state(Dion.MOMENTUM), target.gradient(), List.of(target.tensor()), target.id());
+    }
+
+    private static TensorEntry factor(Target target) {
+        return new TensorEntry(target.name(), target.state(Dion.Q).transposed(), null, List.of(), target.id());
     }
 
     /** Some gradients lie elsewhere. */
@@ -295,19 +301,31 @@ final class DionStep implements AutoCloseable {
 
     /** Refuses gradients that are not finite. */
     void checkGradients() {
-        if (sums != null && !batches.isEmpty() && !isFinite(sums)) {
-            List<String> names = batches.stream().flatMap(batch -> batch.members.stream()).filter(member -> {
-                try (Table one = engine.table(List.of(sum(member)))) {
-                    return !isFinite(one);
-                }
-            }).map(Target::name).toList();
-            throw PanoptimException.invalid("Dion.step", "the gradients of " + names + " have elements that are infinite or NaN, and no "
-                    + "orthonormal factor: skip the step");
+        if (sums != null) {
+            checkFinite("gradients", sums, Column.GRADIENT, DionStep::sum, "skip the step");
         }
     }
 
-    private boolean isFinite(Table table) {
-        return Double.isFinite(engine.reduce(table, Reduction.absoluteMaximum(Column.GRADIENT), stream.get()).get());
+    /**
+     * Refuses what is not finite, by its names.
+     *
+     * @param all of which it is a column
+     * @param entry that of one tensor, where it is the same column
+     */
+    private void checkFinite(String what, Table all, int column, Function<Target, TensorEntry> entry, String advice) {
+        if (!batches.isEmpty() && !isFinite(all, column)) {
+            List<String> names = batches.stream().flatMap(batch -> batch.members.stream()).filter(member -> {
+                try (Table one = engine.table(List.of(entry.apply(member)))) {
+                    return !isFinite(one, column);
+                }
+            }).map(Target::name).toList();
+            throw PanoptimException.invalid("Dion.step", "the " + what + " of " + names + " have elements that are infinite or NaN, and no "
+                    + "orthonormal factor: " + advice);
+        }
+    }
+
+    private boolean isFinite(Table table, int column) {
+        return Double.isFinite(engine.reduce(table, Reduction.absoluteMaximum(column), stream.get()).get());
     }
 
     void run() {

@@ -600,6 +600,31 @@ class DionTest extends RandomTensors {
         }
     }
 
+    @ParameterizedTest
+    @MethodSource("engines")
+    void aLoadedStateThatIsNotFiniteIsRefusedBeforeAnythingIsWritten(Engine engine) {
+        for (String key : List.of("momentum", "Q")) {
+            Parameter good = Parameter.of("good", gaussian(DType.FLOAT32, 3, 5)).gradient(gaussian(DType.FLOAT32, 3, 5));
+            Parameter w = Parameter.of("w", gaussian(DType.FLOAT32, 4, 3)).gradient(gaussian(DType.FLOAT32, 4, 3));
+            try (Dion dion = new Dion(engine, List.of(good, w), PLAIN)) {
+                dion.step();
+                Tensor state = dion.state(w).get(key);
+                double element = state.get(1);
+                state.set(1, key.equals("Q") ? Double.NEGATIVE_INFINITY : Double.NaN);
+                dion.loadStateDict(dion.stateDict());
+                Map<String, double[]> before = snapshot(dion, good, w);
+                for (int again = 0; again < 2; again++) {
+                    refused(Code.INVALID, " of [w] have elements that are infinite or NaN, and no orthonormal factor: load another state", dion::step);
+                    snapshot(dion, good, w).forEach((name, values) -> assertArrayEquals(before.get(name), values, name));
+                }
+                dion.state(w).get(key).set(1, element);
+                dion.loadStateDict(dion.stateDict());
+                dion.step();
+                assertFalse(Arrays.equals(before.get("w"), values(w.value())));
+            }
+        }
+    }
+
     private static Map<String, double[]> snapshot(Dion dion, Parameter... parameters) {
         Map<String, double[]> all = new LinkedHashMap<>();
         for (Parameter parameter : parameters) {
