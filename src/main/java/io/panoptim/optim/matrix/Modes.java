@@ -60,7 +60,6 @@ final class Modes implements AutoCloseable {
     }
 
     private final Engine engine;
-    private final Stream stream;
     private final DType dtype;
     private final int count;
     private final long[] dimensions;
@@ -71,13 +70,11 @@ final class Modes implements AutoCloseable {
     private @Nullable Tensor ones;
 
     /**
-     * @param stream of what is written when products are planned
      * @param count how many tensors
      * @param dimensions the shape of each
      */
-    Modes(Engine engine, Stream stream, DType dtype, int count, long... dimensions) {
+    Modes(Engine engine, DType dtype, int count, long... dimensions) {
         this.engine = engine;
-        this.stream = stream;
         this.dtype = dtype;
         this.count = count;
         this.dimensions = dimensions;
@@ -193,7 +190,11 @@ final class Modes implements AutoCloseable {
     private Tensor ones(long elements) {
         if (ones == null || ones.elements() < elements) {
             ones = memory.zeros(dtype, elements);
-            engine.fill(ones, 1, stream);
+            OnHost.write(engine, ones, Stream.DEFAULT, tensor -> { // done when it returns: products may run on any stream
+                for (long i = 0; i < elements; i++) {
+                    tensor.set(i, 1);
+                }
+            });
         }
         return ones;
     }

@@ -212,7 +212,7 @@ final class ShampooStep implements AutoCloseable {
             directions = memory.zeros(kind.type, count * size);
             steps = memory.zeros(kind.type, count * size);
             weights = memory.zeros(kind.type, members.stream().anyMatch(member -> member.whole != null) ? count * size : 0);
-            modes = new Modes(engine, stream.get(), kind.type, count, sizes);
+            modes = new Modes(engine, kind.type, count, sizes);
             long largest = exponent == 0 ? 0 : kind.sizes.stream().mapToLong(Long::longValue).max().orElse(0);
             vectors = memory.zeros(kind.type, count * largest * largest);
             scaled = memory.zeros(kind.type, count * largest * largest);

@@ -185,7 +185,7 @@ final class SoapStep implements AutoCloseable {
             others = memory.zeros(kind.type, count * size);
             x = Modes.Place.of(gradients);
             y = Modes.Place.of(others);
-            modes = new Modes(engine, stream.get(), kind.type, count, dimensions);
+            modes = new Modes(engine, kind.type, count, dimensions);
             long largest = 0;
             for (int mode = 0; mode < dimensions.length; mode++) {
                 if (members.getFirst().stateOrNull(SOAP.GG + "." + mode) != null) {

@@ -7,14 +7,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
+import io.panoptim.engine.MatrixProduct;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -126,6 +131,57 @@ class RefusedStepsTest {
             assertEquals(Stream.of(a, b).flatMap(parameter -> optimizer.state(parameter).entrySet().stream())
                     .filter(state -> !state.getKey().equals("step") && !state.getKey().equals("RMS"))
                     .mapToLong(state -> state.getValue().bytes()).sum(), bytes);
+        }
+    }
+
+    /** As on a device, what is ordered on a stream is done when something else of that stream is: not for another stream's work. */
+    private static <T> T lateFills(Class<T> type, T object, Map<Object, Runnable> late) {
+        return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (proxy, method, given) -> {
+            Object[] arguments = given == null ? new Object[0] : given.clone();
+            int last = arguments.length - 1;
+            if (last >= 0 && arguments[last] instanceof io.panoptim.engine.Stream stream) {
+                arguments[last] = io.panoptim.engine.Stream.DEFAULT;
+                Runnable ordered = late.remove(stream);
+                if (ordered != null) {
+                    ordered.run();
+                }
+                if (method.getName().equals("fill") && !arguments[1].equals(0.0)) {
+                    late.put(stream, () -> ENGINE.fill((Tensor) arguments[0], (double) arguments[1], io.panoptim.engine.Stream.DEFAULT));
+                    return null;
+                }
+            }
+            try {
+                Object result = method.invoke(object, arguments);
+                return result instanceof MatrixProduct.Plan plan ? lateFills(MatrixProduct.Plan.class, plan, late) : result;
+            } catch (InvocationTargetException thrown) {
+                throw thrown.getCause();
+            }
+        }));
+    }
+
+    @Test
+    void plansOfARefusedStepServeOnAnotherStream() {
+        List<BiFunction<Engine, List<Parameter>, Optimizer>> kinds = List.of(
+                (engine, p) -> new SOAP(engine, p, SOAP.Options.defaults()),
+                (engine, p) -> new Shampoo(engine, p, Shampoo.Options.defaults().withPreconditioning(1, 1)));
+        for (BiFunction<Engine, List<Parameter>, Optimizer> kind : kinds) {
+            Parameter block = parameter(3, 4, 2); // whose outer products along the middle are added up
+            Parameter twin = parameter(3, 4, 2);
+            Parameter empty = parameter(0, 3);
+            Engine late = lateFills(Engine.class, ENGINE, new HashMap<>());
+            try (Optimizer optimizer = kind.apply(late, List.of(block, empty)); Optimizer other = kind.apply(ENGINE, List.of(twin))) {
+                Tensor gradient = empty.gradient();
+                empty.gradient(inAClosedArena(gradient)); // of which nothing is planned
+                optimizer.stream(new io.panoptim.engine.Stream(1));
+                refused("closed", optimizer::step);
+                empty.gradient(gradient);
+                optimizer.stream(new io.panoptim.engine.Stream(2));
+                for (int step = 0; step < 3; step++) {
+                    optimizer.step();
+                    other.step();
+                }
+                assertArrayEquals(values(twin), values(block));
+            }
         }
     }
 
