@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -41,6 +42,8 @@ public abstract class Table implements AutoCloseable {
     /** The name of a tensor that is cut within a leaf, or null. */
     private final @Nullable String cut;
     private final @Nullable Tensor[][] columns;
+    /** One tensor of each arena, or owner of a device's memory; null where places have changed. */
+    private @Nullable List<Tensor> owned;
     private final int[] classes;
     private final Spans spans = new Spans();
     private final long epoch = EPOCHS.incrementAndGet();
@@ -251,8 +254,30 @@ public abstract class Table implements AutoCloseable {
         busy.set(false);
     }
 
-    /** Refuses when the memory of a present tensor is closed, or another thread's. */
+    /** Refuses when the memory of a present tensor is closed, or another thread's; in no time when it is not. */
     public final void checkAccessible(String call) {
+        List<Tensor> known = owned == null ? owned = owned() : owned;
+        for (int i = 0; i < known.size(); i++) {
+            if (!known.get(i).isAccessible()) {
+                checkPresent(call); // it may be one of those that are absent
+                return;
+            }
+        }
+    }
+
+    private List<Tensor> owned() {
+        Map<Object, Tensor> byOwner = new IdentityHashMap<>();
+        for (Tensor[] ofEntry : columns) {
+            for (Tensor tensor : ofEntry) {
+                if (tensor != null) {
+                    byOwner.putIfAbsent(tensor.device().kind() == Device.Kind.CPU ? tensor.segment().scope() : tensor.owner(), tensor);
+                }
+            }
+        }
+        return List.copyOf(byOwner.values());
+    }
+
+    private void checkPresent(String call) {
         for (int i = 0; i < size(); i++) {
             if (classes[i] != ABSENT) {
                 checkTensor(call, i, ALL_COLUMNS);
@@ -434,12 +459,14 @@ public abstract class Table implements AutoCloseable {
             spans.take("Table", tensor, label(index, column));
         }
         columns[index][column] = tensor;
+        owned = null;
     }
 
     private void restore(int index, int column, @Nullable Tensor tensor) {
         if (tensor != null) {
             spans.add(tensor, label(index, column));
             columns[index][column] = tensor;
+            owned = null;
         }
     }
 
@@ -448,6 +475,7 @@ public abstract class Table implements AutoCloseable {
         if (tensor != null) {
             spans.remove(tensor);
             columns[index][column] = null;
+            owned = null;
         }
         return tensor;
     }
