@@ -4,6 +4,7 @@ import io.panoptim.engine.Engine;
 import io.panoptim.engine.Matrices;
 import io.panoptim.engine.MatrixProduct;
 import io.panoptim.engine.Stream;
+import io.panoptim.optim.Check;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
@@ -68,6 +69,12 @@ final class Modes implements AutoCloseable {
     private final List<MatrixProduct.Plan> plans = new ArrayList<>();
     private @Nullable Tensor outer;
     private @Nullable Tensor ones;
+
+    /** Refuses a parameter in another order than it can go along. */
+    static void checkOrder(String optimizer, String name, Tensor value) {
+        Check.check(value.shape().length < 2 || value.isRowMajor(), optimizer, "'" + name + "' is " + value + ": expected row-major order; "
+                + "wrap a column-major matrix as the transposed one");
+    }
 
     /**
      * @param count how many tensors

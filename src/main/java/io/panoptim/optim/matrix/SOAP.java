@@ -142,8 +142,7 @@ public final class SOAP extends TensorOptimizer<SOAP.Options> {
 
     @Override
     protected void checkParameter(String name, Tensor value) {
-        Check.check(value.shape().length < 2 || value.isRowMajor(), "SOAP", "'" + name + "' is " + value + ": expected row-major order; "
-                + "wrap a column-major matrix as the transposed one");
+        Modes.checkOrder("SOAP", name, value);
     }
 
     /** The sizes of a tensor's dimensions, merged if wanted. */

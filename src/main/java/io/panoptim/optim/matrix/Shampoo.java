@@ -280,8 +280,7 @@ public final class Shampoo extends TensorOptimizer<Shampoo.Options> {
 
     @Override
     protected void checkParameter(String name, Tensor value) {
-        Check.check(value.shape().length < 2 || value.isRowMajor(), "Shampoo", "'" + name + "' is " + value + ": expected row-major order; "
-                + "wrap a column-major matrix as the transposed one");
+        Modes.checkOrder("Shampoo", name, value);
     }
 
     /** The sizes of a tensor's dimensions, merged from the last one on ({@code merge_small_dims}). */
