@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import io.panoptim.RandomTensors;
 import io.panoptim.ScarceEngine;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.DionFactorRow;
@@ -42,7 +41,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Dion's steps: by their definition, shapes, layouts, types, batches, degenerate input, states and what is refused. */
 @Tag("native")
-class DionTest extends RandomTensors {
+class DionTest extends StepsOfTensors {
     private static final Options PLAIN = Options.defaults().withLr(0.1).withWeightDecay(0);
 
     static List<Engine> engines() {
@@ -436,19 +435,7 @@ class DionTest extends RandomTensors {
     @ParameterizedTest
     @MethodSource("engines")
     void everyRunHasTheSameBits(Engine engine) {
-        List<double[]> runs = new ArrayList<>();
-        for (int run = 0; run < 2; run++) {
-            random.setSeed(9);
-            Parameter w = Parameter.of(gaussian(DType.FLOAT32, 33, 70));
-            try (Dion dion = new Dion(engine, List.of(w), PLAIN)) {
-                for (int step = 0; step < 4; step++) {
-                    w.gradient(gaussian(DType.FLOAT32, 33, 70));
-                    dion.step();
-                }
-                runs.add(values(w.value()));
-            }
-        }
-        assertArrayEquals(runs.get(0), runs.get(1));
+        assertEveryRunHasTheSameBits(4, parameters -> new Dion(engine, parameters, PLAIN));
     }
 
     /** The element-wise part, which is a rule. */

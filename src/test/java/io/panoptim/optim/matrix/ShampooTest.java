@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
@@ -43,7 +42,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Shampoo's steps: the roots by their definition, blocks, grafting, batches, degenerate input and what is refused. */
 @Tag("native")
-class ShampooTest extends RandomTensors {
+class ShampooTest extends StepsOfTensors {
     private static final Options ADAM = Options.defaults().withBetas(0.9, 0.99).withEpsilon(1e-6).withGrafting(Grafting.ADAM, 0.999, 1e-8)
             .withPreconditioning(2, 3);
 
@@ -186,24 +185,7 @@ class ShampooTest extends RandomTensors {
     @ParameterizedTest
     @MethodSource("engines")
     void tensorsOfOneShapeGoTogetherAsTheyWouldApart(Engine engine) {
-        List<double[]> results = new ArrayList<>();
-        for (boolean together : new boolean[] {true, false}) {
-            random.setSeed(8);
-            List<Parameter> parameters = List.of(Parameter.of(gaussian(DType.FLOAT64, 40, 40)), Parameter.of(gaussian(DType.FLOAT64, 40, 40)),
-                    Parameter.of(gaussian(DType.FLOAT64, 2, 3, 2)));
-            List<Shampoo> optimizers = together ? List.of(new Shampoo(engine, parameters, ADAM))
-                    : parameters.stream().map(parameter -> new Shampoo(engine, List.of(parameter), ADAM)).toList();
-            for (int step = 0; step < 7; step++) {
-                for (Parameter parameter : parameters) {
-                    Tensor gradient = gaussian(DType.FLOAT64, parameter.value().shape());
-                    parameter.gradient(step == 1 && parameter == parameters.getFirst() ? null : gradient);
-                }
-                optimizers.forEach(Shampoo::step);
-            }
-            optimizers.forEach(Shampoo::close);
-            results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray());
-        }
-        assertArrayEquals(results.get(0), results.get(1), 1e-9);
+        assertTogetherAsApart(40, parameters -> new Shampoo(engine, parameters, ADAM));
     }
 
     @ParameterizedTest
@@ -253,19 +235,7 @@ class ShampooTest extends RandomTensors {
     @ParameterizedTest
     @MethodSource("engines")
     void everyRunHasTheSameBits(Engine engine) {
-        List<double[]> runs = new ArrayList<>();
-        for (int run = 0; run < 2; run++) {
-            random.setSeed(9);
-            Parameter w = Parameter.of(gaussian(DType.FLOAT32, 33, 70));
-            try (Shampoo shampoo = new Shampoo(engine, List.of(w), ADAM.withMaxPreconditionerDim(64))) {
-                for (int step = 0; step < 5; step++) {
-                    w.gradient(gaussian(DType.FLOAT32, 33, 70));
-                    shampoo.step();
-                }
-                runs.add(values(w.value()));
-            }
-        }
-        assertArrayEquals(runs.get(0), runs.get(1));
+        assertEveryRunHasTheSameBits(5, parameters -> new Shampoo(engine, parameters, ADAM.withMaxPreconditionerDim(64)));
     }
 
     /** The element-wise parts, which are rules. */

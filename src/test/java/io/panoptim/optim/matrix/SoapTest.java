@@ -1,6 +1,5 @@
 package io.panoptim.optim.matrix;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -8,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.panoptim.Bits;
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
-import io.panoptim.RandomTensors;
 import io.panoptim.TestEngines;
 import io.panoptim.engine.Engine;
 import io.panoptim.engine.Extras;
@@ -34,7 +32,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** SOAP's steps: the bases by their definition, shapes, batches, degenerate input and what is refused. */
 @Tag("native")
-class SoapTest extends RandomTensors {
+class SoapTest extends StepsOfTensors {
     private static final Options OFTEN = Options.defaults().withPreconditionFrequency(2);
 
     static List<Engine> engines() {
@@ -101,24 +99,7 @@ class SoapTest extends RandomTensors {
     @ParameterizedTest
     @MethodSource("engines")
     void tensorsOfOneShapeGoTogetherAsTheyWouldApart(Engine engine) {
-        List<double[]> results = new ArrayList<>();
-        for (boolean together : new boolean[] {true, false}) {
-            random.setSeed(8);
-            List<Parameter> parameters = List.of(Parameter.of(gaussian(DType.FLOAT64, 6, 6)), Parameter.of(gaussian(DType.FLOAT64, 6, 6)),
-                    Parameter.of(gaussian(DType.FLOAT64, 2, 3, 2)));
-            List<SOAP> optimizers = together ? List.of(new SOAP(engine, parameters, OFTEN))
-                    : parameters.stream().map(parameter -> new SOAP(engine, List.of(parameter), OFTEN)).toList();
-            for (int step = 0; step < 7; step++) {
-                for (Parameter parameter : parameters) {
-                    Tensor gradient = gaussian(DType.FLOAT64, parameter.value().shape());
-                    parameter.gradient(step == 1 && parameter == parameters.getFirst() ? null : gradient);
-                }
-                optimizers.forEach(SOAP::step);
-            }
-            optimizers.forEach(SOAP::close);
-            results.add(parameters.stream().flatMapToDouble(parameter -> Arrays.stream(values(parameter.value()))).toArray());
-        }
-        assertArrayEquals(results.get(0), results.get(1), 1e-9);
+        assertTogetherAsApart(6, parameters -> new SOAP(engine, parameters, OFTEN));
     }
 
     /** The element-wise parts, which are rules. */
@@ -177,19 +158,7 @@ class SoapTest extends RandomTensors {
     @ParameterizedTest
     @MethodSource("engines")
     void everyRunHasTheSameBits(Engine engine) {
-        List<double[]> runs = new ArrayList<>();
-        for (int run = 0; run < 2; run++) {
-            random.setSeed(9);
-            Parameter w = Parameter.of(gaussian(DType.FLOAT32, 33, 70));
-            try (SOAP soap = new SOAP(engine, List.of(w), OFTEN)) {
-                for (int step = 0; step < 5; step++) {
-                    w.gradient(gaussian(DType.FLOAT32, 33, 70));
-                    soap.step();
-                }
-                runs.add(values(w.value()));
-            }
-        }
-        assertArrayEquals(runs.get(0), runs.get(1));
+        assertEveryRunHasTheSameBits(5, parameters -> new SOAP(engine, parameters, OFTEN));
     }
 
     @ParameterizedTest
