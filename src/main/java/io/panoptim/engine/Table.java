@@ -6,7 +6,6 @@ import io.panoptim.engine.RuleSums.Over;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
 import io.panoptim.tensor.Tensor;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
