@@ -1,6 +1,6 @@
 #include "check.h"
 
-#include <stdio.h>
+#include <iterator>
 
 #include "codes.h"
 #include "columns.h"
@@ -38,24 +38,14 @@ static int32_t check_extras(const panoptim_step& step) {
     return PANOPTIM_OK;
 }
 
-struct ColumnName {
-    char text[24];
-
-    explicit ColumnName(int column) {
-        constexpr const char* LAST[] = {"master", "compensation", "average", "copy"};
-        if (column == PANOPTIM_VALUE) {
-            snprintf(text, sizeof text, "value");
-        } else if (column == PANOPTIM_GRADIENT) {
-            snprintf(text, sizeof text, "gradient");
-        } else if (column < PANOPTIM_SCALE) {
-            snprintf(text, sizeof text, "state slot %d", column - PANOPTIM_STATE);
-        } else if (column < PANOPTIM_MASTER) {
-            snprintf(text, sizeof text, "scales of slot %d", column - PANOPTIM_SCALE);
-        } else {
-            snprintf(text, sizeof text, "%s", LAST[column - PANOPTIM_MASTER]);
-        }
-    }
+// Ready to be used: columns are checked at every step.
+static constexpr const char* COLUMNS[] = {
+    "value", "gradient",
+    "state slot 0", "state slot 1", "state slot 2", "state slot 3", "state slot 4", "state slot 5",
+    "scales of slot 0", "scales of slot 1", "scales of slot 2", "scales of slot 3", "scales of slot 4", "scales of slot 5",
+    "master", "compensation", "average", "copy",
 };
+static_assert(std::size(COLUMNS) == PANOPTIM_COLUMNS);
 
 // What can be loaded into the compute type exactly, and stored from it with one rounding.
 static bool converts(uint8_t compute, uint8_t dtype) {
@@ -83,7 +73,7 @@ static int32_t check_memory(const char* verb, uint8_t compute, uint8_t dtype, ui
 }
 
 static int32_t check_column(const char* verb, const panoptim_record& record, Count tensor, int column) {
-    return check_memory(verb, record.compute, record.dtype[column], record.address[column], tensor, ColumnName(column).text);
+    return check_memory(verb, record.compute, record.dtype[column], record.address[column], tensor, COLUMNS[column]);
 }
 
 static int32_t check_compute(const char* verb, const panoptim_record& record, Count tensor) {
@@ -104,18 +94,18 @@ static int32_t check_shared(const panoptim_record& record, Count tensor, int col
     if (column >= PANOPTIM_SCALE || record.address[column] == 0 || record.dtype[column] != PANOPTIM_FLOAT64 ||
         (record.address[column] & (sizeof(double) - 1)) != 0) {
         return fail(PANOPTIM_INVALID, "step: tensor %llu: %s, shared by its elements, is not an aligned float64 array", tensor,
-                    ColumnName(column).text);
+                    COLUMNS[column]);
     }
     return PANOPTIM_OK;
 }
 
 static int32_t refuse_column(const panoptim_record& record, Count tensor, int column) {
     if (column < PANOPTIM_SCALE) {
-        return fail(PANOPTIM_INVALID, "step: tensor %llu has a %s, and only %u slots", tensor, ColumnName(column).text,
+        return fail(PANOPTIM_INVALID, "step: tensor %llu has a %s, and only %u slots", tensor, COLUMNS[column],
                     record.slots);
     }
     return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support '%s' yet", tensor,
-                ColumnName(column).text);
+                COLUMNS[column]);
 }
 
 static int32_t check_class(int32_t scalar_class, Count tensor, uint32_t classes) {
@@ -139,7 +129,7 @@ static int32_t check_codes(const panoptim_record& record, Count tensor, const Ru
     if (record.dtype[column] > PANOPTIM_LINEAR4_UNSIGNED || record.compute != PANOPTIM_FLOAT32 ||
         (type != PANOPTIM_FLOAT32 && type != PANOPTIM_BFLOAT16)) {
         return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: the CPU engine does not support %s as codes of type %u with %s of type %u",
-                    tensor, ColumnName(column).text, record.dtype[column], ColumnName(scales).text, type);
+                    tensor, COLUMNS[column], record.dtype[column], COLUMNS[scales], type);
     }
     if (rule.reduction.over == PANOPTIM_ROW) {
         return fail(PANOPTIM_UNSUPPORTED, "step: tensor %llu: rule %s takes rows apart, which quantised states do not follow", tensor,
@@ -150,8 +140,8 @@ static int32_t check_codes(const panoptim_record& record, Count tensor, const Ru
         return fail(PANOPTIM_INVALID, "step: tensor %llu: the range [%llu, %llu) cuts a block of a quantised state", tensor,
                     Count(record.begin), Count(record.end));
     }
-    if (int32_t code = check_address("step", record.address[column], 1, tensor, ColumnName(column).text)) return code;
-    return check_address("step", record.address[scales], bytes_of(type), tensor, ColumnName(scales).text);
+    if (int32_t code = check_address("step", record.address[column], 1, tensor, COLUMNS[column])) return code;
+    return check_address("step", record.address[scales], bytes_of(type), tensor, COLUMNS[scales]);
 }
 
 // What a value needs besides itself to be a float32 number.
@@ -422,7 +412,7 @@ static int32_t check_columns(const char* verb, const panoptim_record& record, Co
     for (int column = 0; column < PANOPTIM_COLUMNS; ++column) {
         if ((columns >> column & 1) == 0) continue;
         if (column >= PANOPTIM_STATE + record.slots && column < PANOPTIM_SCALE) {
-            return fail(PANOPTIM_INVALID, "%s: tensor %llu: %s is shared by its elements", verb, tensor, ColumnName(column).text);
+            return fail(PANOPTIM_INVALID, "%s: tensor %llu: %s is shared by its elements", verb, tensor, COLUMNS[column]);
         }
         if (int32_t code = check_column(verb, record, tensor, column)) return code;
     }
