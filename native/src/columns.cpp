@@ -9,6 +9,7 @@
 #include "error.h"
 #include "lanes.h"
 #include "leaf.h"
+#include "loop.h"
 #include "map.h"
 #include "reduce.h"
 
@@ -23,14 +24,19 @@ template <class T>
 using ReduceLoop = double (*)(T factor, double p, uint64_t elements, const T* left, const T* right);
 
 template <class Operation, class T>
-static PANOPTIM_INLINE void map(T a, T b, uint64_t elements, T* __restrict target, const T* __restrict source) {
+static PANOPTIM_INLINE void map(T a, T b, uint64_t elements, T* target, const T* source) {
+    if constexpr (Operation::SOURCE) {
+        const auto loop = [=](uint64_t count, T* __restrict target, const T* __restrict source) {
 #pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) {
-        if constexpr (Operation::SOURCE) {
-            target[i] = Operation::apply(target[i], source[i], a, b);
-        } else {
-            target[i] = Operation::apply(target[i], T(0), a, b);
-        }
+            for (uint64_t i = 0; i < count; ++i) target[i] = Operation::apply(target[i], source[i], a, b);
+        };
+        each_line(elements, loop, target, source);
+    } else {
+        const auto loop = [=](uint64_t count, T* target) {
+#pragma omp simd
+            for (uint64_t i = 0; i < count; ++i) target[i] = Operation::apply(target[i], T(0), a, b);
+        };
+        each_line(elements, loop, target);
     }
 }
 
@@ -43,12 +49,17 @@ static PANOPTIM_INLINE void join_row(T factor, double p, uint64_t count, double*
     }
 }
 
-// Over one leaf. That most rows are full is told to the compiler: it then unrolls their loop.
+// Over one leaf. That most rows are full is told to the compiler: it then unrolls their loop. With so few columns at work memory
+// is kept busy only by looking far ahead.
 template <class Reduction, class T>
 static PANOPTIM_INLINE double reduce(T factor, double p, uint64_t elements, const T* left, const T* right) {
     alignas(64) double lanes[PANOPTIM_LANES] = {};
     uint64_t done = 0;
     for (; elements - done >= PANOPTIM_LANES; done += PANOPTIM_LANES) {
+        for (uint64_t i = done; i < done + PANOPTIM_LANES; i += LINE<T>) {
+            prefetch<16384>(left + i);
+            if (left != right) prefetch<16384>(right + i);
+        }
         join_row<Reduction>(factor, p, PANOPTIM_LANES, lanes, left + done, right + done);
     }
     join_row<Reduction>(factor, p, elements - done, lanes, left + done, right + done);
@@ -59,11 +70,14 @@ static PANOPTIM_INLINE double reduce(T factor, double p, uint64_t elements, cons
     extern "C" void panoptim_map_##name##_##dtype(T a, T b, uint64_t elements, T* target, const T* source) {              \
         map<type, T>(a, b, elements, target, source);                                                                     \
     }
-#define REDUCE_LOOP(name, type, dtype, T)                                                                                \
+#define REDUCE_LOOP(name, type, second, dtype, T)                                                                        \
     extern "C" double panoptim_reduce_##name##_##dtype(T factor, double p, uint64_t elements, const T* left,              \
-                                                       const T* right) {                                                  \
-        return reduce<type, T>(factor, p, elements, left, right);                                                         \
+                                                       [[maybe_unused]] const T* right) {                                 \
+        return reduce<type, T>(factor, p, elements, left, second);                                                        \
     }
+#define REDUCE_LOOPS(name, type, second)             \
+    REDUCE_LOOP(name, type, second, float32, float)  \
+    REDUCE_LOOP(name, type, second, float64, double)
 
 MAP_LOOP(scale, operation::Scale, float32, float)
 MAP_LOOP(scale, operation::Scale, float64, double)
@@ -73,14 +87,11 @@ MAP_LOOP(axpy, operation::Axpy, float32, float)
 MAP_LOOP(axpy, operation::Axpy, float64, double)
 MAP_LOOP(clamp, operation::Clamp, float32, float)
 MAP_LOOP(clamp, operation::Clamp, float64, double)
-REDUCE_LOOP(dot, Dot, float32, float)
-REDUCE_LOOP(dot, Dot, float64, double)
-REDUCE_LOOP(absolute_sum, AbsoluteSum, float32, float)
-REDUCE_LOOP(absolute_sum, AbsoluteSum, float64, double)
-REDUCE_LOOP(absolute_maximum, AbsoluteMaximum, float32, float)
-REDUCE_LOOP(absolute_maximum, AbsoluteMaximum, float64, double)
-REDUCE_LOOP(absolute_power, AbsolutePower, float32, float)
-REDUCE_LOOP(absolute_power, AbsolutePower, float64, double)
+REDUCE_LOOPS(dot, Dot, right)
+REDUCE_LOOPS(square, Dot, left)
+REDUCE_LOOPS(absolute_sum, AbsoluteSum, left)
+REDUCE_LOOPS(absolute_maximum, AbsoluteMaximum, left)
+REDUCE_LOOPS(absolute_power, AbsolutePower, left)
 
 struct MapLoops {
     MapLoop<float> float32;
@@ -102,8 +113,11 @@ static constexpr MapLoops MAP_LOOPS[] = {{},
                                          BOTH(panoptim_map_axpy),
                                          BOTH(panoptim_map_clamp)};
 
-static constexpr ReduceLoops REDUCE_LOOPS[] = {BOTH(panoptim_reduce_dot), BOTH(panoptim_reduce_absolute_sum),
-                                               BOTH(panoptim_reduce_absolute_maximum), BOTH(panoptim_reduce_absolute_power)};
+static constexpr ReduceLoops BY_KIND[] = {BOTH(panoptim_reduce_dot), BOTH(panoptim_reduce_absolute_sum),
+                                          BOTH(panoptim_reduce_absolute_maximum), BOTH(panoptim_reduce_absolute_power)};
+
+// The dot product of a column with itself.
+static constexpr ReduceLoops SQUARE = BOTH(panoptim_reduce_square);
 
 // ---- Columns of a record
 
@@ -222,7 +236,7 @@ static double reduce_leaf(panoptim_reduce& reduce, ReduceLoop<T> loop, uint64_t 
 
 static double reduce_leaf(panoptim_reduce& reduce, const panoptim_record& record, uint64_t start, uint64_t elements) {
     const uint32_t right = reduce.kind == PANOPTIM_REDUCE_DOT ? reduce.right : reduce.left;
-    const ReduceLoops& loops = REDUCE_LOOPS[reduce.kind];
+    const ReduceLoops& loops = reduce.kind == PANOPTIM_REDUCE_DOT && right == reduce.left ? SQUARE : BY_KIND[reduce.kind];
     if (record.compute == PANOPTIM_FLOAT64) {
         return reduce_leaf(reduce, loops.float64, elements, in_place<double>(record, reduce.left, start),
                            in_place<double>(record, right, start));

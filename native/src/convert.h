@@ -10,6 +10,7 @@
 #endif
 
 #include "half.h"
+#include "loop.h"
 #include "table.h"
 
 namespace panoptim {
@@ -42,15 +43,20 @@ inline void round_to_float16(const float* in, uint16_t* out) {
 
 // The columns given here have another type than the compute type; elements <= BLOCK, and the buffers have BLOCK.
 
-inline void load(uint8_t dtype, const void* column, uint64_t elements, float* __restrict buffer) {
-    const uint16_t* __restrict in = static_cast<const uint16_t*>(column);
+inline void load(uint8_t dtype, const void* column, uint64_t elements, float* buffer) {
+    const uint16_t* in = static_cast<const uint16_t*>(column);
     if (dtype == PANOPTIM_BFLOAT16) {
+        const auto widen = [](uint64_t count, const uint16_t* __restrict in, float* __restrict out) {
 #pragma omp simd
-        for (uint64_t i = 0; i < elements; ++i) buffer[i] = from_bfloat16(in[i]);
-        return;
+            for (uint64_t i = 0; i < count; ++i) out[i] = from_bfloat16(in[i]);
+        };
+        return each_line(elements, widen, in, buffer);
     }
+    const auto widen = [](uint64_t count, const uint16_t* in, float* out) {
+        for (uint64_t i = 0; i < count; i += FLOAT16_LANES) widen_float16(in + i, out + i);
+    };
     uint64_t whole = elements - elements % FLOAT16_LANES;
-    for (uint64_t i = 0; i < whole; i += FLOAT16_LANES) widen_float16(in + i, buffer + i);
+    each_line(whole, widen, in, buffer);
     if (whole < elements) {
         uint16_t last[FLOAT16_LANES] = {};
         for (uint64_t i = whole; i < elements; ++i) last[i - whole] = in[i];

@@ -5,13 +5,12 @@
 
 namespace panoptim {
 
-// The upper half of the lanes joins the lower, until one is left.
-template <class Join>
+// The upper half of the lanes joins the lower, until one is left. Each half is a constant, so that its loop becomes a few vectors.
+template <int HALF = PANOPTIM_LANES / 2, class Join>
 PANOPTIM_INLINE double join_lanes(double* lane, Join join) {
-    for (int half = PANOPTIM_LANES / 2; half > 0; half /= 2) {
 #pragma omp simd
-        for (int i = 0; i < half; ++i) lane[i] = join(lane[i], lane[i + half]);
-    }
+    for (int i = 0; i < HALF; ++i) lane[i] = join(lane[i], lane[i + HALF]);
+    if constexpr (HALF > 1) join_lanes<HALF / 2>(lane, join);
     return lane[0];
 }
 

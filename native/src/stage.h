@@ -9,6 +9,7 @@
 #include "codes.h"
 #include "convert.h"
 #include "lanes.h"
+#include "loop.h"
 #include "reduce.h"
 
 namespace panoptim {
@@ -45,10 +46,14 @@ struct Riding {
     }
 };
 
+// In place, too.
 template <class T>
 inline void scale(T a, T b, uint64_t elements, const T* in, T* out) {
+    const auto loop = [=](uint64_t count, const T* in, T* out) {
 #pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) out[i] = in[i] * a * b;
+        for (uint64_t i = 0; i < count; ++i) out[i] = in[i] * a * b;
+    };
+    each_line(elements, loop, in, out);
 }
 
 template <class T>
@@ -59,9 +64,12 @@ inline void flush_subnormal(uint64_t elements, T* x) {
 }
 
 template <class T>
-inline void update_average(T weight, uint64_t elements, T* __restrict average, const T* __restrict value) {
+inline void update_average(T weight, uint64_t elements, T* average, const T* value) {
+    const auto loop = [=](uint64_t count, T* __restrict average, const T* __restrict value) {
 #pragma omp simd
-    for (uint64_t i = 0; i < elements; ++i) average[i] = lerp(average[i], value[i], weight);
+        for (uint64_t i = 0; i < count; ++i) average[i] = lerp(average[i], value[i], weight);
+    };
+    each_line(elements, loop, average, value);
 }
 
 // Adds a block's squares to the lanes of its leaf.

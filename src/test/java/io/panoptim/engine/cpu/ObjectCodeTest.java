@@ -32,7 +32,8 @@ class ObjectCodeTest {
 
     /** The same of loops that compute in float64 whatever the type: of reduce and of factored second moments. */
     private static final Map<String, Packing.Operation> SUMS = Map.of("reduce_dot", Packing.Operation.ADD,
-            "reduce_absolute_sum", Packing.Operation.ADD, "reduce_absolute_maximum", Packing.Operation.COMPARE,
+            "reduce_square", Packing.Operation.ADD, "reduce_absolute_sum", Packing.Operation.ADD,
+            "reduce_absolute_maximum", Packing.Operation.COMPARE,
             "factored_row", Packing.Operation.ADD, "factored_columns", Packing.Operation.ADD, "factored_factors", Packing.Operation.SQRT);
 
     /** The loops over codes and compensations. */
