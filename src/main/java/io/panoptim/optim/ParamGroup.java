@@ -138,7 +138,7 @@ public final class ParamGroup {
     }
 
     /** How often any gradient has come, gone or been replaced, or any group was frozen or thawed. */
-    static long gradientChanges() {
+    public static long gradientChanges() {
         return Parameter.gradientChanges() + FREEZES.get();
     }
 

@@ -179,6 +179,9 @@ public final class TrainingStep implements AutoCloseable {
     private final @Nullable Table copies;
     /** What averages ride along with. */
     private final List<Riding> passengers = new ArrayList<>();
+    /** Whether all of them step, as of the changes of gradients so far. */
+    private boolean allStep;
+    private long lookedUp = -1;
     private StepContext context;
     /** Whether averages ride along with the optimizers' steps. */
     private boolean rides;
@@ -316,12 +319,15 @@ public final class TrainingStep implements AutoCloseable {
 
     /** Whether all averaged parameters that the optimizers have step: an average follows its parameter where that stands still, too. */
     private boolean ridesEverywhere() {
-        for (int i = 0; i < passengers.size(); i++) {
-            if (!passengers.get(i).steps()) {
-                return false;
+        long changes = ParamGroup.gradientChanges(); // before the look-up: what changes meanwhile is looked up again
+        if (changes != lookedUp) {
+            allStep = !passengers.isEmpty();
+            for (int i = 0; i < passengers.size() && allStep; i++) {
+                allStep = passengers.get(i).steps();
             }
+            lookedUp = changes;
         }
-        return !passengers.isEmpty();
+        return allStep;
     }
 
     private void stepApart(GradientTables tables) {

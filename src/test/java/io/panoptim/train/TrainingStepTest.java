@@ -43,6 +43,7 @@ import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.function.BiConsumer;
 import java.util.function.BiFunction;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -425,6 +426,41 @@ class TrainingStepTest extends Opened {
             step.step();
             step.step();
             assertEquals(flushes, sgd.state(p).get("momentum_buffer").get(0) == 0);
+        }
+    }
+
+    /** Only where all step do averages ride along: what has not changed is not looked up, and what has is. */
+    @ParameterizedTest
+    @ValueSource(strings = {"reference", "cpu"})
+    void averagesFollowGroupsThatFreezeAndGradientsThatGo(String name) {
+        Engine engine = TestEngines.named(name);
+        List<List<Parameter>> models = new ArrayList<>();
+        List<SGD> optimizers = new ArrayList<>();
+        List<AveragedModel> averages = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            List<Parameter> model = List.of(parameter("p", 3, 1), parameter("q", 5, 2));
+            SGD sgd = open(new SGD(engine, model.subList(0, 1), SGD.Options.defaults().withLr(0.5)));
+            sgd.addParamGroup(model.subList(1, 2), SGD.Options.defaults().withLr(0.25));
+            models.add(model);
+            optimizers.add(sgd);
+            averages.add(open(new AveragedModel(engine, model, Averaging.getEmaMultiAvgFn(0.75))));
+        }
+        TrainingStep step = open(TrainingStep.of(optimizers.getFirst()).average(averages.getFirst()).build());
+        List<BiConsumer<SGD, Parameter>> changes = List.of((sgd, p) -> {}, (sgd, p) -> sgd.paramGroups().getFirst().frozen(true), (sgd, p) -> {},
+                (sgd, p) -> sgd.paramGroups().getFirst().frozen(false), (sgd, p) -> p.gradient(null), (sgd, p) -> {},
+                (sgd, p) -> p.gradient(Tensor.of(arena, new float[] {4})), (sgd, p) -> {});
+        for (int i = 0; i < changes.size(); i++) {
+            for (int j = 0; j < 2; j++) {
+                changes.get(i).accept(optimizers.get(j), models.get(j).getFirst());
+            }
+            step.step();
+            optimizers.getLast().step();
+            averages.getLast().updateParameters();
+            for (int j = 0; j < 2; j++) {
+                Bits.assertSame(models.get(1).get(j).value(), models.get(0).get(j).value(), "change " + i);
+                Bits.assertSame(averages.get(1).average(models.get(1).get(j)), averages.get(0).average(models.get(0).get(j)),
+                        "average after change " + i);
+            }
         }
     }
 
