@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PANOPTIM_ABI 5u
+#define PANOPTIM_ABI 6u
 
 #define PANOPTIM_OK 0
 #define PANOPTIM_INVALID (-1)     /* an argument is wrong */
@@ -43,10 +43,7 @@ typedef struct panoptim_blas {
     const void *sorgqr;
     const void *dorgqr;
     const char *config; /* what the library says of itself; null if it does not */
-    /* oneDNN's dnnl_gemm_bf16bf16f32, and its OpenMP's number of threads; null where bfloat16 is widened instead. */
-    const void *bfloat16_gemm;
-    const void *omp_get_max_threads;
-    const void *omp_set_num_threads;
+    const void *onednn; /* its functions, for the library that opened it; null where products of bfloat16 are widened instead */
 } panoptim_blas;
 
 #define PANOPTIM_EIGEN 0 /* symmetric matrices, of which the lower triangle is read, become their eigenvectors, as columns */

@@ -234,9 +234,7 @@ static const panoptim_field FIELDS[] = {
     FIELD(panoptim_blas, sorgqr),
     FIELD(panoptim_blas, dorgqr),
     FIELD(panoptim_blas, config),
-    FIELD(panoptim_blas, bfloat16_gemm),
-    FIELD(panoptim_blas, omp_get_max_threads),
-    FIELD(panoptim_blas, omp_set_num_threads),
+    FIELD(panoptim_blas, onednn),
     SIZE(panoptim_blas),
 
     FIELD(panoptim_product, size),

@@ -11,6 +11,7 @@
 #include "convert.h"
 #include "error.h"
 #include "floating_point.h"
+#include "onednn.h"
 #include "pool.h"
 
 namespace panoptim {
@@ -53,21 +54,14 @@ int32_t open_blas(const char* const* files, uint64_t count, panoptim_blas* blas)
 int32_t open_onednn(const char* const* files, uint64_t count, panoptim_blas* blas) {
     void* library = nullptr;
     if (int32_t code = open(files, count, blas, &library)) return code;
-    void* gemm = dlsym(library, "dnnl_gemm_bf16bf16f32");
-    void* isa = dlsym(library, "dnnl_get_effective_cpu_isa");
-    void* get_threads = dlsym(library, "omp_get_max_threads");
-    void* set_threads = dlsym(library, "omp_set_num_threads");
-    if (gemm == nullptr || isa == nullptr || get_threads == nullptr || set_threads == nullptr) {
-        return fail(PANOPTIM_INVALID, "%s has no dnnl_gemm_bf16bf16f32 and dnnl_get_effective_cpu_isa, or no OpenMP's threads",
-                    files[count - 1]);
+    const OneDnn* onednn = find_onednn(library);
+    if (onednn == nullptr) {
+        return fail(PANOPTIM_INVALID, "%s lacks functions of oneDNN's matmul primitive, or of OpenMP, or cannot be used", files[count - 1]);
     }
-    constexpr int AVX512_BF16 = 0x80;  // in dnnl_cpu_isa_t, of which each one has the bits of those that it includes
-    if ((reinterpret_cast<int (*)()>(isa)() & AVX512_BF16) == 0) {
+    if (!multiplies_bfloat16(*onednn)) {
         return fail(PANOPTIM_UNSUPPORTED, "this processor has no instructions for products of bfloat16");
     }
-    blas->omp_get_max_threads = get_threads;
-    blas->omp_set_num_threads = set_threads;
-    blas->bfloat16_gemm = gemm;
+    blas->onednn = onednn;
     return PANOPTIM_OK;
 }
 
@@ -172,28 +166,49 @@ static void widen(const Product& product, Operand operand, uint64_t matrix, uint
     }
 }
 
-// alpha times the sum, plus beta C.
-static void finish_row(const float* __restrict sum, float alpha, float beta, uint64_t columns, float* __restrict row) {
-    if (beta == 0) {
+// Of a row of the result: alpha times the sum, plus beta C, plus gamma on the diagonal.
+struct FinishedRow {
+    float alpha, beta, gamma;
+    uint64_t columns;
+    uint64_t diagonal;  // where the row has no gamma, not one of the columns
+
+    // load(j) gives an element of C, store(j, x) rounds one of D.
+    template <class Load, class Store>
+    PANOPTIM_INLINE void store(const float* sum, Load load, Store store) const {
+        const float corner = diagonal < columns ? at(sum[diagonal], beta == 0 ? 0 : load(diagonal)) + gamma : 0;
+        if (beta == 0) {
 #pragma omp simd
-        for (uint64_t j = 0; j < columns; ++j) row[j] = alpha * sum[j];
-    } else {
+            for (uint64_t j = 0; j < columns; ++j) store(j, alpha * sum[j]);
+        } else {
 #pragma omp simd
-        for (uint64_t j = 0; j < columns; ++j) row[j] = __builtin_fmaf(alpha, sum[j], beta * row[j]);
+            for (uint64_t j = 0; j < columns; ++j) store(j, at(sum[j], load(j)));
+        }
+        if (diagonal < columns) store(diagonal, corner);
     }
-}
+
+private:
+    PANOPTIM_INLINE float at(float sum, float c) const { return beta == 0 ? alpha * sum : __builtin_fmaf(alpha, sum, beta * c); }
+};
 
 // Rounds a block of at most BLOCK columns, whose products have been added up.
 static void finish_block(const Product& product, const Part& part, bool adds, const float* sum, uint64_t leading) {
     const panoptim_product& shape = product.shape;
-    const uint8_t dtype = uint8_t(shape.dtype);
     alignas(64) float row[BLOCK];
     for (uint64_t i = 0; i < part.rows; ++i) {
-        if (shape.beta != 0) load(dtype, product.at<uint16_t>(C, part.matrix, part.row + i, part.column), part.columns, row);
-        finish_row(sum + i * leading, adds ? float(shape.alpha) : 0, float(shape.beta), part.columns, row);
         const uint64_t diagonal = part.row + i - part.column;  // wraps around where it lies before the part
-        if (shape.gamma != 0 && diagonal < part.columns) row[diagonal] += float(shape.gamma);
-        store(dtype, row, part.columns, product.at<uint16_t>(D, part.matrix, part.row + i, part.column));
+        const FinishedRow finished{adds ? float(shape.alpha) : 0, float(shape.beta), float(shape.gamma), part.columns,
+                                   shape.gamma == 0 ? part.columns : diagonal};
+        const uint16_t* c = shape.beta == 0 ? nullptr : product.at<uint16_t>(C, part.matrix, part.row + i, part.column);
+        uint16_t* d = product.at<uint16_t>(D, part.matrix, part.row + i, part.column);
+        const float* from = sum + i * leading;
+        if (shape.dtype == PANOPTIM_BFLOAT16) {
+            finished.store(from, [=](uint64_t j) { return from_bfloat16(c[j]); },
+                           [=](uint64_t j, float x) { d[j] = uint16_t(to_bfloat16(x)); });
+        } else {
+            if (c != nullptr) load(PANOPTIM_FLOAT16, c, part.columns, row);
+            finished.store(from, [&](uint64_t j) { return row[j]; }, [&](uint64_t j, float x) { row[j] = x; });
+            store(PANOPTIM_FLOAT16, row, part.columns, d);
+        }
     }
 }
 
@@ -220,28 +235,24 @@ struct Bfloat16 {
     uint16_t bits;
 };
 
-using Bfloat16Gemm = int (*)(char transpose_a, char transpose_b, int64_t rows, int64_t columns, int64_t inner, float alpha,
-                             const Bfloat16* a, int64_t leading_a, const Bfloat16* b, int64_t leading_b, float beta, float* c,
-                             int64_t leading_c);
-
 static constexpr uint64_t BFLOAT16_BLOCK = 256;
 
 template <>
 void compute<Bfloat16>(const Product& product, const Part& part) {
     alignas(64) float sum[BFLOAT16_BLOCK * BFLOAT16_BLOCK];
     const panoptim_product& shape = product.shape;
-    const auto gemm = reinterpret_cast<Bfloat16Gemm>(reinterpret_cast<uintptr_t>(product.gemm));
+    const OneDnn& onednn = *static_cast<const OneDnn*>(product.gemm);
     for (uint64_t i = part.row; i < part.row + part.rows; i += BFLOAT16_BLOCK) {
         const uint64_t rows = std::min(BFLOAT16_BLOCK, part.row + part.rows - i);
         for (uint64_t j = part.column; j < part.column + part.columns; j += BFLOAT16_BLOCK) {
             const uint64_t columns = std::min(BFLOAT16_BLOCK, part.column + part.columns - j);
             const bool adds = shape.alpha != 0 && shape.inner != 0;
+            const Bfloat16Shape sides{int64_t(rows), int64_t(columns), int64_t(shape.inner), int64_t(shape.leading[A]),
+                                      int64_t(shape.leading[B]), int64_t(BFLOAT16_BLOCK), product.transposed[A], product.transposed[B]};
             if (!adds) {
                 memset(sum, 0, sizeof sum);
-            } else if (gemm(product.transposed[A] ? 'T' : 'N', product.transposed[B] ? 'T' : 'N', int64_t(rows), int64_t(columns),
-                            int64_t(shape.inner), 1, product.at<Bfloat16>(A, part.matrix, i, 0), int64_t(shape.leading[A]),
-                            product.at<Bfloat16>(B, part.matrix, 0, j), int64_t(shape.leading[B]), 0, sum,
-                            int64_t(BFLOAT16_BLOCK)) != 0) {
+            } else if (!multiply_bfloat16(onednn, sides, product.at<Bfloat16>(A, part.matrix, i, 0),
+                                          product.at<Bfloat16>(B, part.matrix, 0, j), sum)) {
                 product.failed->store(true, std::memory_order_relaxed);
                 return;
             }
@@ -263,8 +274,16 @@ void compute<uint16_t>(const Product& product, const Part& part) {
 
 // ---- Symmetric results
 
-// Up to here a square on the diagonal is computed as a whole.
-static constexpr uint64_t WHOLE = 48;
+// How a square on the diagonal is computed: up to a size in strips of so many columns, each from the diagonal down.
+template <class T>
+struct Square {
+    static constexpr uint64_t STRIPPED = 48, STRIP = 48;  // one strip: as a whole
+};
+template <>
+struct Square<Bfloat16> {  // whose small products take long
+    static constexpr uint64_t STRIPPED = 256, STRIP = 64;
+};
+
 static constexpr uint64_t MIRROR_BLOCK = 32;
 static constexpr uint64_t TILE = 8;
 
@@ -339,13 +358,16 @@ static void mirror(const Product& product, const Part& part) {
     }
 }
 
-// A square on the diagonal: its lower left quarter, which is mirrored, and two smaller squares.
+// A square on the diagonal: its strips or, if it is larger, its lower left quarter and two smaller squares. What lies below the
+// diagonal is mirrored.
 template <class T>
 static void compute_square(const Product& product, uint64_t matrix, uint64_t start, uint64_t size) {
-    if (size <= WHOLE) {
-        const Part part{matrix, start, size, start, size};
-        compute<T>(product, part);
-        mirror<T>(product, part);
+    if (size <= Square<T>::STRIPPED) {
+        for (uint64_t done = 0; done < size; done += Square<T>::STRIP) {
+            const Part part{matrix, start + done, size - done, start + done, std::min(size - done, Square<T>::STRIP)};
+            compute<T>(product, part);
+            mirror<T>(product, part);
+        }
         return;
     }
     const uint64_t half = (size / 2 + 15) / 16 * 16;
@@ -362,7 +384,6 @@ static void compute_square(const Product& product, uint64_t matrix, uint64_t sta
 // a part is a whole matrix, which goes through all of them.
 struct Work {
     const panoptim_product* products;
-    const panoptim_blas* blas;
     const void* gemm;
     std::atomic<bool>* failed;
     uint64_t rows;
@@ -419,12 +440,8 @@ static void compute_parts(const void* context, uint64_t begin, uint64_t end) {
 
 // The pool's threads share the work, so that each of them keeps OpenMP to itself, and the caller for now.
 static void compute_bfloat16_parts(const void* context, uint64_t begin, uint64_t end) {
-    const panoptim_blas& blas = *static_cast<const Work*>(context)->blas;
-    const auto set_threads = reinterpret_cast<void (*)(int)>(reinterpret_cast<uintptr_t>(blas.omp_set_num_threads));
-    const int before = reinterpret_cast<int (*)()>(reinterpret_cast<uintptr_t>(blas.omp_get_max_threads))();
-    set_threads(1);
+    const SingleThread alone(*static_cast<const OneDnn*>(static_cast<const Work*>(context)->gemm));
     compute_parts<Bfloat16>(context, begin, end);
-    set_threads(before);
 }
 
 // Less operations than this are done before a worker is awake, and smaller parts are not worth a call.
@@ -484,9 +501,9 @@ int32_t multiply(panoptim_pool* pool, const panoptim_blas* blas, const panoptim_
 
     const bool wide = products->dtype == PANOPTIM_FLOAT64;
     const bool half = products->dtype == PANOPTIM_BFLOAT16 || products->dtype == PANOPTIM_FLOAT16;
-    const bool bfloat16 = products->dtype == PANOPTIM_BFLOAT16 && blas->bfloat16_gemm != nullptr;
+    const bool bfloat16 = products->dtype == PANOPTIM_BFLOAT16 && blas->onednn != nullptr;
     std::atomic<bool> failed{false};
-    Work work{products, blas, wide ? blas->dgemm : bfloat16 ? blas->bfloat16_gemm : blas->sgemm, &failed, 1, 1};
+    Work work{products, wide ? blas->dgemm : bfloat16 ? blas->onednn : blas->sgemm, &failed, 1, 1};
     const auto body = wide ? compute_parts<double> : bfloat16 ? compute_bfloat16_parts : half ? compute_parts<uint16_t>
                                                                                               : compute_parts<float>;
     FloatingPoint environment;

@@ -26,9 +26,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     const void *sorgqr;
  *     const void *dorgqr;
  *     const char *config;
- *     const void *bfloat16_gemm;
- *     const void *omp_get_max_threads;
- *     const void *omp_set_num_threads;
+ *     const void *onednn;
  * }
  * }
  */
@@ -50,9 +48,7 @@ public class panoptim_blas {
         panoptim_h.C_POINTER.withName("sorgqr"),
         panoptim_h.C_POINTER.withName("dorgqr"),
         panoptim_h.C_POINTER.withName("config"),
-        panoptim_h.C_POINTER.withName("bfloat16_gemm"),
-        panoptim_h.C_POINTER.withName("omp_get_max_threads"),
-        panoptim_h.C_POINTER.withName("omp_set_num_threads")
+        panoptim_h.C_POINTER.withName("onednn")
     ).withName("panoptim_blas");
 
     /**
@@ -546,136 +542,48 @@ public class panoptim_blas {
         struct.set(config$LAYOUT, config$OFFSET, fieldValue);
     }
 
-    private static final AddressLayout bfloat16_gemm$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("bfloat16_gemm"));
+    private static final AddressLayout onednn$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("onednn"));
 
     /**
      * Layout for field:
      * {@snippet lang=c :
-     * const void *bfloat16_gemm
+     * const void *onednn
      * }
      */
-    public static final AddressLayout bfloat16_gemm$layout() {
-        return bfloat16_gemm$LAYOUT;
+    public static final AddressLayout onednn$layout() {
+        return onednn$LAYOUT;
     }
 
-    private static final long bfloat16_gemm$OFFSET = $LAYOUT.byteOffset(groupElement("bfloat16_gemm"));
+    private static final long onednn$OFFSET = $LAYOUT.byteOffset(groupElement("onednn"));
 
     /**
      * Offset for field:
      * {@snippet lang=c :
-     * const void *bfloat16_gemm
+     * const void *onednn
      * }
      */
-    public static final long bfloat16_gemm$offset() {
-        return bfloat16_gemm$OFFSET;
+    public static final long onednn$offset() {
+        return onednn$OFFSET;
     }
 
     /**
      * Getter for field:
      * {@snippet lang=c :
-     * const void *bfloat16_gemm
+     * const void *onednn
      * }
      */
-    public static MemorySegment bfloat16_gemm(MemorySegment struct) {
-        return struct.get(bfloat16_gemm$LAYOUT, bfloat16_gemm$OFFSET);
+    public static MemorySegment onednn(MemorySegment struct) {
+        return struct.get(onednn$LAYOUT, onednn$OFFSET);
     }
 
     /**
      * Setter for field:
      * {@snippet lang=c :
-     * const void *bfloat16_gemm
+     * const void *onednn
      * }
      */
-    public static void bfloat16_gemm(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(bfloat16_gemm$LAYOUT, bfloat16_gemm$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout omp_get_max_threads$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("omp_get_max_threads"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * const void *omp_get_max_threads
-     * }
-     */
-    public static final AddressLayout omp_get_max_threads$layout() {
-        return omp_get_max_threads$LAYOUT;
-    }
-
-    private static final long omp_get_max_threads$OFFSET = $LAYOUT.byteOffset(groupElement("omp_get_max_threads"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * const void *omp_get_max_threads
-     * }
-     */
-    public static final long omp_get_max_threads$offset() {
-        return omp_get_max_threads$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * const void *omp_get_max_threads
-     * }
-     */
-    public static MemorySegment omp_get_max_threads(MemorySegment struct) {
-        return struct.get(omp_get_max_threads$LAYOUT, omp_get_max_threads$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * const void *omp_get_max_threads
-     * }
-     */
-    public static void omp_get_max_threads(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(omp_get_max_threads$LAYOUT, omp_get_max_threads$OFFSET, fieldValue);
-    }
-
-    private static final AddressLayout omp_set_num_threads$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("omp_set_num_threads"));
-
-    /**
-     * Layout for field:
-     * {@snippet lang=c :
-     * const void *omp_set_num_threads
-     * }
-     */
-    public static final AddressLayout omp_set_num_threads$layout() {
-        return omp_set_num_threads$LAYOUT;
-    }
-
-    private static final long omp_set_num_threads$OFFSET = $LAYOUT.byteOffset(groupElement("omp_set_num_threads"));
-
-    /**
-     * Offset for field:
-     * {@snippet lang=c :
-     * const void *omp_set_num_threads
-     * }
-     */
-    public static final long omp_set_num_threads$offset() {
-        return omp_set_num_threads$OFFSET;
-    }
-
-    /**
-     * Getter for field:
-     * {@snippet lang=c :
-     * const void *omp_set_num_threads
-     * }
-     */
-    public static MemorySegment omp_set_num_threads(MemorySegment struct) {
-        return struct.get(omp_set_num_threads$LAYOUT, omp_set_num_threads$OFFSET);
-    }
-
-    /**
-     * Setter for field:
-     * {@snippet lang=c :
-     * const void *omp_set_num_threads
-     * }
-     */
-    public static void omp_set_num_threads(MemorySegment struct, MemorySegment fieldValue) {
-        struct.set(omp_set_num_threads$LAYOUT, omp_set_num_threads$OFFSET, fieldValue);
+    public static void onednn(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(onednn$LAYOUT, onednn$OFFSET, fieldValue);
     }
 
     /**

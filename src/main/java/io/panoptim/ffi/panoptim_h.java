@@ -527,10 +527,10 @@ public class panoptim_h extends panoptim_h$shared {
     public static int PANOPTIM_FACTORED_SCALED() {
         return PANOPTIM_FACTORED_SCALED;
     }
-    private static final int PANOPTIM_ABI = (int)5L;
+    private static final int PANOPTIM_ABI = (int)6L;
     /**
      * {@snippet lang=c :
-     * #define PANOPTIM_ABI 5
+     * #define PANOPTIM_ABI 6
      * }
      */
     public static int PANOPTIM_ABI() {

@@ -74,15 +74,15 @@ class MatmulTest {
     @ParameterizedTest
     @EnumSource(value = DType.class, names = {"FLOAT32", "FLOAT64", "BFLOAT16", "FLOAT16"})
     void symmetricProductsAreTheReferencesAndExactlySymmetric(DType dtype) {
-        for (long size : new long[] {1, 5, 96, 97, 200, 257}) {
+        for (long size : new long[] {1, 5, 64, 97, 256, 257}) {
             for (boolean transposed : new boolean[] {false, true}) {
                 Matrices a = padded(dtype, 3, transposed ? 70 : size, transposed ? size : 70);
                 Matrices c = padded(dtype, 3, size, size);
                 mirror(c);
                 Matrices d = padded(dtype, 3, size, size);
                 MatrixProduct product = new MatrixProduct(a, transposed, a, !transposed, c, d, true);
-                compare(product, 1, 0);
-                compare(product, 1.5, -0.5);
+                compare(product, 1.5, transposed ? 0 : -0.5);
+                compare(new MatrixProduct(a, transposed, a, !transposed, c, c, true), 1.5, transposed ? -0.5 : 0);
                 for (Isa isa : TestEngines.multiplyingTiers()) {
                     run(ENGINES.computeIfAbsent(isa + " 3", key -> TestEngines.open(isa, 3, 16)), product, 1.5, -0.5);
                     assertSymmetric(d);
@@ -163,18 +163,23 @@ class MatmulTest {
     @Test
     void aMultipleOfTheIdentityIsAddedWhetherOrNotThereIsC() {
         for (DType dtype : TYPES) {
-            Matrices one = constant(dtype, 1, 3, 3);
             for (Engine engine : TestEngines.multiplying()) {
-                for (boolean symmetric : new boolean[] {false, true}) {
-                    for (int beta = 0; beta < 2; beta++) {
-                        Matrices d = constant(dtype, 1, 3, 3);
-                        try (MatrixProduct.Plan plan = engine.matrixProduct(new MatrixProduct(one, false, one, true, d, d, symmetric))) {
-                            plan.run(1, beta, 2, Stream.DEFAULT);
+                for (int given = 0; given < 8; given++) {
+                    boolean symmetric = given % 2 == 1;
+                    int beta = given / 2 % 2;
+                    int size = given < 4 ? 3 : 70;
+                    Matrices one = constant(dtype, 1, size, size);
+                    Matrices d = constant(dtype, 1, size, size);
+                    try (MatrixProduct.Plan plan = engine.matrixProduct(new MatrixProduct(one, false, one, true, d, d, symmetric))) {
+                        plan.run(1, beta, 2, Stream.DEFAULT);
+                    }
+                    for (int row = 0; row < size; row++) {
+                        for (int column = 0; column < size; column++) {
+                            int i = row;
+                            int j = column;
+                            assertEquals(size + beta + (i == j ? 2 : 0), get(d, 0, i, j), () -> engine.description() + ", " + dtype
+                                    + ", beta " + beta + ", " + i + " " + j);
                         }
-                        String what = engine.description() + ", " + dtype + ", beta " + beta;
-                        assertEquals(5 + beta, get(d, 0, 1, 1), what);
-                        assertEquals(3 + beta, get(d, 0, 1, 0), what);
-                        assertEquals(3 + beta, get(d, 0, 0, 1), what);
                     }
                 }
             }

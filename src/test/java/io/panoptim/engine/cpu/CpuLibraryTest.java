@@ -44,7 +44,7 @@ class CpuLibraryTest {
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = ';', textBlock = """
             other rules           ; HASH="0123"  ; version: it was built from other rules (0123) than this jar
-            another ABI           ; ABI=1        ; version: its ABI is not 5, which this jar needs
+            another ABI           ; ABI=1        ; version: its ABI is not 6, which this jar needs
             a lesser processor    ; SUPPORTED=0  ; processor: it lacks this tier's instructions
             an old system         ; SUPPORTED=-1 ; processor: it has this tier's instructions, but the operating system has not enabled them
             an unrelated library  ; UNRELATED    ; symbols: it has no panoptim_supported
