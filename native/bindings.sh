@@ -33,6 +33,9 @@ rm -rf "$output/io/panoptim/ffi"
 "$jextract" -I "$compiler_include" -I kernels --output "$output" -t io.panoptim.ffi $arguments native/include/panoptim.h
 "$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name libm \
     --include-function pow --include-function cos --include-function exp --include-function log --include-function tanh '<math.h>'
+"$jextract" -I "$compiler_include" --output "$output" -t io.panoptim.ffi --header-class-name memory_map \
+    --include-function mmap --include-function munmap --include-function madvise --include-constant PROT_READ --include-constant PROT_WRITE \
+    --include-constant MAP_PRIVATE --include-constant MAP_ANONYMOUS --include-constant MADV_HUGEPAGE '<sys/mman.h>'
 # shellcheck disable=SC2086
 "$jextract" -I "$compiler_include" -I "$cuda/include" --output "$output" -t io.panoptim.ffi --header-class-name cuda_driver \
     -l :libcuda.so.1 $cuda_arguments '<cuda.h>'

@@ -4,6 +4,7 @@ import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
 import io.panoptim.tensor.DType;
 import io.panoptim.tensor.Device;
+import io.panoptim.tensor.HugePageArena;
 import io.panoptim.tensor.Memory;
 import io.panoptim.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -13,7 +14,7 @@ import java.util.function.Supplier;
 public final class HostMemory implements Memory {
     private static final long ALIGNMENT = 64;
 
-    private final Arena arena = Arena.ofShared();
+    private final Arena arena = HugePageArena.ofShared();
     private long bytes;
 
     @Override

@@ -7,6 +7,7 @@ import io.panoptim.engine.cpu.CpuEngine;
 import io.panoptim.engine.cpu.CpuOptions;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.HugePageArena;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.tools.OptimizerKind;
@@ -142,7 +143,7 @@ public class StepBenchmark {
 
     @Setup(Level.Trial)
     public void open() throws IOException {
-        arena = Arena.ofShared();
+        arena = HugePageArena.ofShared();
         opened = engine.equals("cpu") ? CpuEngine.open(CpuOptions.defaults().withThreads(threads)) : Engines.named(engine);
         measured = optimizer();
     }

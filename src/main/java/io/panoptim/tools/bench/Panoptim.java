@@ -8,6 +8,7 @@ import io.panoptim.optim.Adagrad;
 import io.panoptim.optim.Optimizer;
 import io.panoptim.optim.SGD;
 import io.panoptim.tensor.DType;
+import io.panoptim.tensor.HugePageArena;
 import io.panoptim.tensor.Parameter;
 import io.panoptim.tensor.Tensor;
 import io.panoptim.train.AveragedModel;
@@ -45,7 +46,7 @@ final class Panoptim implements Contender {
         }
     }
 
-    private final Arena arena = Arena.ofShared();
+    private final Arena arena = HugePageArena.ofShared();
     private final CpuEngine engine;
     private final List<Parameter> parameters = new ArrayList<>();
     /** The gradients of a whole step, which zeroes them. */

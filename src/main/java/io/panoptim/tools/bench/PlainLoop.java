@@ -2,6 +2,7 @@ package io.panoptim.tools.bench;
 
 import io.panoptim.PanoptimException;
 import io.panoptim.PanoptimException.Code;
+import io.panoptim.tensor.HugePageArena;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.foreign.Arena;
@@ -59,7 +60,7 @@ public final class PlainLoop implements Contender {
     private static final String COMPILER = "cc";
     private static final int ARRAYS = 4;
 
-    private final Arena arena = Arena.ofShared();
+    private final Arena arena = HugePageArena.ofShared();
     private final MemorySegment[] arrays = new MemorySegment[ARRAYS];
     private final MethodHandle loop;
     private final long count;
